@@ -1,0 +1,60 @@
+/// The kinds of objects that make up a mesh.
+public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
+    case namespace = "Namespace"
+    case mesh = "Mesh"
+    case virtualGateway = "VirtualGateway"
+    case gatewayRoute = "GatewayRoute"
+    case virtualService = "VirtualService"
+    case virtualRouter = "VirtualRouter"
+    case virtualNode = "VirtualNode"
+    case backendGroup = "BackendGroup"
+    case workload = "Workload"
+
+    /// The API group, empty for Kubernetes' core group.
+    public var group: String {
+        switch self {
+        case .namespace: ""
+        case .workload: "heddle.dev"
+        case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
+            .backendGroup:
+            "appmesh.k8s.aws"
+        }
+    }
+
+    /// The version within the group.
+    public var version: String {
+        switch self {
+        case .namespace: "v1"
+        case .workload: "v1alpha1"
+        case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
+            .backendGroup:
+            "v1beta2"
+        }
+    }
+
+    /// `group/version` as manifests spell it; `v1` for the core group.
+    public var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
+
+    /// The name in URLs and on the command line, as in App Mesh's CRDs.
+    public var plural: String {
+        switch self {
+        case .mesh: "meshes"
+        case .namespace, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter,
+            .virtualNode, .backendGroup, .workload:
+            singular + "s"
+        }
+    }
+
+    /// The lower-case singular name on the command line.
+    public var singular: String { rawValue.lowercased() }
+
+    /// False for kinds that belong to the whole cluster: Mesh and Namespace.
+    public var isNamespaced: Bool { self != .mesh && self != .namespace }
+
+    /// Orders kinds from the outermost to the innermost, as lists print them.
+    public static func < (left: Kind, right: Kind) -> Bool {
+        left.position < right.position
+    }
+
+    private var position: Int { Kind.allCases.firstIndex(of: self) ?? 0 }
+}

@@ -1,0 +1,81 @@
+/// A TCP port, 1 to 65535.
+public struct Port: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The number.
+    public let number: UInt16
+
+    /// The port `number`; nil outside 1 to 65535.
+    public init?(_ number: Int) {
+        guard (1...65535).contains(number) else { return nil }
+        self.number = UInt16(number)
+    }
+
+    /// App Mesh's ingress port, on which a proxy takes requests for its application.
+    public static let ingress = Port(trusted: 15000)
+    /// App Mesh's egress port, on which a proxy takes requests from its application.
+    public static let egress = Port(trusted: 15001)
+    /// Port 80, which an authority without a port means.
+    public static let http = Port(trusted: 80)
+    /// Port 443.
+    public static let https = Port(trusted: 443)
+
+    private init(trusted number: UInt16) { self.number = number }
+
+    /// The number in decimal.
+    public var description: String { String(number) }
+
+    /// Orders by number.
+    public static func < (left: Port, right: Port) -> Bool { left.number < right.number }
+}
+
+/// The share of a target among its siblings, 0 to 100; shares are relative to their sum.
+public struct Weight: Hashable, Sendable {
+    /// The share.
+    public let share: UInt32
+
+    /// The weight `share`; nil outside 0 to 100.
+    public init?(_ share: Int) {
+        guard (0...100).contains(share) else { return nil }
+        self.share = UInt32(share)
+    }
+}
+
+/// The protocol of a listener.
+public enum ListenerProtocol: String, CaseIterable, Hashable, Sendable {
+    case http
+    case http2
+    case grpc
+    case tcp
+}
+
+/// A port and what is spoken on it (`portMapping`).
+public struct PortMapping: Hashable, Sendable {
+    /// `port`.
+    public var port: Port
+    /// `protocol`.
+    public var `protocol`: ListenerProtocol
+
+    /// Makes a port mapping.
+    public init(port: Port, protocol: ListenerProtocol) {
+        self.port = port
+        self.protocol = `protocol`
+    }
+}
+
+/// A reference to an object, by its name or by an ARN.
+///
+/// Of an ARN only the last path element counts, which is the `awsName` of the object; mesh and
+/// account are ignored, as App Mesh's controller did.
+public enum TargetReference: Hashable, Sendable {
+    /// `…Ref`, its namespace filled in.
+    case object(ObjectReference)
+    /// `…ARN`: the `awsName` that it ends in, and the ARN itself.
+    case arn(awsName: String, arn: String)
+}
+
+/// An IP family preference (`ipPreference`).
+public enum IPPreference: String, CaseIterable, Hashable, Sendable {
+    case ipv4Only = "IPv4_ONLY"
+    case ipv6Only = "IPv6_ONLY"
+    case ipv4Preferred = "IPv4_PREFERRED"
+    case ipv6Preferred = "IPv6_PREFERRED"
+}

@@ -1,0 +1,60 @@
+/// `spec` of a Workload: one instance of an application on this host, what a Pod is in Kubernetes.
+public struct WorkloadSpec: ObjectSpec {
+    /// Workload.
+    public static var kind: Kind { .workload }
+
+    /// Where the application listens, an IP address; default 127.0.0.1.
+    public var address: String
+    /// Virtual node port to application port; a port that is absent stays the same.
+    public var ports: [Port: Port]
+    /// The application's command line; empty when Heddle does not run it.
+    public var command: [String]
+    /// Environment variables of the application.
+    public var environment: [String: String]
+    /// Working directory of the application, absolute; default the manifest's folder.
+    public var workingDirectory: String?
+    /// Resources of the proxy.
+    public var sidecar: SidecarResources
+
+    /// Makes a workload.
+    public init(
+        address: String = "127.0.0.1",
+        ports: [Port: Port] = [:],
+        command: [String] = [],
+        environment: [String: String] = [:],
+        workingDirectory: String? = nil,
+        sidecar: SidecarResources = SidecarResources()
+    ) {
+        self.address = address
+        self.ports = ports
+        self.command = command
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+        self.sidecar = sidecar
+    }
+}
+
+/// `sidecar.resources`. Requests default to App Mesh's advice, 250m and 256Mi.
+public struct SidecarResources: Hashable, Sendable {
+    /// `requests.cpu`, in thousandths of a core.
+    public var cpuRequestMillicores: Int
+    /// `requests.memory`, in bytes.
+    public var memoryRequestBytes: Int
+    /// `limits.cpu`, in thousandths of a core; nil is no limit.
+    public var cpuLimitMillicores: Int?
+    /// `limits.memory`, in bytes; nil is no limit.
+    public var memoryLimitBytes: Int?
+
+    /// Makes resources; without arguments App Mesh's advice.
+    public init(
+        cpuRequestMillicores: Int = 250,
+        memoryRequestBytes: Int = 256 << 20,
+        cpuLimitMillicores: Int? = nil,
+        memoryLimitBytes: Int? = nil
+    ) {
+        self.cpuRequestMillicores = cpuRequestMillicores
+        self.memoryRequestBytes = memoryRequestBytes
+        self.cpuLimitMillicores = cpuLimitMillicores
+        self.memoryLimitBytes = memoryLimitBytes
+    }
+}

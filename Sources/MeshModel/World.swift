@@ -1,0 +1,135 @@
+/// All objects at one moment, and what was wrong with the inputs they came from.
+public struct World: Sendable {
+    /// Meshes by name.
+    public var meshes: [ObjectReference: Mesh] = [:]
+    /// Namespaces by name.
+    public var namespaces: [ObjectReference: Namespace] = [:]
+    /// Virtual nodes by namespace and name.
+    public var virtualNodes: [ObjectReference: VirtualNode] = [:]
+    /// Virtual services by namespace and name.
+    public var virtualServices: [ObjectReference: VirtualService] = [:]
+    /// Virtual routers by namespace and name.
+    public var virtualRouters: [ObjectReference: VirtualRouter] = [:]
+    /// Virtual gateways by namespace and name.
+    public var virtualGateways: [ObjectReference: VirtualGateway] = [:]
+    /// Gateway routes by namespace and name.
+    public var gatewayRoutes: [ObjectReference: GatewayRoute] = [:]
+    /// Backend groups by namespace and name.
+    public var backendGroups: [ObjectReference: BackendGroup] = [:]
+    /// Workloads by namespace and name.
+    public var workloads: [ObjectReference: Workload] = [:]
+    /// Problems met while reading, sorted.
+    public var diagnostics: [Diagnostic] = []
+
+    /// Makes an empty world.
+    public init() {}
+
+    /// Adds `object`, in place of the one with the same identity.
+    public mutating func insert(_ object: MeshObject) {
+        switch object {
+        case .mesh(let object): meshes[object.reference] = object
+        case .namespace(let object): namespaces[object.reference] = object
+        case .virtualNode(let object): virtualNodes[object.reference] = object
+        case .virtualService(let object): virtualServices[object.reference] = object
+        case .virtualRouter(let object): virtualRouters[object.reference] = object
+        case .virtualGateway(let object): virtualGateways[object.reference] = object
+        case .gatewayRoute(let object): gatewayRoutes[object.reference] = object
+        case .backendGroup(let object): backendGroups[object.reference] = object
+        case .workload(let object): workloads[object.reference] = object
+        }
+    }
+
+    /// Every object, ordered by identity.
+    public var objects: [MeshObject] {
+        var all: [MeshObject] = []
+        all += meshes.values.map(MeshObject.mesh)
+        all += namespaces.values.map(MeshObject.namespace)
+        all += virtualNodes.values.map(MeshObject.virtualNode)
+        all += virtualServices.values.map(MeshObject.virtualService)
+        all += virtualRouters.values.map(MeshObject.virtualRouter)
+        all += virtualGateways.values.map(MeshObject.virtualGateway)
+        all += gatewayRoutes.values.map(MeshObject.gatewayRoute)
+        all += backendGroups.values.map(MeshObject.backendGroup)
+        all += workloads.values.map(MeshObject.workload)
+        return all.sorted { $0.id < $1.id }
+    }
+}
+
+/// An object of any kind.
+public enum MeshObject: Sendable {
+    case mesh(Mesh)
+    case namespace(Namespace)
+    case virtualNode(VirtualNode)
+    case virtualService(VirtualService)
+    case virtualRouter(VirtualRouter)
+    case virtualGateway(VirtualGateway)
+    case gatewayRoute(GatewayRoute)
+    case backendGroup(BackendGroup)
+    case workload(Workload)
+
+    /// Kind, namespace and name.
+    public var id: ObjectID {
+        switch self {
+        case .mesh(let object): object.id
+        case .namespace(let object): object.id
+        case .virtualNode(let object): object.id
+        case .virtualService(let object): object.id
+        case .virtualRouter(let object): object.id
+        case .virtualGateway(let object): object.id
+        case .gatewayRoute(let object): object.id
+        case .backendGroup(let object): object.id
+        case .workload(let object): object.id
+        }
+    }
+
+    /// Name, labels and the like.
+    public var metadata: Metadata {
+        get {
+            switch self {
+            case .mesh(let object): object.metadata
+            case .namespace(let object): object.metadata
+            case .virtualNode(let object): object.metadata
+            case .virtualService(let object): object.metadata
+            case .virtualRouter(let object): object.metadata
+            case .virtualGateway(let object): object.metadata
+            case .gatewayRoute(let object): object.metadata
+            case .backendGroup(let object): object.metadata
+            case .workload(let object): object.metadata
+            }
+        }
+        set {
+            switch self {
+            case .mesh(var object): object.metadata = newValue; self = .mesh(object)
+            case .namespace(var object): object.metadata = newValue; self = .namespace(object)
+            case .virtualNode(var object): object.metadata = newValue; self = .virtualNode(object)
+            case .virtualService(var object):
+                object.metadata = newValue
+                self = .virtualService(object)
+            case .virtualRouter(var object):
+                object.metadata = newValue
+                self = .virtualRouter(object)
+            case .virtualGateway(var object):
+                object.metadata = newValue
+                self = .virtualGateway(object)
+            case .gatewayRoute(var object): object.metadata = newValue; self = .gatewayRoute(object)
+            case .backendGroup(var object): object.metadata = newValue; self = .backendGroup(object)
+            case .workload(var object): object.metadata = newValue; self = .workload(object)
+            }
+        }
+    }
+
+    /// The document that the object was read from.
+    public var manifest: Manifest {
+        switch self {
+        case .mesh(let object): object.manifest
+        case .namespace(let object): object.manifest
+        case .virtualNode(let object): object.manifest
+        case .virtualService(let object): object.manifest
+        case .virtualRouter(let object): object.manifest
+        case .virtualGateway(let object): object.manifest
+        case .gatewayRoute(let object): object.manifest
+        case .backendGroup(let object): object.manifest
+        case .workload(let object): object.manifest
+        }
+    }
+}
