@@ -11,9 +11,36 @@ let handWritten: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser",
+    package: "swift-argument-parser"
+)
+let grpc: [Target.Dependency] = [
+    .product(name: "GRPCCore", package: "grpc-swift-2"),
+    .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+    .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+]
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+/// A target that is written by hand.
+func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: handWritten)
+}
+
+/// The tests of a target, or of several.
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: name,
+        dependencies: dependencies,
+        exclude: exclude,
+        swiftSettings: handWritten
+    )
+}
 
 let package = Package(
     name: "heddle",
@@ -33,22 +60,28 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        .target(name: "MeshModel", swiftSettings: handWritten),
+        target("MeshModel", []),
         .target(name: "EnvoyAPI", dependencies: [protobuf], exclude: ["Generate"]),
-        .target(
-            name: "MeshManifests",
-            dependencies: ["MeshModel", .product(name: "Yams", package: "Yams")],
+        target("MeshManifests", ["MeshModel", yams]),
+        target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CurlShim", dependencies: ["CCurl"]),
+        target("HTTPClient", ["CurlShim", "CCurl"]),
+        target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
+        target("XDSServer", ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging, nio] + grpc),
+        target("EnvoySupervisor", ["MeshModel", "MeshPlan", "HTTPClient", lifecycle, logging]),
+        target(
+            "MeshDaemon",
+            [
+                "MeshModel", "MeshManifests", "MeshPlan", "MeshSources", "XDSServer",
+                "EnvoySupervisor", "HTTPClient", hummingbird, lifecycle, logging, yams,
+            ]
+        ),
+        .executableTarget(
+            name: "heddle",
+            dependencies: ["MeshDaemon", argumentParser],
             swiftSettings: handWritten
         ),
-        .target(
-            name: "MeshPlan",
-            dependencies: ["MeshModel", "EnvoyAPI", protobuf],
-            swiftSettings: handWritten
-        ),
-        .testTarget(
-            name: "MeshManifestsTests",
-            dependencies: ["MeshManifests", "MeshModel"],
-            swiftSettings: handWritten
-        ),
+        tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
     ]
 )

@@ -1,0 +1,82 @@
+internal import EnvoyAPI
+public import MeshModel
+public import SwiftProtobuf
+
+extension EncodedResource {
+    /// Encodes `message` once, for every proxy that receives it.
+    ///
+    /// The version is the FNV-1a hash of the deterministic encoding, 16 hexadecimal digits.
+    ///
+    /// - Throws: what SwiftProtobuf throws when a message can't be serialized, as one with a string
+    ///   of over 2 GiB.
+    public convenience init(
+        _ type: ResourceType,
+        name: String,
+        message: some Message,
+        origins: [ObjectID: Int],
+        endpointsName: String? = nil
+    ) throws {
+        var options = BinaryEncodingOptions()
+        options.useDeterministicOrdering = true
+        let payload: [UInt8] = try message.serializedBytes(options: options)
+        let version = hexadecimal(fnv1a(payload))
+        var resource = Envoy_Service_Discovery_V3_Resource()
+        resource.name = name
+        resource.version = version
+        resource.resource.typeURL = type.typeURL
+        resource.resource.value = .init(payload)
+        let body: [UInt8] = try resource.serializedBytes()
+        self.init(
+            type: type,
+            name: name,
+            version: version,
+            payload: payload,
+            deltaEntry: [resourcesFieldTag] + varint(body.count) + body,
+            origins: origins,
+            endpointsName: endpointsName
+        )
+    }
+}
+
+extension ResourceType {
+    /// The type URL of the resources in xDS requests and responses.
+    public var typeURL: String {
+        switch self {
+        case .clusters: "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+        case .endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+        case .listeners: "type.googleapis.com/envoy.config.listener.v3.Listener"
+        case .routes: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+        }
+    }
+
+    /// The type of the resources that `typeURL` names; nil for types that are not served.
+    public init?(typeURL: String) {
+        guard let type = ResourceType.allCases.first(where: { $0.typeURL == typeURL }) else {
+            return nil
+        }
+        self = type
+    }
+}
+
+/// `DeltaDiscoveryResponse.resources`: field 2, length-delimited.
+private let resourcesFieldTag: UInt8 = 2 << 3 | 2
+
+private func varint(_ value: Int) -> [UInt8] {
+    var rest = UInt64(value)
+    var bytes: [UInt8] = []
+    while rest >= 0x80 {
+        bytes.append(UInt8(rest & 0x7f) | 0x80)
+        rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+    return bytes
+}
+
+private func fnv1a(_ bytes: [UInt8]) -> UInt64 {
+    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+}
+
+private func hexadecimal(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+}

@@ -1,0 +1,82 @@
+public import MeshModel
+
+/// What is to be done for a world: the result of planning.
+public struct Plan: Sendable {
+    /// Each proxy that shall run.
+    public var proxies: [ProxyID: ProxyPlan] = [:]
+    /// The status of each object.
+    public var statuses: [ObjectID: ObjectStatus] = [:]
+    /// Every problem of the world, those of its inputs included, sorted.
+    public var diagnostics: [Diagnostic] = []
+    /// Addresses of all proxies, present and removed; the next plan's `Observations.addresses`.
+    public var addresses: [ProxyID: ProxyAddresses] = [:]
+
+    /// Makes an empty plan.
+    public init() {}
+}
+
+/// One proxy that shall run.
+public struct ProxyPlan: Sendable {
+    /// The proxy.
+    public var id: ProxyID
+    /// The VirtualNode or VirtualGateway whose proxy this is.
+    public var owner: ObjectID
+    /// Envoy's `node.id`, App Mesh's resource name: `mesh/<mesh>/virtualNode/<awsName>`.
+    public var nodeID: String
+    /// The addresses that it owns.
+    public var addresses: ProxyAddresses
+    /// The ports on which it listens at its ingress address.
+    public var ingressPorts: [Port]
+    /// The ports on which it listens at its egress address.
+    public var egressPorts: [Port]
+    /// Envoy's worker threads.
+    public var concurrency: Int
+    /// All that it receives over xDS.
+    public var snapshot: Snapshot
+    /// The application that Heddle runs beside it.
+    public var application: ApplicationPlan?
+
+    /// Makes a proxy's plan.
+    public init(
+        id: ProxyID,
+        owner: ObjectID,
+        nodeID: String,
+        addresses: ProxyAddresses,
+        ingressPorts: [Port] = [],
+        egressPorts: [Port] = [],
+        concurrency: Int = 1,
+        snapshot: Snapshot = Snapshot(),
+        application: ApplicationPlan? = nil
+    ) {
+        self.id = id
+        self.owner = owner
+        self.nodeID = nodeID
+        self.addresses = addresses
+        self.ingressPorts = ingressPorts
+        self.egressPorts = egressPorts
+        self.concurrency = concurrency
+        self.snapshot = snapshot
+        self.application = application
+    }
+}
+
+/// An application's process that Heddle runs.
+public struct ApplicationPlan: Hashable, Sendable {
+    /// Program and arguments; the program is looked up in PATH.
+    public var command: [String]
+    /// Variables beside those that Heddle itself has: the Workload's own and the proxy's addresses.
+    public var environment: [String: String]
+    /// Absolute; nil is Heddle's own.
+    public var workingDirectory: String?
+
+    /// Makes an application's plan.
+    public init(
+        command: [String],
+        environment: [String: String] = [:],
+        workingDirectory: String? = nil
+    ) {
+        self.command = command
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+    }
+}
