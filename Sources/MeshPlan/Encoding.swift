@@ -1,4 +1,5 @@
 internal import EnvoyAPI
+internal import FoundationEssentials
 public import MeshModel
 public import SwiftProtobuf
 

@@ -1,0 +1,315 @@
+public import MeshModel
+
+/// Settings of a plan that come from no object.
+public struct PlanOptions: Hashable, Sendable {
+    /// Where proxies take their addresses from.
+    public var addressRanges: AddressRanges
+
+    /// Makes options; without arguments the defaults.
+    public init(addressRanges: AddressRanges = .loopback) {
+        self.addressRanges = addressRanges
+    }
+}
+
+/// What to do for `world`: the function that is the program.
+///
+/// Guarantee: equal inputs give equal plans, whatever the order of objects; it reads no clock, disk
+/// or network. A wrong object affects only itself and the parts of others that refer to it.
+///
+/// - Parameters:
+///   - world: All objects.
+///   - observations: What proxies answered so far, addresses given, and the last conditions.
+///   - nowSeconds: The time in seconds since 1970, for conditions that change.
+public func plan(
+    _ world: World,
+    _ observations: Observations = Observations(),
+    nowSeconds: Int,
+    options: PlanOptions = PlanOptions()
+) -> Plan {
+    var planner = Planner(options: options)
+    return planner.plan(world, observations, nowSeconds: nowSeconds)
+}
+
+/// `plan` with a memory: what the last plan made from the same inputs is not made again.
+///
+/// Guarantee: each plan equals the one that `plan` makes of the same arguments.
+public struct Planner: Sendable {
+    private let options: PlanOptions
+    private var resources = Memo<ResourceKey, EncodedResource>()
+
+    /// Makes a planner that remembers nothing.
+    public init(options: PlanOptions = PlanOptions()) {
+        self.options = options
+    }
+
+    /// What to do for `world`; see the function of that name.
+    public mutating func plan(
+        _ world: World,
+        _ observations: Observations,
+        nowSeconds: Int
+    ) -> Plan {
+        resources.turn()
+        var resolution = Resolution(of: world)
+        resolution.checkBackendGroups()
+        var plan = Plan()
+        plan.addresses = assignAddresses(
+            to: resolution.nodes.keys.map(ProxyID.init),
+            keeping: observations.addresses,
+            from: options.addressRanges
+        )
+        resolution.checkApplicationPorts()
+        for reference in resolution.workloads.keys.sorted() {
+            guard let node = world.virtualNodes[reference], let mesh = resolution.mesh(of: node.id)
+            else { continue }
+            planProxies(of: node, in: mesh, &resolution, observations, into: &plan)
+        }
+        // Nodes without workloads have no proxy, and their references count all the same.
+        for node in world.virtualNodes.values where resolution.workloads[node.reference] == nil {
+            guard let mesh = resolution.mesh(of: node.id) else { continue }
+            let backends = resolution.backends(of: node, in: mesh)
+            _ = resolution.egressChains(of: node, to: backends)
+        }
+        plan.diagnostics = (world.diagnostics + resolution.diagnostics).sorted()
+        plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
+        return plan
+    }
+}
+
+// MARK: - Proxies
+
+extension Planner {
+    /// Plans the proxies of all workloads of `node`, which share all but their addresses.
+    private mutating func planProxies(
+        of node: VirtualNode,
+        in mesh: Mesh,
+        _ resolution: inout Resolution,
+        _ observations: Observations,
+        into plan: inout Plan
+    ) {
+        let backends = resolution.backends(of: node, in: mesh)
+        let chains = resolution.egressChains(of: node, to: backends)
+        let shared: Snapshot
+        do {
+            shared = try sharedResources(
+                of: node,
+                in: mesh,
+                backends,
+                chains,
+                resolution,
+                plan.addresses,
+                observations
+            )
+        } catch {
+            resolution.report(node.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)"))
+            return
+        }
+        for workload in resolution.workloads[node.reference] ?? [] {
+            let id = ProxyID(workload.reference)
+            guard let addresses = plan.addresses[id] else {
+                resolution.report(
+                    workload.diagnostic(
+                        .error,
+                        "",
+                        "no address is left for its proxy in \(options.addressRanges)",
+                        remedy: "pass a different --proxy-addresses"
+                    )
+                )
+                continue
+            }
+            do {
+                plan.proxies[id] = try proxy(
+                    of: workload,
+                    node,
+                    in: mesh,
+                    addresses,
+                    chains,
+                    shared
+                )
+            } catch {
+                resolution.report(
+                    workload.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)")
+                )
+            }
+        }
+    }
+
+    /// What all proxies of `node` receive alike: backends' clusters and endpoints, and all routes.
+    private mutating func sharedResources(
+        of node: VirtualNode,
+        in mesh: Mesh,
+        _ backends: [ResolvedService],
+        _ chains: [Port: EgressListener.Chain],
+        _ resolution: Resolution,
+        _ addresses: [ProxyID: ProxyAddresses],
+        _ observations: Observations
+    ) throws -> Snapshot {
+        var snapshot = Snapshot()
+        let origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
+        for destination in destinations(of: backends) {
+            snapshot.insert(try resource(.cluster(destination), destination.origins))
+            guard case .node(let target) = destination, target.discovery == .workloads else {
+                continue
+            }
+            let workloads = resolution.workloads[target.node] ?? []
+            let endpoints = workloads.compactMap { workload -> Endpoint? in
+                let id = ProxyID(workload.reference)
+                let phase = observations.proxies[id]?.process?.phase
+                return addresses[id].map {
+                    Endpoint(
+                        address: $0.ingress,
+                        port: target.mapping.port,
+                        isHealthy: phase == nil || phase == .running
+                    )
+                }
+            }
+            var endpointOrigins = destination.origins
+            for workload in workloads {
+                endpointOrigins[workload.id] = workload.metadata.generation
+            }
+            let set = EndpointSet(name: destination.clusterName, endpoints: endpoints)
+            snapshot.insert(try resource(.endpoints(set), endpointOrigins))
+        }
+        snapshot.insert(
+            try resource(
+                .forwardProxyCluster(name: ClusterName.amazonaws(mesh: mesh.spec.awsName)),
+                origins
+            )
+        )
+        if mesh.spec.egressFilter == .allowAll {
+            let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
+            snapshot.insert(try resource(.forwardProxyCluster(name: name), origins))
+        }
+        for port in httpPorts(chains) {
+            let services = backends.filter {
+                port == .egress || $0.fallback != nil || $0.httpRoutes(on: port) != nil
+            }
+            let routes = EgressRoutes(
+                port: port,
+                services: services,
+                mesh: mesh.spec.awsName,
+                egressFilter: mesh.spec.egressFilter
+            )
+            let routeOrigins = services.reduce(into: origins) {
+                $0.merge($1.origins) { first, _ in first }
+            }
+            snapshot.insert(try resource(.egressRoutes(routes), routeOrigins))
+        }
+        for listener in node.spec.listeners where listener.portMapping.protocol != .tcp {
+            let cluster = ClusterName.ingress(
+                mesh: mesh.spec.awsName,
+                node: node.spec.awsName,
+                listener.portMapping
+            )
+            let routes = IngressRoutes(listener: listener, cluster: cluster)
+            snapshot.insert(try resource(.ingressRoutes(routes), origins))
+        }
+        return snapshot
+    }
+
+    private mutating func proxy(
+        of workload: Workload,
+        _ node: VirtualNode,
+        in mesh: Mesh,
+        _ addresses: ProxyAddresses,
+        _ chains: [Port: EgressListener.Chain],
+        _ shared: Snapshot
+    ) throws -> ProxyPlan {
+        var snapshot = shared
+        let origins = [
+            node.id: node.metadata.generation, workload.id: workload.metadata.generation,
+        ]
+        var clusters: [Port: String] = [:]
+        for listener in node.spec.listeners {
+            let mapping = listener.portMapping
+            let name = ClusterName.ingress(
+                mesh: mesh.spec.awsName,
+                node: node.spec.awsName,
+                mapping
+            )
+            let local = LocalCluster(
+                name: name,
+                mapping: mapping,
+                address: workload.spec.address,
+                port: workload.spec.ports[mapping.port] ?? mapping.port
+            )
+            clusters[mapping.port] = name
+            snapshot.insert(try resource(.localCluster(local), origins))
+        }
+        let ingress = IngressListener(
+            address: addresses.ingress,
+            listeners: node.spec.listeners,
+            clusters: clusters
+        )
+        if !node.spec.listeners.isEmpty {
+            snapshot.insert(try resource(.ingressListener(ingress), origins))
+        }
+        let egress = EgressListener(
+            address: addresses.egress,
+            chains: chains,
+            egressFilter: mesh.spec.egressFilter
+        )
+        snapshot.insert(try resource(.egressListener(egress), origins))
+        let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
+        return ProxyPlan(
+            id: ProxyID(workload.reference),
+            owner: node.id,
+            nodeID: nodeID,
+            addresses: addresses,
+            ingressPorts: node.spec.listeners.isEmpty ? [] : ingress.ports,
+            egressPorts: egress.ports,
+            concurrency: workload.spec.sidecar.workerCount,
+            snapshot: snapshot,
+            application: applicationPlan(of: workload, addresses, nodeID: nodeID)
+        )
+    }
+
+    private mutating func resource(
+        _ input: ResourceInput,
+        _ origins: [ObjectID: Int]
+    ) throws -> EncodedResource {
+        try resources.value(for: ResourceKey(input: input, origins: origins)) {
+            try input.encoded(origins: origins)
+        }
+    }
+}
+
+/// The ports on which HTTP is answered, 15001 among them.
+private func httpPorts(_ chains: [Port: EgressListener.Chain]) -> Set<Port> {
+    Set(chains.filter { $0.value == .http }.keys).union([.egress])
+}
+
+/// Every destination of `services`, each once.
+private func destinations(of services: [ResolvedService]) -> Set<Destination> {
+    var destinations: Set<Destination> = []
+    for service in services {
+        for port in Array(service.ports.values) + [service.fallback].compactMap({ $0 }) {
+            switch port {
+            case .http(let routes):
+                destinations.formUnion(routes.flatMap(\.targets).map(\.destination))
+            case .tcp(let targets, _): destinations.formUnion(targets.map(\.destination))
+            }
+        }
+    }
+    return destinations
+}
+
+extension Destination {
+    fileprivate var origins: [ObjectID: Int] {
+        switch self {
+        case .node(let target): target.origins
+        case .missing: [:]
+        }
+    }
+}
+
+extension Mesh {
+    /// `mesh/<name>`, or `mesh/<name>@<owner>` for a shared mesh, as in Envoy's `node.id`.
+    var resourceName: String {
+        "mesh/" + spec.awsName + (spec.meshOwner.map { "@\($0)" } ?? "")
+    }
+}
+
+extension SidecarResources {
+    /// Envoy's worker threads: one for each core begun, of the limit or else of the request.
+    var workerCount: Int { max(1, ((cpuLimitMillicores ?? cpuRequestMillicores) + 999) / 1000) }
+}

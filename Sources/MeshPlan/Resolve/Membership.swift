@@ -1,0 +1,119 @@
+internal import MeshModel
+
+/// Which mesh each object belongs to (contract 2.3).
+struct Membership {
+    /// The mesh of each namespaced App Mesh object that has one.
+    private(set) var meshes: [ObjectID: Mesh] = [:]
+    /// Why others have none.
+    private(set) var diagnostics: [Diagnostic] = []
+    private var meshesByNamespace: [String: Result<Mesh, DesignationFailure>] = [:]
+
+    init(of world: World) {
+        let meshes = world.meshes.values.sorted { $0.reference < $1.reference }
+        var names: [String: Mesh] = [:]
+        var usable: [Mesh] = []
+        for mesh in meshes {
+            if let first = names[mesh.spec.awsName] {
+                diagnostics.append(
+                    mesh.diagnostic(
+                        .error,
+                        "spec.awsName",
+                        "\"\(mesh.spec.awsName)\" is also the name of \(first.id)",
+                        remedy: "give each mesh a name of its own"
+                    )
+                )
+            } else {
+                names[mesh.spec.awsName] = mesh
+                usable.append(mesh)
+            }
+        }
+        assign(world.virtualNodes, \.meshRef, in: world, among: usable)
+        assign(world.virtualServices, \.meshRef, in: world, among: usable)
+        assign(world.virtualRouters, \.meshRef, in: world, among: usable)
+        assign(world.virtualGateways, \.meshRef, in: world, among: usable)
+        assign(world.gatewayRoutes, \.meshRef, in: world, among: usable)
+        assign(world.backendGroups, \.meshRef, in: world, among: usable)
+    }
+
+    private mutating func assign<Spec: ObjectSpec>(
+        _ objects: [ObjectReference: Object<Spec>],
+        _ meshRef: KeyPath<Spec, DesignatedReference?>,
+        in world: World,
+        among meshes: [Mesh]
+    ) {
+        for object in objects.values {
+            switch mesh(ofNamespace: object.metadata.namespace, in: world, among: meshes) {
+            case .failure(let failure):
+                diagnostics.append(
+                    object.diagnostic(
+                        .error,
+                        "metadata.namespace",
+                        failure.problem,
+                        remedy: failure.remedy
+                    )
+                )
+            case .success(let mesh):
+                if let given = object.spec[keyPath: meshRef], given.name != mesh.metadata.name {
+                    let kind = Spec.kind.rawValue
+                    diagnostics.append(
+                        object.diagnostic(
+                            .error,
+                            "spec.meshRef",
+                            "\(kind) create may not specify read-only field: spec.meshRef, and "
+                                + "\"\(given.name)\" is not the mesh of its namespace, "
+                                + "\"\(mesh.metadata.name)\"",
+                            remedy: "remove the field"
+                        )
+                    )
+                } else {
+                    self.meshes[object.id] = mesh
+                }
+            }
+        }
+    }
+
+    private mutating func mesh(
+        ofNamespace namespace: String,
+        in world: World,
+        among meshes: [Mesh]
+    ) -> Result<Mesh, DesignationFailure> {
+        if let known = meshesByNamespace[namespace] { return known }
+        let declared = world.namespaces[ObjectReference(name: namespace)]
+        var labels = declared?.metadata.labels ?? [:]
+        labels["kubernetes.io/metadata.name"] = namespace
+        let matching = meshes.filter { $0.spec.namespaceSelector?.matches(labels) ?? false }
+        let result: Result<Mesh, DesignationFailure>
+        if matching.count == 1 {
+            result = .success(matching[0])
+        } else if matching.isEmpty {
+            result = .failure(
+                DesignationFailure(
+                    problem: "failed to find matching mesh for namespace: \(namespace), "
+                        + "expecting 1 but found 0",
+                    remedy: declared == nil
+                        ? "add the Namespace \"\(namespace)\" with the labels that a Mesh's "
+                            + "namespaceSelector asks for"
+                        : "give the Namespace \"\(namespace)\" the labels that a Mesh's "
+                            + "namespaceSelector asks for"
+                )
+            )
+        } else {
+            let names = matching.map(\.metadata.name).joined(separator: ",")
+            result = .failure(
+                DesignationFailure(
+                    problem: "found multiple matching meshes for namespace: \(namespace), "
+                        + "expecting 1 but found \(matching.count): \(names)",
+                    remedy: "narrow the namespaceSelector of all but one"
+                )
+            )
+        }
+        meshesByNamespace[namespace] = result
+        return result
+    }
+}
+
+/// Why no mesh could be chosen for a namespace.
+private struct DesignationFailure: Error {
+    var problem: String
+    var remedy: String
+}

@@ -1,0 +1,86 @@
+internal import MeshModel
+
+/// A virtual service as a caller meets it: ports, routes and targets, all references resolved.
+struct ResolvedService: Hashable {
+    /// The virtual service.
+    var id: ObjectID
+    /// `awsName`: the authority that callers use.
+    var authority: String
+    /// What answers on each port. Empty when the provider is unknown or there is none.
+    var ports: [Port: ResolvedPort]
+    /// What answers on every port, when the provider does not say which ports there are.
+    var fallback: ResolvedPort?
+    /// The objects that the service was resolved from, with their generations.
+    var origins: [ObjectID: Int]
+
+    /// What answers HTTP requests on `port`; nil when the service does not listen there.
+    func httpRoutes(on port: Port) -> [ResolvedRoute]? {
+        switch ports[port] ?? fallback {
+        case .http(let routes): routes
+        case .tcp, nil: nil
+        }
+    }
+}
+
+/// What answers on one port of a virtual service.
+enum ResolvedPort: Hashable {
+    /// Routes in the order in which they are tried.
+    case http([ResolvedRoute])
+    /// One set of targets for every connection.
+    case tcp([ResolvedTarget], idleTimeout: Duration?)
+}
+
+/// One route of a virtual service.
+struct ResolvedRoute: Hashable {
+    /// The route's name in its router; nil for the one route of a service that a node provides.
+    var name: String?
+    /// What it matches; never tcp.
+    var match: RouteSpec.Match
+    /// Where requests go.
+    var targets: [ResolvedTarget]
+    /// nil is App Mesh's default policy.
+    var retryPolicy: RetryPolicySpec?
+    /// Timeouts; nil members are App Mesh's defaults.
+    var timeout: Timeouts
+}
+
+/// One weighted target.
+struct ResolvedTarget: Hashable {
+    /// Where its share of requests goes.
+    var destination: Destination
+    /// Its share.
+    var weight: UInt32
+}
+
+/// Where requests go.
+enum Destination: Hashable {
+    case node(NodePort)
+    /// A target that does not exist; its share of requests is answered with 503.
+    case missing(mesh: String, name: String)
+}
+
+/// One listener of a virtual node as its callers reach it.
+struct NodePort: Hashable {
+    /// The node.
+    var node: ObjectReference
+    /// The mesh's `awsName`.
+    var mesh: String
+    /// The node's `awsName`.
+    var name: String
+    /// The listener.
+    var mapping: PortMapping
+    /// How callers find endpoints.
+    var discovery: Discovery
+    /// The node and its generation.
+    var origins: [ObjectID: Int]
+}
+
+/// How callers find a node's endpoints.
+enum Discovery: Hashable {
+    /// The node has Workloads here.
+    case workloads
+    /// The node's own DNS name.
+    case dns(hostname: String, ServiceDiscovery.DNSResponseType, IPPreference?)
+    /// No endpoint is known: Cloud Map without Workloads.
+    case none
+}

@@ -1,0 +1,308 @@
+internal import MeshModel
+
+extension Resolution {
+    /// `service` as its callers meet it.
+    mutating func resolve(_ service: VirtualService, in mesh: Mesh) -> ResolvedService {
+        var resolved = ResolvedService(
+            id: service.id,
+            authority: service.spec.awsName,
+            ports: [:],
+            fallback: nil,
+            origins: [service.id: service.metadata.generation]
+        )
+        switch service.spec.provider {
+        case nil:
+            // Contract 4.5: a virtual host without routes, which answers 404.
+            resolved.fallback = .http([])
+        case .virtualNode(let target):
+            switch find(target, among: world.virtualNodes, \.awsName, in: mesh) {
+            case .success(let node): resolveNode(node, in: mesh, into: &resolved)
+            case .failure(let failure):
+                report(service, "spec.provider.virtualNode.virtualNode", failure)
+                resolved.fallback = .http([unavailable(service.metadata, mesh)])
+            }
+        case .virtualRouter(let target):
+            switch find(target, among: world.virtualRouters, \.awsName, in: mesh) {
+            case .success(let router): resolveRouter(router, in: mesh, into: &resolved)
+            case .failure(let failure):
+                report(service, "spec.provider.virtualRouter.virtualRouter", failure)
+                resolved.fallback = .http([unavailable(service.metadata, mesh)])
+            }
+        }
+        return resolved
+    }
+
+    /// The virtual services that `node` may call: its backends and those of its backend groups,
+    /// each once, in the order of the manifest.
+    mutating func backends(of node: VirtualNode, in mesh: Mesh) -> [ResolvedService] {
+        var backends: [ResolvedService] = []
+        var seen: Set<ObjectReference> = []
+        for (index, backend) in node.spec.backends.enumerated() {
+            switch find(backend.virtualService, among: world.virtualServices, \.awsName, in: mesh) {
+            case .success(let service):
+                if seen.insert(service.reference).inserted, let resolved = services[service.reference] {
+                    backends.append(resolved)
+                }
+            case .failure(let failure):
+                report(node, "spec.backends[\(index)].virtualService.virtualService", failure)
+            }
+        }
+        for (index, group) in node.spec.backendGroups.enumerated() {
+            for reference in members(of: group, usedBy: node, at: index)
+            where seen.insert(reference).inserted {
+                if let resolved = services[reference], self.mesh(of: resolved.id)?.id == mesh.id {
+                    backends.append(resolved)
+                }
+            }
+        }
+        return backends
+    }
+
+    private mutating func members(
+        of group: BackendGroupReference,
+        usedBy node: VirtualNode,
+        at index: Int
+    ) -> [ObjectReference] {
+        switch group {
+        case .everything(let namespace):
+            return services.keys.filter { $0.namespace == namespace }.sorted()
+        case .group(let reference):
+            guard let group = world.backendGroups[reference] else {
+                report(
+                    node.diagnostic(
+                        .error,
+                        "spec.backendGroups[\(index)]",
+                        "no BackendGroup \"\(reference)\"",
+                        remedy: "add it or correct the reference"
+                    )
+                )
+                return []
+            }
+            return group.spec.virtualServices
+        }
+    }
+
+    /// Reports the references of backend groups that lead nowhere.
+    mutating func checkBackendGroups() {
+        for group in world.backendGroups.values {
+            guard let mesh = mesh(of: group.id) else { continue }
+            for (index, reference) in group.spec.virtualServices.enumerated() {
+                if case .failure(let failure) = find(
+                    .object(reference),
+                    among: world.virtualServices,
+                    \.awsName,
+                    in: mesh
+                ) {
+                    report(
+                        group.diagnostic(
+                            .error,
+                            "spec.virtualservices[\(index)]",
+                            failure.problem,
+                            remedy: failure.remedy
+                        )
+                    )
+                }
+            }
+        }
+    }
+
+    /// The listeners of `node` as callers reach them.
+    func nodePorts(of node: VirtualNode, in mesh: Mesh) -> [NodePort] {
+        let discovery: Discovery
+        if workloads[node.reference]?.isEmpty == false {
+            discovery = .workloads
+        } else {
+            switch node.spec.serviceDiscovery {
+            case .dns(let hostname, let responseType, let preference):
+                discovery = .dns(
+                    hostname: hostname,
+                    responseType,
+                    preference ?? mesh.spec.ipPreference
+                )
+            case .awsCloudMap, nil: discovery = .none
+            }
+        }
+        return node.spec.listeners.map { listener in
+            NodePort(
+                node: node.reference,
+                mesh: mesh.spec.awsName,
+                name: node.spec.awsName,
+                mapping: listener.portMapping,
+                discovery: discovery,
+                origins: [node.id: node.metadata.generation]
+            )
+        }
+    }
+}
+
+// MARK: - Providers
+
+extension Resolution {
+    private func resolveNode(
+        _ node: VirtualNode,
+        in mesh: Mesh,
+        into service: inout ResolvedService
+    ) {
+        service.origins[node.id] = node.metadata.generation
+        for nodePort in nodePorts(of: node, in: mesh) {
+            let targets = [ResolvedTarget(destination: .node(nodePort), weight: 100)]
+            service.ports[nodePort.mapping.port] =
+                switch nodePort.mapping.protocol {
+                case .tcp: .tcp(targets, idleTimeout: nil)
+                case .http, .http2, .grpc: .http([everyRequest(to: targets)])
+                }
+        }
+    }
+
+    private mutating func resolveRouter(
+        _ router: VirtualRouter,
+        in mesh: Mesh,
+        into service: inout ResolvedService
+    ) {
+        service.origins[router.id] = router.metadata.generation
+        let ports = Dictionary(
+            router.spec.listeners.map { ($0.port, $0.protocol) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        let routes = inOrderOfTrial(router.spec.routes)
+        for (port, listenerProtocol) in ports {
+            var http: [ResolvedRoute] = []
+            var tcp: ResolvedPort?
+            for (index, route) in routes where route.match.applies(to: port) {
+                let targets = resolve(
+                    route.weightedTargets,
+                    of: router,
+                    route: index,
+                    on: port,
+                    in: mesh,
+                    origins: &service.origins
+                )
+                switch route.match {
+                case .tcp:
+                    guard listenerProtocol == .tcp, tcp == nil else { continue }
+                    tcp = .tcp(targets, idleTimeout: route.timeout.idle)
+                case .http, .http2, .grpc:
+                    guard listenerProtocol != .tcp else { continue }
+                    http.append(
+                        ResolvedRoute(
+                            name: route.name,
+                            match: route.match,
+                            targets: targets,
+                            retryPolicy: route.retryPolicy,
+                            timeout: route.timeout
+                        )
+                    )
+                }
+            }
+            service.ports[port] =
+                listenerProtocol == .tcp ? tcp ?? .tcp([], idleTimeout: nil) : .http(http)
+        }
+    }
+
+    private mutating func resolve(
+        _ targets: [WeightedTarget],
+        of router: VirtualRouter,
+        route: Int,
+        on port: Port,
+        in mesh: Mesh,
+        origins: inout [ObjectID: Int]
+    ) -> [ResolvedTarget] {
+        let type = router.spec.routes[route].match.fieldName
+        return targets.enumerated().map { index, target in
+            let field = "spec.routes[\(route)].\(type).action.weightedTargets[\(index)]"
+            let destination: Destination
+            switch find(target.virtualNode, among: world.virtualNodes, \.awsName, in: mesh) {
+            case .success(let node):
+                origins[node.id] = node.metadata.generation
+                destination = self.destination(
+                    node,
+                    port: target.port,
+                    routerPort: port,
+                    of: router,
+                    field: field,
+                    in: mesh
+                )
+            case .failure(let failure):
+                report(router, "\(field).virtualNode", failure)
+                destination = .missing(mesh: mesh.spec.awsName, name: target.virtualNode.name)
+            }
+            return ResolvedTarget(destination: destination, weight: target.weight.share)
+        }
+    }
+
+    /// The listener of `node` that a target means: the one on its `port`; without one the only
+    /// listener there is, or the one on the router's port.
+    private mutating func destination(
+        _ node: VirtualNode,
+        port: Port?,
+        routerPort: Port,
+        of router: VirtualRouter,
+        field: String,
+        in mesh: Mesh
+    ) -> Destination {
+        let nodePorts = nodePorts(of: node, in: mesh)
+        if let port {
+            if let match = nodePorts.first(where: { $0.mapping.port == port }) { return .node(match) }
+        } else if nodePorts.count == 1 {
+            return .node(nodePorts[0])
+        } else if let match = nodePorts.first(where: { $0.mapping.port == routerPort }) {
+            return .node(match)
+        }
+        let listening = nodePorts.map(\.mapping.port.description).joined(separator: ", ")
+        let problem =
+            port.map { "VirtualNode \"\(node.reference)\" has no listener on port \($0)" }
+            ?? "VirtualNode \"\(node.reference)\" has no listener on the router's port \(routerPort)"
+        report(
+            router.diagnostic(
+                .error,
+                port == nil ? field : "\(field).port",
+                problem,
+                remedy: nodePorts.isEmpty
+                    ? "give the node a listener" : "set port to one of \(listening)"
+            )
+        )
+        return .missing(mesh: mesh.spec.awsName, name: node.spec.awsName)
+    }
+
+    private func everyRequest(to targets: [ResolvedTarget]) -> ResolvedRoute {
+        ResolvedRoute(
+            name: nil,
+            match: .http(HTTPRouteMatch(path: .prefix("/"))),
+            targets: targets,
+            retryPolicy: nil,
+            timeout: Timeouts()
+        )
+    }
+
+    /// A route that answers every request with 503.
+    private func unavailable(_ metadata: Metadata, _ mesh: Mesh) -> ResolvedRoute {
+        let name = "\(metadata.name)_\(metadata.namespace)"
+        let destination = Destination.missing(mesh: mesh.spec.awsName, name: name)
+        return everyRequest(to: [ResolvedTarget(destination: destination, weight: 100)])
+    }
+
+    private mutating func report<Spec: ObjectSpec>(
+        _ object: Object<Spec>,
+        _ field: String,
+        _ failure: ReferenceFailure
+    ) {
+        report(
+            object.diagnostic(
+                .error,
+                field + failure.member,
+                failure.problem,
+                remedy: failure.remedy
+            )
+        )
+    }
+}
+
+extension TargetReference {
+    /// The name that stands for a target that does not exist.
+    fileprivate var name: String {
+        switch self {
+        case .object(let reference): "\(reference.name)_\(reference.namespace)"
+        case .arn(let name, _): name
+        }
+    }
+}

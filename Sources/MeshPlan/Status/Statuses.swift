@@ -1,0 +1,163 @@
+public import MeshModel
+
+/// The status of every object: what is wrong with it, what proxies answered, and for Workloads how
+/// their processes are.
+func statuses(
+    of resolution: Resolution,
+    _ plan: Plan,
+    _ observations: Observations,
+    nowSeconds: Int
+) -> [ObjectID: ObjectStatus] {
+    let mistakes = Dictionary(
+        grouping: plan.diagnostics.filter { $0.severity == .error && $0.object != nil },
+        by: \.object
+    )
+    var refusals: [ObjectID: [(proxy: ProxyID, refusal: Refusal)]] = [:]
+    for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key }) {
+        for refusal in observation.xds.refusals {
+            for object in refusal.objects {
+                refusals[object, default: []].append((proxy, refusal))
+            }
+        }
+    }
+    var statuses: [ObjectID: ObjectStatus] = [:]
+    for object in resolution.world.objects {
+        let id = object.id
+        var status = ObjectStatus(
+            conditions: [],
+            observedGeneration: object.metadata.generation
+        )
+        if let type = id.kind.conditionType {
+            let condition =
+                invalid(type, mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
+                ?? accepted(object, type, plan, observations)
+            status.conditions = Condition.merging(
+                [condition],
+                into: observations.conditions[id] ?? [],
+                nowSeconds: nowSeconds
+            )
+        }
+        status.fields = fields(of: object, resolution, plan, observations)
+        statuses[id] = status
+    }
+    return statuses
+}
+
+/// The condition of an object with mistakes.
+private func invalid(_ type: String, _ mistakes: [Diagnostic]) -> Condition? {
+    guard !mistakes.isEmpty else { return nil }
+    let sentences = mistakes.map { mistake in
+        var mistake = mistake
+        mistake.object = nil
+        return sentence(mistake.message)
+    }
+    return Condition(
+        type: type,
+        status: .false,
+        reason: "Invalid",
+        message: sentences.joined(separator: " ")
+    )
+}
+
+/// The condition of an object whose translation a proxy refused.
+private func refused(
+    _ type: String,
+    _ refusals: [(proxy: ProxyID, refusal: Refusal)]
+) -> Condition? {
+    guard let (proxy, refusal) = refusals.first else { return nil }
+    let kept = refusal.keptVersion.map { "it keeps \($0)" } ?? "it has none"
+    let others = Set(refusals.map(\.proxy)).count - 1
+    let also = others == 0 ? "" : ", and \(others) more"
+    return Condition(
+        type: type,
+        status: .false,
+        reason: "RefusedByProxy",
+        message: sentence(
+            "proxy \(proxy)\(also) refused \(refusal.type.rawValue) \(refusal.resource) "
+                + "\(refusal.version): \(refusal.message); \(kept)"
+        )
+    )
+}
+
+private func accepted(
+    _ object: MeshObject,
+    _ type: String,
+    _ plan: Plan,
+    _ observations: Observations
+) -> Condition {
+    guard case .workload(let workload) = object else {
+        return Condition(
+            type: type,
+            status: .true,
+            reason: "Active",
+            message: "It is valid and in force."
+        )
+    }
+    return readiness(of: observations.proxies[ProxyID(workload.reference)])
+}
+
+/// Whether a workload serves: its proxy runs, is connected and in sync, and its application runs.
+private func readiness(of observation: ProxyObservation?) -> Condition {
+    func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
+        Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
+    }
+    guard let observation, let process = observation.process else {
+        return condition(.false, "Pending", "Its proxy was not started.")
+    }
+    if process.phase != .running {
+        let why = process.lastError.map { ": \($0)" } ?? ""
+        return condition(
+            .false,
+            "Proxy" + process.phase.rawValue,
+            sentence("its proxy is not ready\(why)")
+        )
+    }
+    if let application = observation.application, application.phase != .running {
+        let why = application.lastError.map { ": \($0)" } ?? ""
+        return condition(
+            .false,
+            "Application" + application.phase.rawValue,
+            sentence("its application does not run\(why)")
+        )
+    }
+    if !observation.xds.isConnected {
+        return condition(
+            .false,
+            "Disconnected",
+            "Its proxy is not connected and keeps its last configuration."
+        )
+    }
+    if let refusal = observation.xds.refusals.first {
+        return condition(
+            .false,
+            "ConfigurationRefused",
+            sentence("its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)")
+        )
+    }
+    if observation.xds.sync[.listeners] != .synced {
+        return condition(.false, "Syncing", "Its proxy has not received its listeners.")
+    }
+    return condition(.true, "Ready", "Its proxy runs and is in sync.")
+}
+
+extension Kind {
+    /// The condition that App Mesh's controller wrote, and that users' scripts wait for.
+    public var conditionType: String? {
+        switch self {
+        case .mesh: "MeshActive"
+        case .virtualGateway: "VirtualGatewayActive"
+        case .gatewayRoute: "GatewayRouteActive"
+        case .virtualService: "VirtualServiceActive"
+        case .virtualRouter: "VirtualRouterActive"
+        case .virtualNode: "VirtualNodeActive"
+        case .workload: "WorkloadReady"
+        case .namespace, .backendGroup: nil
+        }
+    }
+}
+
+/// `text` with a capital and a full stop.
+private func sentence(_ text: String) -> String {
+    let end = text.hasSuffix(".") || text.hasSuffix("?") ? "" : "."
+    return text.prefix(1).uppercased() + text.dropFirst() + end
+}

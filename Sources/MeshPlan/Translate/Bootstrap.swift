@@ -1,0 +1,99 @@
+public import EnvoyAPI
+internal import MeshModel
+internal import SwiftProtobuf
+
+/// What a proxy's bootstrap needs beyond its plan.
+public struct BootstrapParameters: Hashable, Sendable {
+    /// The Unix socket on which the control plane serves xDS.
+    public var xdsSocketPath: String
+    /// The Unix socket on which Envoy's admin interface shall listen.
+    public var adminSocketPath: String
+    /// The token by which the proxy proves who it is.
+    public var token: String
+
+    /// Makes parameters.
+    public init(xdsSocketPath: String, adminSocketPath: String, token: String) {
+        self.xdsSocketPath = xdsSocketPath
+        self.adminSocketPath = adminSocketPath
+        self.token = token
+    }
+}
+
+/// The configuration with which the proxy `nodeID` starts: it takes everything else over delta ADS.
+///
+/// As in App Mesh (contract 4.1) the proxy waits for its first clusters and listeners for ever, and
+/// regular expressions may be up to a program size of 1,000. The keepalive finds a control plane
+/// that hangs.
+public func bootstrap(
+    nodeID: String,
+    _ parameters: BootstrapParameters
+) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
+    let xds = "xds"
+    var bootstrap = Envoy_Config_Bootstrap_V3_Bootstrap()
+    bootstrap.node.id = nodeID
+    bootstrap.node.cluster = nodeID
+    bootstrap.admin.address.pipe.path = parameters.adminSocketPath
+    bootstrap.admin.address.pipe.mode = 0o600
+
+    var authorization = Envoy_Config_Core_V3_HeaderValue()
+    authorization.key = "authorization"
+    authorization.value = "Bearer \(parameters.token)"
+    var service = Envoy_Config_Core_V3_GrpcService()
+    service.envoyGrpc.clusterName = xds
+    service.initialMetadata = [authorization]
+    bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
+    bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
+    bootstrap.dynamicResources.adsConfig.grpcServices = [service]
+    var source = aggregatedDiscovery
+    source.initialFetchTimeout = Google_Protobuf_Duration(.zero)
+    bootstrap.dynamicResources.cdsConfig = source
+    bootstrap.dynamicResources.ldsConfig = source
+
+    var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
+    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(.seconds(30))
+    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.timeout = .init(.seconds(5))
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = xds
+    cluster.type = .static
+    cluster.connectTimeout = .init(.seconds(1))
+    cluster.typedExtensionProtocolOptions[
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    ] = try packed(options)
+    var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
+    endpoint.endpoint.address.pipe.path = parameters.xdsSocketPath
+    var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+    locality.lbEndpoints = [endpoint]
+    cluster.loadAssignment.clusterName = xds
+    cluster.loadAssignment.endpoints = [locality]
+    bootstrap.staticResources.clusters = [cluster]
+
+    bootstrap.layeredRuntime = runtime
+    bootstrap.overloadManager = try overloadManager()
+    return bootstrap
+}
+
+private let runtime: Envoy_Config_Bootstrap_V3_LayeredRuntime = {
+    var fixed = Envoy_Config_Bootstrap_V3_RuntimeLayer()
+    fixed.name = "static"
+    fixed.staticLayer.fields["re2.max_program_size.error_level"] = 1000
+    var admin = Envoy_Config_Bootstrap_V3_RuntimeLayer()
+    admin.name = "admin"
+    admin.adminLayer = .init()
+    var runtime = Envoy_Config_Bootstrap_V3_LayeredRuntime()
+    runtime.layers = [fixed, admin]
+    return runtime
+}()
+
+/// Says outright that downstream connections are not limited, as in App Mesh; Envoy warns of a
+/// proxy that leaves it open.
+private func overloadManager() throws -> Envoy_Config_Overload_V3_OverloadManager {
+    var limit =
+        Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig()
+    limit.maxActiveDownstreamConnections = Int64(Int32.max)
+    var monitor = Envoy_Config_Overload_V3_ResourceMonitor()
+    monitor.name = "envoy.resource_monitors.global_downstream_max_connections"
+    monitor.typedConfig = try packed(limit)
+    var manager = Envoy_Config_Overload_V3_OverloadManager()
+    manager.resourceMonitors = [monitor]
+    return manager
+}

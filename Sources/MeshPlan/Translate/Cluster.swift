@@ -1,0 +1,187 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import SwiftProtobuf
+
+/// "Unlimited", as App Mesh has set it: 2147483647.
+private let unlimited: UInt32 = 0x7fff_ffff
+
+/// Names of clusters as App Mesh's management service gave them; dashboards and stats filters
+/// depend on them (contract 4.1).
+enum ClusterName {
+    /// The cluster through which callers reach a listener of a node.
+    static func egress(_ target: NodePort) -> String {
+        "cds_egress_\(target.mesh)_\(target.name)_\(target.mapping.protocol.rawValue)"
+            + "_\(target.mapping.port)"
+    }
+
+    /// The cluster through which a proxy reaches its own application.
+    static func ingress(mesh: String, node: String, _ mapping: PortMapping) -> String {
+        "cds_ingress_\(mesh)_\(node)_\(mapping.protocol.rawValue)_\(mapping.port)"
+    }
+
+    /// The cluster that stands for a target that does not exist. It has no endpoints.
+    static func missing(mesh: String, name: String) -> String {
+        "cds_egress_\(mesh)_\(name)_missing"
+    }
+
+    /// The cluster of the destinations that are always allowed.
+    static func amazonaws(mesh: String) -> String { "cds_egress_\(mesh)_amazonaws" }
+
+    /// The cluster of everything else, under `ALLOW_ALL`.
+    static func allowAll(mesh: String) -> String { "cds_egress_\(mesh)_mesh-allow-all" }
+}
+
+extension Destination {
+    /// The name of the destination's cluster.
+    var clusterName: String {
+        switch self {
+        case .node(let target): ClusterName.egress(target)
+        case .missing(let mesh, let name): ClusterName.missing(mesh: mesh, name: name)
+        }
+    }
+}
+
+/// The cluster through which callers reach `destination` (contract 4.4).
+///
+/// Round robin, connect timeout 1 s and no limits, as in App Mesh, where callers were never limited.
+/// A node with Workloads takes its endpoints over EDS; else its DNS name holds, `LOADBALANCER` as
+/// `LOGICAL_DNS` and `ENDPOINTS` as `STRICT_DNS`. App Mesh ended DNS names with a dot, which spares a
+/// cluster's resolver its search list; here names are left as they are, since Envoy does not find a
+/// name with a dot in the hosts file.
+///
+/// Guarantee: equal destinations give equal clusters on every proxy.
+func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Cluster {
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = destination.clusterName
+    cluster.connectTimeout = Google_Protobuf_Duration(.seconds(1))
+    cluster.lbPolicy = .roundRobin
+    cluster.circuitBreakers = unlimitedConnections
+    switch destination {
+    case .missing:
+        cluster.type = .static
+        cluster.loadAssignment.clusterName = cluster.name
+    case .node(let target):
+        try cluster.speak(target.mapping.protocol)
+        switch target.discovery {
+        case .workloads:
+            cluster.type = .eds
+            cluster.edsClusterConfig.edsConfig = aggregatedDiscovery
+        case .none:
+            cluster.type = .static
+            cluster.loadAssignment.clusterName = cluster.name
+        case .dns(let hostname, let responseType, let preference):
+            switch responseType {
+            case .endpoints: cluster.type = .strictDns
+            case .loadBalancer: cluster.type = .logicalDns
+            }
+            cluster.dnsLookupFamily = lookupFamily(preference)
+            cluster.loadAssignment = loadAssignment(
+                cluster.name,
+                [Endpoint(address: hostname, port: target.mapping.port, isHealthy: true)]
+            )
+        }
+    }
+    return cluster
+}
+
+/// The cluster through which a proxy reaches its own application (contract 4.2): connect timeout
+/// 0.25 s, no limits.
+func cluster(for local: LocalCluster) throws -> Envoy_Config_Cluster_V3_Cluster {
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = local.name
+    cluster.type = .static
+    cluster.connectTimeout = Google_Protobuf_Duration(.milliseconds(250))
+    cluster.lbPolicy = .roundRobin
+    cluster.circuitBreakers = unlimitedConnections
+    try cluster.speak(local.mapping.protocol)
+    cluster.loadAssignment = loadAssignment(
+        local.name,
+        [Endpoint(address: local.address, port: local.port, isHealthy: true)]
+    )
+    return cluster
+}
+
+/// What the cluster of a proxy's own application is made from.
+struct LocalCluster: Hashable {
+    /// The cluster's name.
+    var name: String
+    /// The listener of the node.
+    var mapping: PortMapping
+    /// Where the application listens.
+    var address: String
+    var port: Port
+}
+
+/// The endpoints of one cluster.
+struct EndpointSet: Hashable {
+    /// The cluster's name.
+    var name: String
+    var endpoints: [Endpoint]
+}
+
+/// One endpoint of a cluster.
+struct Endpoint: Hashable {
+    /// An IP address, or for DNS clusters a host name.
+    var address: String
+    var port: Port
+    /// Unhealthy endpoints get requests only when most of their siblings are unhealthy too.
+    var isHealthy: Bool
+}
+
+/// The endpoints of the cluster `name`.
+func loadAssignment(
+    _ name: String,
+    _ endpoints: [Endpoint]
+) -> Envoy_Config_Endpoint_V3_ClusterLoadAssignment {
+    var assignment = Envoy_Config_Endpoint_V3_ClusterLoadAssignment()
+    assignment.clusterName = name
+    guard !endpoints.isEmpty else { return assignment }
+    var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+    locality.lbEndpoints = endpoints.map { endpoint in
+        var result = Envoy_Config_Endpoint_V3_LbEndpoint()
+        result.endpoint.address = socketAddress(endpoint.address, UInt32(endpoint.port.number))
+        result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
+        return result
+    }
+    assignment.endpoints = [locality]
+    return assignment
+}
+
+private let unlimitedConnections: Envoy_Config_Cluster_V3_CircuitBreakers = {
+    var thresholds = Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds()
+    thresholds.maxConnections = .init(unlimited)
+    thresholds.maxPendingRequests = .init(unlimited)
+    thresholds.maxRequests = .init(unlimited)
+    thresholds.maxRetries = .init(unlimited)
+    var breakers = Envoy_Config_Cluster_V3_CircuitBreakers()
+    breakers.thresholds = [thresholds]
+    return breakers
+}()
+
+extension Envoy_Config_Cluster_V3_Cluster {
+    /// Makes upstream connections speak `protocol`: HTTP/2 for http2 and grpc, else Envoy's default.
+    fileprivate mutating func speak(_ protocol: ListenerProtocol) throws {
+        switch `protocol` {
+        case .http, .tcp: break
+        case .http2, .grpc:
+            var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
+            options.explicitHTTPConfig.http2ProtocolOptions = .init()
+            typedExtensionProtocolOptions[
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+            ] = try packed(options)
+        }
+    }
+}
+
+/// Unset means IPv6 first, then IPv4 (contract 4.4).
+func lookupFamily(
+    _ preference: IPPreference?
+) -> Envoy_Config_Cluster_V3_Cluster.DnsLookupFamily {
+    switch preference {
+    case nil: .auto
+    case .ipv4Only: .v4Only
+    case .ipv6Only: .v6Only
+    case .ipv4Preferred: .v4Preferred
+    case .ipv6Preferred: .auto
+    }
+}

@@ -1,0 +1,66 @@
+public import EnvoyAPI
+internal import FoundationEssentials
+public import MeshModel
+internal import SwiftProtobuf
+
+extension EncodedResource {
+    /// The resource as Envoy's own JSON: snake_case names, as in `config_dump`.
+    public var json: JSONValue {
+        get throws {
+            switch type {
+            case .clusters:
+                try Envoy_Config_Cluster_V3_Cluster(serializedBytes: payload).envoyJSON
+            case .endpoints:
+                try Envoy_Config_Endpoint_V3_ClusterLoadAssignment(serializedBytes: payload)
+                    .envoyJSON
+            case .listeners:
+                try Envoy_Config_Listener_V3_Listener(serializedBytes: payload).envoyJSON
+            case .routes:
+                try Envoy_Config_Route_V3_RouteConfiguration(serializedBytes: payload).envoyJSON
+            }
+        }
+    }
+}
+
+extension Envoy_Config_Bootstrap_V3_Bootstrap {
+    /// The bootstrap as Envoy's own JSON.
+    public var json: JSONValue { get throws { try envoyJSON } }
+}
+
+extension JSONValue {
+    /// The value as text with sorted keys, indented for reading, without a final newline.
+    public var prettyText: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        }
+    }
+}
+
+extension Message {
+    fileprivate var envoyJSON: JSONValue {
+        get throws {
+            _ = packedTypesAreRegistered
+            var options = JSONEncodingOptions()
+            options.preserveProtoFieldNames = true
+            let text: [UInt8] = try jsonUTF8Bytes(options: options)
+            return try JSONDecoder().decode(JSONValue.self, from: Data(text))
+        }
+    }
+}
+
+/// SwiftProtobuf prints the content of an Any only of types that it was told of.
+private let packedTypesAreRegistered: Bool = {
+    let types: [any Message.Type] = [
+        Envoy_Extensions_Clusters_DynamicForwardProxy_V3_ClusterConfig.self,
+        Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig.self,
+        Envoy_Extensions_Filters_Http_Router_V3_Router.self,
+        Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.self,
+        Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy.self,
+        Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig.self,
+        Envoy_Extensions_Retry_Host_PreviousHosts_V3_PreviousHostsPredicate.self,
+        Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions.self,
+    ]
+    return types.allSatisfy { Google_Protobuf_Any.register(messageType: $0) }
+}()

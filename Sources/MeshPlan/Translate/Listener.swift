@@ -1,0 +1,134 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import SwiftProtobuf
+
+/// What an ingress listener is made from.
+struct IngressListener: Hashable {
+    /// App Mesh's name for it, whatever its address.
+    static let name = "lds_ingress_0.0.0.0_15000"
+
+    /// The proxy's ingress address.
+    var address: String
+    /// The node's listeners, at least one.
+    var listeners: [ListenerSpec]
+    /// The names of the clusters of the application, by listener port.
+    var clusters: [Port: String]
+
+    /// The ports that it binds: 15000, as in App Mesh, and those of the node's listeners.
+    var ports: [Port] {
+        [.ingress] + listeners.map(\.portMapping.port).filter { $0 != .ingress }.sorted()
+    }
+}
+
+/// The listener that takes requests for the application (contract 4.2): one filter chain for each
+/// listener of the node, by port. A connection to 15000 itself is closed, unless a listener has it.
+func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_Listener {
+    var listener = Envoy_Config_Listener_V3_Listener()
+    listener.name = IngressListener.name
+    listener.trafficDirection = .inbound
+    listener.bind(ingress.address, ingress.ports)
+    listener.filterChains = try ingress.listeners.map { spec in
+        let mapping = spec.portMapping
+        let statPrefix =
+            ingress.listeners.count == 1
+            ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
+        var chain = filterChain("ingress_\(mapping.protocol.rawValue)_\(mapping.port)", mapping.port)
+        switch mapping.protocol {
+        case .http, .http2, .grpc:
+            let manager = HTTPConnectionManager(
+                statPrefix: statPrefix,
+                routes: RouteConfigurationName.ingress(mapping.port),
+                idleTimeout: spec.timeout.idle,
+                normalizesPaths: true
+            )
+            chain.filters = [try manager.filter()]
+        case .tcp:
+            chain.filters = [
+                try tcpProxy(
+                    statPrefix: statPrefix,
+                    clusters: [(ingress.clusters[mapping.port] ?? "", 1)],
+                    idleTimeout: spec.timeout.idle
+                )
+            ]
+        }
+        return chain
+    }
+    return listener
+}
+
+/// What an egress listener is made from.
+struct EgressListener: Hashable {
+    /// App Mesh's name for it, whatever its address.
+    static let name = "lds_egress_0.0.0.0_15001"
+
+    /// What answers on one port beside 15001.
+    enum Chain: Hashable {
+        /// HTTP, by the routes of that port.
+        case http
+        /// One virtual service for every connection.
+        case tcp([ResolvedTarget], idleTimeout: Duration?)
+    }
+
+    /// The proxy's egress address.
+    var address: String
+    /// What answers on the backends' ports; 15001 itself is always an HTTP proxy.
+    var chains: [Port: Chain]
+    /// What else may be reached.
+    var egressFilter: MeshSpec.EgressFilter
+
+    /// The ports that it binds.
+    var ports: [Port] { [.egress] + chains.keys.filter { $0 != .egress }.sorted() }
+}
+
+/// The listener that takes the application's requests (contract 4.3): on each backend's port, and on
+/// 15001 for all of them as an HTTP proxy.
+func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Listener {
+    var listener = Envoy_Config_Listener_V3_Listener()
+    listener.name = EgressListener.name
+    listener.trafficDirection = .outbound
+    listener.bind(egress.address, egress.ports)
+    listener.filterChains = try egress.ports.map { port in
+        var chain: Envoy_Config_Listener_V3_FilterChain
+        switch port == .egress ? .http : egress.chains[port] ?? .http {
+        case .http:
+            chain = filterChain("egress_http_\(port)", port)
+            let manager = HTTPConnectionManager(
+                statPrefix: "egress",
+                routes: RouteConfigurationName.egress(port),
+                isForwardProxy: port == .egress || egress.egressFilter == .allowAll
+            )
+            chain.filters = [try manager.filter()]
+        case .tcp(let targets, let idleTimeout):
+            chain = filterChain("egress_tcp_\(port)", port)
+            chain.filters = [
+                try tcpProxy(
+                    statPrefix: "egress",
+                    clusters: merged(targets),
+                    idleTimeout: idleTimeout
+                )
+            ]
+        }
+        return chain
+    }
+    return listener
+}
+
+private func filterChain(_ name: String, _ port: Port) -> Envoy_Config_Listener_V3_FilterChain {
+    var chain = Envoy_Config_Listener_V3_FilterChain()
+    chain.name = name
+    chain.filterChainMatch.destinationPort = .init(UInt32(port.number))
+    return chain
+}
+
+extension Envoy_Config_Listener_V3_Listener {
+    /// Binds `address` on each of `ports`, of which there is at least one.
+    fileprivate mutating func bind(_ address: String, _ ports: [Port]) {
+        let addresses = ports.map { socketAddress(address, UInt32($0.number)) }
+        self.address = addresses[0]
+        additionalAddresses = addresses.dropFirst().map {
+            var additional = Envoy_Config_Listener_V3_AdditionalAddress()
+            additional.address = $0
+            return additional
+        }
+    }
+}

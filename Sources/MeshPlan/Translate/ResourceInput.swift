@@ -1,0 +1,61 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import SwiftProtobuf
+
+/// All that one resource is made from: equal inputs are one resource.
+enum ResourceInput: Hashable {
+    case cluster(Destination)
+    case localCluster(LocalCluster)
+    case forwardProxyCluster(name: String)
+    case endpoints(EndpointSet)
+    case egressRoutes(EgressRoutes)
+    case ingressRoutes(IngressRoutes)
+    case ingressListener(IngressListener)
+    case egressListener(EgressListener)
+
+    /// Translates and encodes the resource.
+    func encoded(origins: [ObjectID: Int]) throws -> EncodedResource {
+        func encode(
+            _ type: ResourceType,
+            _ name: String,
+            _ message: some Message,
+            endpointsName: String? = nil
+        ) throws -> EncodedResource {
+            try EncodedResource(
+                type,
+                name: name,
+                message: message,
+                origins: origins,
+                endpointsName: endpointsName
+            )
+        }
+        switch self {
+        case .cluster(let destination):
+            let cluster = try MeshPlan.cluster(for: destination)
+            let endpointsName = cluster.type == .eds ? cluster.name : nil
+            return try encode(.clusters, cluster.name, cluster, endpointsName: endpointsName)
+        case .localCluster(let input):
+            return try encode(.clusters, input.name, MeshPlan.cluster(for: input))
+        case .forwardProxyCluster(let name):
+            return try encode(.clusters, name, MeshPlan.forwardProxyCluster(named: name))
+        case .endpoints(let set):
+            return try encode(.endpoints, set.name, loadAssignment(set.name, set.endpoints))
+        case .egressRoutes(let input):
+            let name = RouteConfigurationName.egress(input.port)
+            return try encode(.routes, name, routeConfiguration(for: input))
+        case .ingressRoutes(let input):
+            let name = RouteConfigurationName.ingress(input.listener.portMapping.port)
+            return try encode(.routes, name, routeConfiguration(for: input))
+        case .ingressListener(let input):
+            return try encode(.listeners, IngressListener.name, listener(for: input))
+        case .egressListener(let input):
+            return try encode(.listeners, EgressListener.name, listener(for: input))
+        }
+    }
+}
+
+/// Resources by what they are made from and the generations of the objects behind it.
+struct ResourceKey: Hashable {
+    var input: ResourceInput
+    var origins: [ObjectID: Int]
+}

@@ -1,0 +1,184 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import SwiftProtobuf
+
+/// App Mesh's request timeout where none is set, at each hop.
+let defaultRequestTimeout: Duration = .seconds(15)
+
+/// Names of route configurations as App Mesh's management service gave them.
+enum RouteConfigurationName {
+    /// Routes to the application, on a listener of its node.
+    static func ingress(_ port: Port) -> String { "rds_ingress_http_\(port)" }
+    /// Routes to backends, on the port on which the application calls them.
+    static func egress(_ port: Port) -> String { "rds_egress_http_\(port)" }
+}
+
+/// What an egress route configuration is made from.
+struct EgressRoutes: Hashable {
+    /// The port on which the application calls; 15001 takes requests for every port by their
+    /// authority, as an HTTP proxy does.
+    var port: Port
+    /// The node's backends that listen on the port, or on 15001 all of them.
+    var services: [ResolvedService]
+    /// The mesh's `awsName`.
+    var mesh: String
+    /// What else may be reached.
+    var egressFilter: MeshSpec.EgressFilter
+}
+
+/// What an ingress route configuration is made from.
+struct IngressRoutes: Hashable {
+    /// The listener of the node.
+    var listener: ListenerSpec
+    /// The name of the application's cluster.
+    var cluster: String
+}
+
+/// The routes to backends on one port: one virtual host per virtual service, with the domains
+/// `<name>` and `<name>:<port>` (contract 4.3).
+///
+/// On port 15001, `<name>` alone means port 80 if the service listens there, else its lowest port;
+/// and HTTPS to `*.amazonaws.com` passes by CONNECT under either filter, as App Mesh always let it.
+/// Under `ALLOW_ALL` every other host is forwarded to where its name leads.
+func routeConfiguration(
+    for egress: EgressRoutes
+) throws -> Envoy_Config_Route_V3_RouteConfiguration {
+    var configuration = Envoy_Config_Route_V3_RouteConfiguration()
+    configuration.name = RouteConfigurationName.egress(egress.port)
+    configuration.validateClusters = false
+    for service in egress.services {
+        for (domains, port) in domains(of: service, on: egress.port) {
+            guard let routes = service.httpRoutes(on: port) else { continue }
+            var host = Envoy_Config_Route_V3_VirtualHost()
+            host.name = domains[0]
+            host.domains = domains
+            host.routes = try routes.compactMap(route)
+            configuration.virtualHosts.append(host)
+        }
+    }
+    if egress.port == .egress {
+        var host = Envoy_Config_Route_V3_VirtualHost()
+        host.name = "amazonaws"
+        host.domains = ["*.amazonaws.com:443"]
+        host.routes = [connectRoute(to: ClusterName.amazonaws(mesh: egress.mesh))]
+        configuration.virtualHosts.append(host)
+    }
+    switch egress.egressFilter {
+    case .dropAll: break
+    case .allowAll:
+        let cluster = ClusterName.allowAll(mesh: egress.mesh)
+        var host = Envoy_Config_Route_V3_VirtualHost()
+        host.name = "mesh-allow-all"
+        host.domains = ["*"]
+        var forward = Envoy_Config_Route_V3_Route()
+        forward.match.prefix = "/"
+        forward.route.cluster = cluster
+        forward.route.timeout = Google_Protobuf_Duration(.zero)
+        host.routes = (egress.port == .egress ? [connectRoute(to: cluster)] : []) + [forward]
+        configuration.virtualHosts.append(host)
+    }
+    return configuration
+}
+
+/// The routes to the application on one listener of its node: everything goes to it.
+///
+/// The listener's own timeout holds here, by default 15 s (contract 4.2).
+func routeConfiguration(
+    for ingress: IngressRoutes
+) -> Envoy_Config_Route_V3_RouteConfiguration {
+    var route = Envoy_Config_Route_V3_Route()
+    route.match.prefix = "/"
+    route.route.cluster = ingress.cluster
+    route.route.apply(ingress.listener.timeout)
+    var host = Envoy_Config_Route_V3_VirtualHost()
+    host.name = "*"
+    host.domains = ["*"]
+    host.routes = [route]
+    var configuration = Envoy_Config_Route_V3_RouteConfiguration()
+    configuration.name = RouteConfigurationName.ingress(ingress.listener.portMapping.port)
+    configuration.virtualHosts = [host]
+    configuration.validateClusters = false
+    return configuration
+}
+
+/// The domains by which `service` is called on `port`, each with the port of the service it means.
+private func domains(
+    of service: ResolvedService,
+    on port: Port
+) -> [(domains: [String], port: Port)] {
+    let name = service.authority
+    guard port == .egress else { return [([name, "\(name):\(port)"], port)] }
+    let ports = service.ports.keys.sorted()
+    if service.fallback != nil { return [([name], .http)] }
+    let httpPorts = ports.filter { service.httpRoutes(on: $0) != nil }
+    let plain = httpPorts.contains(.http) ? .http : httpPorts.first
+    return httpPorts.map { port in
+        (port == plain ? [name, "\(name):\(port)"] : ["\(name):\(port)"], port)
+    }
+}
+
+private func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
+    guard let match = routeMatch(for: route.match) else { return nil }
+    var result = Envoy_Config_Route_V3_Route()
+    if let name = route.name { result.name = name }
+    result.match = match
+    if route.targets.contains(where: { $0.weight > 0 }) {
+        result.route = try action(for: route)
+    } else {
+        result.directResponse.status = 503
+    }
+    return result
+}
+
+/// A missing target keeps its share, which is answered with 503.
+private func action(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_RouteAction {
+    var action = Envoy_Config_Route_V3_RouteAction()
+    let clusters = merged(route.targets)
+    if clusters.count == 1 {
+        action.cluster = clusters[0].cluster
+    } else {
+        action.weightedClusters.clusters = clusters.map { name, weight in
+            var cluster = Envoy_Config_Route_V3_WeightedCluster.ClusterWeight()
+            cluster.name = name
+            cluster.weight = .init(weight)
+            return cluster
+        }
+    }
+    action.apply(route.timeout)
+    if let policy = try retryPolicy(for: route.retryPolicy) { action.retryPolicy = policy }
+    return action
+}
+
+/// The weight of each cluster, targets that share one added up, in the order of the manifest.
+func merged(_ targets: [ResolvedTarget]) -> [(cluster: String, weight: UInt32)] {
+    var result: [(cluster: String, weight: UInt32)] = []
+    for target in targets {
+        let name = target.destination.clusterName
+        if let index = result.firstIndex(where: { $0.cluster == name }) {
+            result[index].weight += target.weight
+        } else {
+            result.append((name, target.weight))
+        }
+    }
+    return result
+}
+
+private func connectRoute(to cluster: String) -> Envoy_Config_Route_V3_Route {
+    var upgrade = Envoy_Config_Route_V3_RouteAction.UpgradeConfig()
+    upgrade.upgradeType = "CONNECT"
+    upgrade.connectConfig = .init()
+    var route = Envoy_Config_Route_V3_Route()
+    route.match.connectMatcher = .init()
+    route.route.cluster = cluster
+    route.route.upgradeConfigs = [upgrade]
+    route.route.timeout = Google_Protobuf_Duration(.zero)
+    return route
+}
+
+extension Envoy_Config_Route_V3_RouteAction {
+    /// Sets the timeouts; 0 means none, which is Envoy's meaning of 0 too.
+    fileprivate mutating func apply(_ timeouts: Timeouts) {
+        timeout = Google_Protobuf_Duration(timeouts.perRequest ?? defaultRequestTimeout)
+        if let idle = timeouts.idle { idleTimeout = Google_Protobuf_Duration(idle) }
+    }
+}

@@ -1,0 +1,30 @@
+internal import EnvoyAPI
+internal import SwiftProtobuf
+
+/// The network filter that carries each connection to one of `clusters`, by weight; at least one
+/// has a weight over 0.
+func tcpProxy(
+    statPrefix: String,
+    clusters: [(cluster: String, weight: UInt32)],
+    idleTimeout: Duration?
+) throws -> Envoy_Config_Listener_V3_Filter {
+    typealias Proxy = Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy
+    var proxy = Proxy()
+    proxy.statPrefix = statPrefix
+    let weighted = clusters.filter { $0.weight > 0 }
+    if weighted.count > 1 {
+        proxy.weightedClusters.clusters = weighted.map { name, weight in
+            var cluster = Proxy.WeightedCluster.ClusterWeight()
+            cluster.name = name
+            cluster.weight = weight
+            return cluster
+        }
+    } else if let only = weighted.first {
+        proxy.cluster = only.cluster
+    }
+    if let idleTimeout { proxy.idleTimeout = Google_Protobuf_Duration(idleTimeout) }
+    var filter = Envoy_Config_Listener_V3_Filter()
+    filter.name = "envoy.filters.network.tcp_proxy"
+    filter.typedConfig = try packed(proxy)
+    return filter
+}
