@@ -21,7 +21,10 @@ let grpc: [Target.Dependency] = [
     .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
 ]
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
-let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle",
+    package: "swift-service-lifecycle"
+)
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -64,11 +67,18 @@ let package = Package(
         .target(name: "EnvoyAPI", dependencies: [protobuf], exclude: ["Generate"]),
         target("MeshManifests", ["MeshModel", yams]),
         target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
-        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(
+            name: "CCurl",
+            pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
         .target(name: "CurlShim", dependencies: ["CCurl"]),
         target("HTTPClient", ["CurlShim", "CCurl"]),
         target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
-        target("XDSServer", ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging, nio] + grpc),
+        target(
+            "XDSServer",
+            ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging, nio] + grpc
+        ),
         target("EnvoySupervisor", ["MeshModel", "MeshPlan", "HTTPClient", lifecycle, logging]),
         target(
             "MeshDaemon",

@@ -9,6 +9,7 @@ public enum JSONValue: Hashable, Sendable {
     case object([String: JSONValue])
 
     /// The member `key` of an object; nil when there is none or this is no object.
+    ///
     /// Setting nil removes the member; setting a member of anything but an object makes it one.
     public subscript(key: String) -> JSONValue? {
         get {

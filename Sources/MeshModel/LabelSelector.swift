@@ -1,4 +1,6 @@
-/// A Kubernetes label selector. An empty one matches everything; an absent one is nil, and each
+/// A Kubernetes label selector.
+///
+/// An empty one matches everything; an absent one is nil, and each
 /// field says what that means.
 public struct LabelSelector: Hashable, Sendable {
     /// One of `matchExpressions`.

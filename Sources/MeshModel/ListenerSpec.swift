@@ -1,6 +1,6 @@
 /// Active health checking of a listener (`healthCheck`), done by every client's proxy.
 public struct HealthCheck: Hashable, Sendable {
-    /// Successes until healthy. VirtualGateway may omit it; 2 then.
+    /// Successes until healthy; 2 where a VirtualGateway omits it.
     public var healthyThreshold: Int
     /// Failures until unhealthy.
     public var unhealthyThreshold: Int
@@ -69,7 +69,9 @@ public enum ConnectionPool: Hashable, Sendable {
     case grpc(maxRequests: Int)
 }
 
-/// Timeouts of a listener or route. Zero means none; nil means App Mesh's default.
+/// Timeouts of a listener or route.
+///
+/// Zero means none; nil means App Mesh's default.
 public struct Timeouts: Hashable, Sendable {
     /// `perRequest`, by default 15 s; never set for tcp.
     public var perRequest: Duration?

@@ -1,4 +1,4 @@
-/// `spec` of a Mesh (contract 1.1).
+/// `spec` of a Mesh.
 public struct MeshSpec: ObjectSpec {
     /// Mesh.
     public static var kind: Kind { .mesh }
@@ -45,7 +45,8 @@ public struct NamespaceSpec: ObjectSpec {
     public init() {}
 }
 
-/// A `meshRef` or `virtualGatewayRef` that a manifest carries. Only dumps of a cluster do.
+/// A `meshRef` or `virtualGatewayRef` that a manifest carries, which only dumps of a
+/// cluster do.
 public struct DesignatedReference: Hashable, Sendable {
     /// `name`.
     public var name: String

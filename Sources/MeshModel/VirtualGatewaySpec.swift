@@ -1,4 +1,4 @@
-/// `spec` of a VirtualGateway (contract 1.5).
+/// `spec` of a VirtualGateway.
 public struct VirtualGatewaySpec: ObjectSpec {
     /// VirtualGateway.
     public static var kind: Kind { .virtualGateway }
@@ -42,7 +42,7 @@ public struct VirtualGatewaySpec: ObjectSpec {
     }
 }
 
-/// `spec` of a GatewayRoute (contract 1.6).
+/// `spec` of a GatewayRoute.
 public struct GatewayRouteSpec: ObjectSpec {
     /// GatewayRoute.
     public static var kind: Kind { .gatewayRoute }

@@ -1,4 +1,4 @@
-/// `spec` of a VirtualNode (contract 1.2).
+/// `spec` of a VirtualNode.
 public struct VirtualNodeSpec: ObjectSpec {
     /// VirtualNode.
     public static var kind: Kind { .virtualNode }

@@ -1,4 +1,4 @@
-/// `spec` of a VirtualRouter (contract 1.4).
+/// `spec` of a VirtualRouter.
 public struct VirtualRouterSpec: ObjectSpec {
     /// VirtualRouter.
     public static var kind: Kind { .virtualRouter }

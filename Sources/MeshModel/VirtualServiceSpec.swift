@@ -1,4 +1,4 @@
-/// `spec` of a VirtualService (contract 1.3).
+/// `spec` of a VirtualService.
 public struct VirtualServiceSpec: ObjectSpec {
     /// VirtualService.
     public static var kind: Kind { .virtualService }
@@ -28,7 +28,7 @@ public struct VirtualServiceSpec: ObjectSpec {
     }
 }
 
-/// `spec` of a BackendGroup (contract 1.7).
+/// `spec` of a BackendGroup.
 public struct BackendGroupSpec: ObjectSpec {
     /// BackendGroup.
     public static var kind: Kind { .backendGroup }

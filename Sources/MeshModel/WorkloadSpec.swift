@@ -34,7 +34,9 @@ public struct WorkloadSpec: ObjectSpec {
     }
 }
 
-/// `sidecar.resources`. Requests default to App Mesh's advice, 250m and 256Mi.
+/// Resources of a proxy (`sidecar.resources`).
+///
+/// Requests default to App Mesh's advice, 250m and 256Mi.
 public struct SidecarResources: Hashable, Sendable {
     /// `requests.cpu`, in thousandths of a core.
     public var cpuRequestMillicores: Int

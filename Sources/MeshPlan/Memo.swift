@@ -1,4 +1,6 @@
-/// Values by the input they were made from. What a plan does not ask for, the next one forgets, so
+/// Values by the input they were made from.
+///
+/// What a plan does not ask for, the next one forgets, so
 /// that a memo never outgrows a plan.
 struct Memo<Input: Hashable & Sendable, Value: Sendable>: Sendable {
     private var current: [Input: Value] = [:]

@@ -20,6 +20,8 @@ public struct PlanOptions: Hashable, Sendable {
 ///   - world: All objects.
 ///   - observations: What proxies answered so far, addresses given, and the last conditions.
 ///   - nowSeconds: The time in seconds since 1970, for conditions that change.
+///   - options: Settings that come from no object.
+/// - Returns: Proxies, statuses and problems.
 public func plan(
     _ world: World,
     _ observations: Observations = Observations(),

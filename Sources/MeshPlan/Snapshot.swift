@@ -32,8 +32,9 @@ public final class EncodedResource: Sendable {
     public let version: String
     /// The resource's own message, serialized deterministically.
     public let payload: [UInt8]
-    /// The resource as one entry of `DeltaDiscoveryResponse.resources`: field tag, length, and an
-    /// `envoy.service.discovery.v3.Resource`. A response's resources are these bytes in a row.
+    /// The resource as one entry of `DeltaDiscoveryResponse.resources`.
+    ///
+    /// Field tag, length, and an `envoy.service.discovery.v3.Resource`: a response's resources are these bytes in a row.
     public let deltaEntry: [UInt8]
     /// The objects that the resource was made from, with the generation of each.
     public let origins: [ObjectID: Int]

@@ -1,6 +1,6 @@
 internal import MeshModel
 
-/// Which mesh each object belongs to (contract 2.3).
+/// Which mesh each object belongs to.
 struct Membership {
     /// The mesh of each namespaced App Mesh object that has one.
     private(set) var meshes: [ObjectID: Mesh] = [:]

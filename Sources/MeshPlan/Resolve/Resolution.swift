@@ -149,7 +149,7 @@ struct ReferenceFailure: Error {
 // MARK: - Workloads
 
 extension Resolution {
-    /// Matches workloads with virtual nodes by the rule of App Mesh's injector (contract 3.1).
+    /// Matches workloads with virtual nodes by the rule of App Mesh's injector.
     private mutating func selectWorkloads() {
         let nodes = Dictionary(grouping: world.virtualNodes.values, by: \.metadata.namespace)
         let gateways = Dictionary(grouping: world.virtualGateways.values, by: \.metadata.namespace)
@@ -162,7 +162,11 @@ extension Resolution {
             let matchingGateways = (gateways[namespace] ?? []).filter {
                 $0.spec.podSelector?.matches(labels) ?? false
             }
-            if let failure = selectionFailure(of: workload, nodes: matching, gateways: matchingGateways) {
+            if let failure = selectionFailure(
+                of: workload,
+                nodes: matching,
+                gateways: matchingGateways
+            ) {
                 report(failure)
                 continue
             }

@@ -6,7 +6,7 @@ struct ResolvedService: Hashable {
     var id: ObjectID
     /// `awsName`: the authority that callers use.
     var authority: String
-    /// What answers on each port. Empty when the provider is unknown or there is none.
+    /// What answers on each port; empty when the provider is unknown or there is none.
     var ports: [Port: ResolvedPort]
     /// What answers on every port, when the provider does not say which ports there are.
     var fallback: ResolvedPort?

@@ -20,7 +20,9 @@ private struct Rank: Comparable {
         keys = [route.priority ?? Int.max, path.rank, -path.length, -conditions, index]
     }
 
-    static func < (left: Rank, right: Rank) -> Bool { left.keys.lexicographicallyPrecedes(right.keys) }
+    static func < (left: Rank, right: Rank) -> Bool {
+        left.keys.lexicographicallyPrecedes(right.keys)
+    }
 }
 
 extension RouteSpec.Match {

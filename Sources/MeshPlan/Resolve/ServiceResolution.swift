@@ -12,7 +12,7 @@ extension Resolution {
         )
         switch service.spec.provider {
         case nil:
-            // Contract 4.5: a virtual host without routes, which answers 404.
+            // As in App Mesh: a virtual host without routes, which answers 404.
             resolved.fallback = .http([])
         case .virtualNode(let target):
             switch find(target, among: world.virtualNodes, \.awsName, in: mesh) {
@@ -40,7 +40,9 @@ extension Resolution {
         for (index, backend) in node.spec.backends.enumerated() {
             switch find(backend.virtualService, among: world.virtualServices, \.awsName, in: mesh) {
             case .success(let service):
-                if seen.insert(service.reference).inserted, let resolved = services[service.reference] {
+                if seen.insert(service.reference).inserted,
+                    let resolved = services[service.reference]
+                {
                     backends.append(resolved)
                 }
             case .failure(let failure):
@@ -242,7 +244,9 @@ extension Resolution {
     ) -> Destination {
         let nodePorts = nodePorts(of: node, in: mesh)
         if let port {
-            if let match = nodePorts.first(where: { $0.mapping.port == port }) { return .node(match) }
+            if let match = nodePorts.first(where: { $0.mapping.port == port }) {
+                return .node(match)
+            }
         } else if nodePorts.count == 1 {
             return .node(nodePorts[0])
         } else if let match = nodePorts.first(where: { $0.mapping.port == routerPort }) {

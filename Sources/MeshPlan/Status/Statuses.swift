@@ -131,7 +131,9 @@ private func readiness(of observation: ProxyObservation?) -> Condition {
         return condition(
             .false,
             "ConfigurationRefused",
-            sentence("its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)")
+            sentence(
+                "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
+            )
         )
     }
     if observation.xds.sync[.listeners] != .synced {

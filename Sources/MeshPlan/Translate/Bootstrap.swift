@@ -21,7 +21,7 @@ public struct BootstrapParameters: Hashable, Sendable {
 
 /// The configuration with which the proxy `nodeID` starts: it takes everything else over delta ADS.
 ///
-/// As in App Mesh (contract 4.1) the proxy waits for its first clusters and listeners for ever, and
+/// As in App Mesh the proxy waits for its first clusters and listeners for ever, and
 /// regular expressions may be up to a program size of 1,000. The keepalive finds a control plane
 /// that hangs.
 public func bootstrap(
@@ -50,7 +50,9 @@ public func bootstrap(
     bootstrap.dynamicResources.ldsConfig = source
 
     var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
-    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(.seconds(30))
+    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(
+        .seconds(30)
+    )
     options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.timeout = .init(.seconds(5))
     var cluster = Envoy_Config_Cluster_V3_Cluster()
     cluster.name = xds

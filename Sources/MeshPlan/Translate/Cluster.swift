@@ -6,7 +6,7 @@ internal import SwiftProtobuf
 private let unlimited: UInt32 = 0x7fff_ffff
 
 /// Names of clusters as App Mesh's management service gave them; dashboards and stats filters
-/// depend on them (contract 4.1).
+/// depend on them.
 enum ClusterName {
     /// The cluster through which callers reach a listener of a node.
     static func egress(_ target: NodePort) -> String {
@@ -19,7 +19,7 @@ enum ClusterName {
         "cds_ingress_\(mesh)_\(node)_\(mapping.protocol.rawValue)_\(mapping.port)"
     }
 
-    /// The cluster that stands for a target that does not exist. It has no endpoints.
+    /// The cluster that stands for a target that does not exist, and has no endpoints.
     static func missing(mesh: String, name: String) -> String {
         "cds_egress_\(mesh)_\(name)_missing"
     }
@@ -41,7 +41,7 @@ extension Destination {
     }
 }
 
-/// The cluster through which callers reach `destination` (contract 4.4).
+/// The cluster through which callers reach `destination`.
 ///
 /// Round robin, connect timeout 1 s and no limits, as in App Mesh, where callers were never limited.
 /// A node with Workloads takes its endpoints over EDS; else its DNS name holds, `LOADBALANCER` as
@@ -84,7 +84,7 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
     return cluster
 }
 
-/// The cluster through which a proxy reaches its own application (contract 4.2): connect timeout
+/// The cluster through which a proxy reaches its own application: connect timeout
 /// 0.25 s, no limits.
 func cluster(for local: LocalCluster) throws -> Envoy_Config_Cluster_V3_Cluster {
     var cluster = Envoy_Config_Cluster_V3_Cluster()
@@ -173,7 +173,7 @@ extension Envoy_Config_Cluster_V3_Cluster {
     }
 }
 
-/// Unset means IPv6 first, then IPv4 (contract 4.4).
+/// Unset means IPv6 first, then IPv4.
 func lookupFamily(
     _ preference: IPPreference?
 ) -> Envoy_Config_Cluster_V3_Cluster.DnsLookupFamily {

@@ -3,7 +3,7 @@ internal import SwiftProtobuf
 
 /// The network filter that serves HTTP with the routes `routes`.
 struct HTTPConnectionManager {
-    /// `ingress` or `egress`, or with several listeners `ingress.<protocol>.<port>` (contract 4.1).
+    /// `ingress` or `egress`, or with several listeners `ingress.<protocol>.<port>`.
     var statPrefix: String
     /// The name of the route configuration.
     var routes: String
@@ -14,7 +14,9 @@ struct HTTPConnectionManager {
     /// Whether requests may be forwarded by their host, and CONNECT is understood.
     var isForwardProxy = false
 
-    /// The filter. HTTP/1 and HTTP/2 are told apart by what the client sends; WebSockets pass.
+    /// The filter.
+    ///
+    /// HTTP/1 and HTTP/2 are told apart by what the client sends; WebSockets pass.
     func filter() throws -> Envoy_Config_Listener_V3_Filter {
         typealias Manager =
             Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager

@@ -20,8 +20,9 @@ struct IngressListener: Hashable {
     }
 }
 
-/// The listener that takes requests for the application (contract 4.2): one filter chain for each
-/// listener of the node, by port. A connection to 15000 itself is closed, unless a listener has it.
+/// The listener that takes requests for the application.
+///
+/// It has one filter chain for each listener of the node, by port. A connection to 15000 itself is closed, unless a listener has it.
 func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_Listener {
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = IngressListener.name
@@ -32,7 +33,10 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
         let statPrefix =
             ingress.listeners.count == 1
             ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
-        var chain = filterChain("ingress_\(mapping.protocol.rawValue)_\(mapping.port)", mapping.port)
+        var chain = filterChain(
+            "ingress_\(mapping.protocol.rawValue)_\(mapping.port)",
+            mapping.port
+        )
         switch mapping.protocol {
         case .http, .http2, .grpc:
             let manager = HTTPConnectionManager(
@@ -80,7 +84,7 @@ struct EgressListener: Hashable {
     var ports: [Port] { [.egress] + chains.keys.filter { $0 != .egress }.sorted() }
 }
 
-/// The listener that takes the application's requests (contract 4.3): on each backend's port, and on
+/// The listener that takes the application's requests: on each backend's port, and on
 /// 15001 for all of them as an HTTP proxy.
 func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Listener {
     var listener = Envoy_Config_Listener_V3_Listener()

@@ -2,7 +2,7 @@ internal import EnvoyAPI
 internal import MeshModel
 internal import SwiftProtobuf
 
-/// The retry policy of a route (contract 4.5): its own, or App Mesh's default of two retries on
+/// The retry policy of a route: its own, or App Mesh's default of two retries on
 /// connection failures, resets and 503.
 ///
 /// With `maxRetries: 0` there is none.

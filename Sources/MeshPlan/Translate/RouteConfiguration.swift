@@ -35,7 +35,7 @@ struct IngressRoutes: Hashable {
 }
 
 /// The routes to backends on one port: one virtual host per virtual service, with the domains
-/// `<name>` and `<name>:<port>` (contract 4.3).
+/// `<name>` and `<name>:<port>`.
 ///
 /// On port 15001, `<name>` alone means port 80 if the service listens there, else its lowest port;
 /// and HTTPS to `*.amazonaws.com` passes by CONNECT under either filter, as App Mesh always let it.
@@ -82,7 +82,7 @@ func routeConfiguration(
 
 /// The routes to the application on one listener of its node: everything goes to it.
 ///
-/// The listener's own timeout holds here, by default 15 s (contract 4.2).
+/// The listener's own timeout holds here, by default 15 s.
 func routeConfiguration(
     for ingress: IngressRoutes
 ) -> Envoy_Config_Route_V3_RouteConfiguration {

@@ -1,7 +1,7 @@
 internal import EnvoyAPI
 internal import MeshModel
 
-/// What a route matches (contract 4.5); nil for tcp, which has no routes.
+/// What a route matches; nil for tcp, which has no routes.
 func routeMatch(for match: RouteSpec.Match) -> Envoy_Config_Route_V3_RouteMatch? {
     switch match {
     case .http(let match), .http2(let match): routeMatch(for: match)

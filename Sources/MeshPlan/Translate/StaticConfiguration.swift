@@ -2,8 +2,9 @@ public import EnvoyAPI
 internal import MeshModel
 internal import SwiftProtobuf
 
-/// The configuration of `proxy` with nothing left to fetch: what `heddle render` prints, and
-/// `envoy --mode validate` accepts. Routes stand in their listeners, endpoints in their clusters.
+/// The configuration of `proxy` with nothing left to fetch.
+///
+/// It is what `heddle render` prints and `envoy --mode validate` accepts. Routes stand in their listeners, endpoints in their clusters.
 public func staticConfiguration(
     of proxy: ProxyPlan
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
