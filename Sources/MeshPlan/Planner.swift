@@ -71,7 +71,8 @@ public struct Planner: Sendable {
             let backends = resolution.backends(of: node, in: mesh)
             _ = resolution.egressChains(of: node, to: backends)
         }
-        plan.diagnostics = (world.diagnostics + resolution.diagnostics).sorted()
+        plan.diagnostics =
+            (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: world)).sorted()
         plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
         return plan
     }

@@ -1,4 +1,4 @@
-internal import MeshModel
+public import MeshModel
 
 /// The ranges from which proxies on one host take their addresses.
 public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
@@ -36,6 +36,12 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
     /// `127.66.0.0/16,127.67.0.0/16`.
     public var description: String {
         "\(ingress[0]).\(ingress[1]).0.0/16,\(egress[0]).\(egress[1]).0.0/16"
+    }
+
+    /// Whether both of `addresses` are in their range.
+    public func contains(_ addresses: ProxyAddresses) -> Bool {
+        addresses.ingress.hasPrefix("\(ingress[0]).\(ingress[1]).")
+            && addresses.egress.hasPrefix("\(egress[0]).\(egress[1]).")
     }
 
     /// How many proxies the ranges hold.

@@ -1,0 +1,90 @@
+internal import FoundationEssentials
+internal import Glibc
+
+/// An Envoy that can run proxies.
+public struct EnvoyBinary: Hashable, Sendable {
+    /// Absolute path.
+    public var path: String
+    /// Its version, such as `1.40.0`.
+    public var version: String
+
+    /// The oldest version that runs proxies.
+    static let oldestVersion = [1, 34, 0]
+
+    /// The Envoy to use: the one of the option `--envoy`, of the variable HEDDLE_ENVOY, in PATH, or
+    /// the copy that set-up installed, whichever is named or found first.
+    ///
+    /// - Throws: `DaemonError` when there is none, or it does not run or is too old.
+    public static func find(
+        option: String?,
+        environment: [String: String]
+    ) throws -> EnvoyBinary {
+        guard let path = try locate(option: option, environment: environment) else {
+            throw DaemonError(
+                "no Envoy found; pass --envoy PATH, set HEDDLE_ENVOY, put envoy in PATH, or run "
+                    + "\"make envoy\""
+            )
+        }
+        let output = try output(of: path)
+        guard let version = version(in: output) else {
+            throw DaemonError("\(path) does not say which Envoy it is; pass another with --envoy")
+        }
+        let numbers = version.split(separator: ".").compactMap { Int($0) }
+        guard !numbers.lexicographicallyPrecedes(oldestVersion) else {
+            throw DaemonError(
+                "\(path) is Envoy \(version), and 1.34 is the oldest that works; pass a newer one "
+                    + "with --envoy"
+            )
+        }
+        return EnvoyBinary(path: path, version: version)
+    }
+
+    private static func locate(
+        option: String?,
+        environment: [String: String]
+    ) throws -> String? {
+        for (source, path) in [("--envoy", option), ("HEDDLE_ENVOY", environment["HEDDLE_ENVOY"])] {
+            guard let path, !path.isEmpty else { continue }
+            guard access(path, X_OK) == 0 else {
+                throw DaemonError("\(source) names \(path), which is no program; correct the path")
+            }
+            return path
+        }
+        let folders = (environment["PATH"] ?? "").split(separator: ":").map(String.init)
+        let cache =
+            environment["XDG_CACHE_HOME"]
+            ?? environment["HOME"].map { "\($0)/.cache" }
+        let candidates =
+            folders.map { "\($0)/envoy" }
+            + [cache.map { "\($0)/heddle/envoy/envoy" }]
+            .compactMap { $0 }
+        return candidates.first { access($0, X_OK) == 0 }
+    }
+
+    private static func output(of path: String) throws -> String {
+        let quoted = "'" + path.replacing("'", with: "'\\''") + "'"
+        guard let pipe = popen("\(quoted) --version 2>/dev/null", "re") else {
+            throw DaemonError("cannot run \(path): \(String(cString: strerror(errno)))")
+        }
+        defer { pclose(pipe) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = fread(&buffer, 1, buffer.count, pipe)
+            guard count > 0 else { break }
+            bytes += buffer[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The version in the line `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
+    static func version(in output: String) -> String? {
+        output.split(whereSeparator: { $0 == "/" || $0.isWhitespace }).first { part in
+            let numbers = part.split(separator: ".", omittingEmptySubsequences: false)
+            return numbers.count == 3
+                && numbers.allSatisfy { UInt($0.prefix { $0.isNumber }) != nil }
+                && part.first?.isNumber == true
+        }
+        .map { String($0.prefix { $0.isNumber || $0 == "." }) }
+    }
+}

@@ -1,0 +1,105 @@
+internal import EnvoySupervisor
+internal import Logging
+internal import MeshModel
+internal import MeshPlan
+internal import ServiceLifecycle
+internal import Synchronization
+internal import XDSServer
+
+/// Turns each new world or observation into a plan, and hands the plan on.
+///
+/// Level, not edge: what arrives while a plan is made is one next plan, however much it was.
+struct Reconciler: Service {
+    var worlds: AsyncStream<World>
+    var store: SnapshotStore
+    var supervisor: EnvoySupervisor
+    var state: StateDirectory
+    var options: PlanOptions
+    var nowSeconds: @Sendable () -> Int
+    /// Shows a plan: to the local API and on the terminal.
+    var show: @Sendable (World, Plan, Observations) -> Void
+    var logger: Logger
+
+    func run() async throws {
+        let inputs = Mutex(Inputs())
+        let (changes, changed) = AsyncStream.makeStream(
+            of: Void.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        try await withThrowingTaskGroup { group in
+            group.addTask {
+                for await world in worlds.cancelOnGracefulShutdown() {
+                    inputs.withLock { $0.world = world }
+                    changed.yield()
+                }
+            }
+            group.addTask {
+                for await observations in store.observations.cancelOnGracefulShutdown() {
+                    inputs.withLock { $0.xds = observations }
+                    changed.yield()
+                }
+            }
+            group.addTask {
+                for await observations in supervisor.observations.cancelOnGracefulShutdown() {
+                    inputs.withLock { $0.processes = observations }
+                    changed.yield()
+                }
+            }
+            var cycle = Cycle(addresses: state.addresses(in: options.addressRanges), options)
+            for await _ in changes.cancelOnGracefulShutdown() {
+                let inputs = inputs.withLock { $0 }
+                guard let world = inputs.world else { continue }
+                cycle.reconcile(world, inputs, with: self)
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// The newest of each input.
+    private struct Inputs {
+        var world: World?
+        var xds: [ProxyID: XDSObservation] = [:]
+        var processes: [ProxyID: ProxyProcesses] = [:]
+    }
+
+    /// What one plan leaves for the next.
+    private struct Cycle {
+        var planner: Planner
+        var observations = Observations()
+        var reported: Set<Diagnostic> = []
+
+        init(addresses: [ProxyID: ProxyAddresses], _ options: PlanOptions) {
+            planner = Planner(options: options)
+            observations.addresses = addresses
+        }
+
+        mutating func reconcile(_ world: World, _ inputs: Inputs, with reconciler: Reconciler) {
+            observations.proxies = [:]
+            for (proxy, processes) in inputs.processes {
+                observations.proxies[proxy] = ProxyObservation(
+                    process: processes.process,
+                    application: processes.application
+                )
+            }
+            for (proxy, xds) in inputs.xds {
+                observations.proxies[proxy, default: ProxyObservation()].xds = xds
+            }
+            let plan = planner.plan(world, observations, nowSeconds: reconciler.nowSeconds())
+            reconciler.store.publish(plan.proxies.mapValues(\.snapshot))
+            reconciler.supervisor.apply(plan.proxies)
+            if plan.addresses != observations.addresses {
+                do {
+                    try reconciler.state.save(plan.addresses)
+                } catch {
+                    reconciler.logger.error(
+                        "addresses not saved",
+                        metadata: ["error": "\(error)"]
+                    )
+                }
+            }
+            observations.addresses = plan.addresses
+            observations.conditions = plan.statuses.mapValues(\.conditions)
+            reconciler.show(world, plan, observations)
+        }
+    }
+}

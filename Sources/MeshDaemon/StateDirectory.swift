@@ -1,0 +1,105 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import MeshModel
+internal import MeshPlan
+
+/// The folder in which a daemon keeps what outlives it; one daemon at a time.
+final class StateDirectory: Sendable {
+    /// Absolute path.
+    let path: String
+    private let lock: Int32
+
+    /// Opens the folder, made if it is not there, readable by its owner only.
+    ///
+    /// - Throws: `DaemonError` when it can't be made or another daemon has it.
+    init(_ path: String) throws {
+        self.path = path
+        try makeFolder(path)
+        guard chmod(path, 0o700) == 0 else {
+            throw DaemonError(
+                "cannot use the state directory \(path): \(systemError()); pass another --state-dir"
+            )
+        }
+        let file = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
+            throw DaemonError(
+                "cannot use the state directory \(path): \(systemError()); pass another --state-dir"
+            )
+        }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            let holder = (try? String(contentsOfFile: "\(path)/lock", encoding: .utf8)) ?? ""
+            close(file)
+            let by = holder.isEmpty ? "" : " (pid \(holder))"
+            throw DaemonError(
+                "another heddle\(by) runs on the state directory \(path); stop it or pass another "
+                    + "--state-dir"
+            )
+        }
+        let pid = Array(String(getpid()).utf8)
+        _ = ftruncate(file, 0)
+        _ = pwrite(file, pid, pid.count, 0)
+        lock = file
+    }
+
+    deinit { close(lock) }
+
+    /// The Unix socket of the xDS server.
+    var xdsSocketPath: String { "\(path)/xds.sock" }
+    /// The Unix socket of the local API.
+    var apiSocketPath: String { "\(path)/api.sock" }
+
+    /// The addresses that proxies were given, so far as they are in `ranges`.
+    func addresses(in ranges: AddressRanges) -> [ProxyID: ProxyAddresses] {
+        guard let bytes = FileManager.default.contents(atPath: "\(path)/addresses.json"),
+            let members = try? JSONDecoder().decode(JSONValue.self, from: bytes).object
+        else { return [:] }
+        var addresses: [ProxyID: ProxyAddresses] = [:]
+        for (name, value) in members {
+            let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+            guard parts.count == 2, let ingress = value["ingress"]?.string,
+                let egress = value["egress"]?.string
+            else { continue }
+            let pair = ProxyAddresses(ingress: ingress, egress: egress)
+            if ranges.contains(pair) {
+                addresses[ProxyID(ObjectReference(namespace: parts[0], name: parts[1]))] = pair
+            }
+        }
+        return addresses
+    }
+
+    /// Writes the addresses that proxies were given, for the next daemon.
+    ///
+    /// - Throws: `DaemonError` when the file can't be written.
+    func save(_ addresses: [ProxyID: ProxyAddresses]) throws {
+        var members: [String: JSONValue] = [:]
+        for (proxy, pair) in addresses {
+            members[proxy.description] = [
+                "ingress": .string(pair.ingress), "egress": .string(pair.egress),
+            ]
+        }
+        let file = "\(path)/addresses.json"
+        do {
+            let text = try JSONValue.object(members).prettyText + "\n"
+            try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+        } catch {
+            throw DaemonError("cannot write \(file): \(error); make room or mend its permissions")
+        }
+    }
+}
+
+private func makeFolder(_ path: String) throws {
+    do {
+        try FileManager.default.createDirectory(
+            atPath: path,
+            withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700]
+        )
+    } catch {
+        throw DaemonError(
+            "cannot make the state directory \(path): \(error); pass another --state-dir"
+        )
+    }
+}
+
+/// What the last failed system call says.
+private func systemError() -> String { String(cString: strerror(errno)) }
