@@ -16,8 +16,8 @@ struct Reconciler: Service {
     var state: StateDirectory
     var options: PlanOptions
     var nowSeconds: @Sendable () -> Int
-    /// Shows a plan: to the local API and on the terminal.
-    var show: @Sendable (World, Plan, Observations) -> Void
+    /// Shows a plan to the local API and on the terminal, with the line that ends a rollout.
+    var show: @Sendable (World, Plan, Observations, _ rolledOut: String?) -> Void
     var logger: Logger
 
     func run() async throws {
@@ -29,7 +29,10 @@ struct Reconciler: Service {
         try await withThrowingTaskGroup { group in
             group.addTask {
                 for await world in worlds.cancelOnGracefulShutdown() {
-                    inputs.withLock { $0.world = world }
+                    inputs.withLock {
+                        $0.world = world
+                        $0.worldArrival = $0.worldArrival ?? .now
+                    }
                     changed.yield()
                 }
             }
@@ -47,9 +50,12 @@ struct Reconciler: Service {
             }
             var cycle = Cycle(addresses: state.addresses(in: options.addressRanges), options)
             for await _ in changes.cancelOnGracefulShutdown() {
-                let inputs = inputs.withLock { $0 }
-                guard let world = inputs.world else { continue }
-                cycle.reconcile(world, inputs, with: self)
+                let newest = inputs.withLock { inputs in
+                    defer { inputs.worldArrival = nil }
+                    return inputs
+                }
+                guard let world = newest.world else { continue }
+                cycle.reconcile(world, newest, with: self)
             }
             group.cancelAll()
         }
@@ -58,6 +64,8 @@ struct Reconciler: Service {
     /// The newest of each input.
     private struct Inputs {
         var world: World?
+        /// When the world came that no plan has seen yet.
+        var worldArrival: ContinuousClock.Instant?
         var xds: [ProxyID: XDSObservation] = [:]
         var processes: [ProxyID: ProxyProcesses] = [:]
     }
@@ -66,7 +74,8 @@ struct Reconciler: Service {
     private struct Cycle {
         var planner: Planner
         var observations = Observations()
-        var reported: Set<Diagnostic> = []
+        var last = Plan()
+        var rollout: Rollout?
 
         init(addresses: [ProxyID: ProxyAddresses], _ options: PlanOptions) {
             planner = Planner(options: options)
@@ -99,7 +108,13 @@ struct Reconciler: Service {
             }
             observations.addresses = plan.addresses
             observations.conditions = plan.statuses.mapValues(\.conditions)
-            reconciler.show(world, plan, observations)
+            if let arrival = inputs.worldArrival {
+                rollout = Rollout(from: last, to: plan, at: arrival) ?? rollout
+            }
+            let rolledOut = rollout?.summary(reconciler.store.currentObservations, now: .now)
+            if rolledOut != nil { rollout = nil }
+            last = plan
+            reconciler.show(world, plan, observations, rolledOut)
         }
     }
 }

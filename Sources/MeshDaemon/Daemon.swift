@@ -1,0 +1,118 @@
+public import EnvoySupervisor
+internal import FoundationEssentials
+internal import Glibc
+public import Logging
+internal import MeshManifests
+internal import MeshModel
+public import MeshPlan
+internal import MeshSources
+internal import ServiceLifecycle
+internal import Synchronization
+internal import XDSServer
+
+/// How a daemon runs.
+public struct DaemonConfiguration: Sendable {
+    /// Folders and files of manifests.
+    public var paths: [String]
+    /// Where what outlives the daemon is kept.
+    public var stateDirectory: String
+    /// The Envoy that runs proxies.
+    public var envoy: EnvoyBinary
+    /// Where the local API listens beside its Unix socket; nil is nowhere.
+    public var apiAddress: HostAndPort?
+    /// Where proxies take their addresses from.
+    public var addressRanges: AddressRanges
+    /// For how long a removed proxy may finish its requests.
+    public var drainTime: Duration
+
+    /// Makes a configuration.
+    public init(
+        paths: [String],
+        stateDirectory: String,
+        envoy: EnvoyBinary,
+        apiAddress: HostAndPort?,
+        addressRanges: AddressRanges = .loopback,
+        drainTime: Duration = .seconds(20)
+    ) {
+        self.paths = paths
+        self.stateDirectory = stateDirectory
+        self.envoy = envoy
+        self.apiAddress = apiAddress
+        self.addressRanges = addressRanges
+        self.drainTime = drainTime
+    }
+}
+
+/// Runs a mesh on this host until SIGINT or SIGTERM, and leaves no process behind.
+///
+/// - Parameters:
+///   - configuration: How to run.
+///   - logger: Where to report to; `print` is for people.
+///   - print: Takes the lines that say what happens.
+/// - Throws: `DaemonError` when it can't start, and what ends it.
+public func runDaemon(
+    _ configuration: DaemonConfiguration,
+    logger: Logger,
+    print: @escaping @Sendable (String) -> Void
+) async throws {
+    let state = try StateDirectory(configuration.stateDirectory)
+    let store = SnapshotStore()
+    let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
+    let supervisor = EnvoySupervisor(
+        configuration: SupervisorConfiguration(
+            envoyPath: configuration.envoy.path,
+            stateDirectory: state.path,
+            xdsSocketPath: state.xdsSocketPath,
+            drainTime: configuration.drainTime
+        ),
+        bootstrap: { proxy, parameters in
+            Array(try bootstrap(nodeID: proxy.nodeID, parameters).json.prettyText.utf8)
+        },
+        authorize: { proxy, token in store.authorize(token: token, for: proxy) },
+        logger: logger
+    )
+    let source = FolderSource(paths: configuration.paths, decode: decodeManifests, logger: logger)
+    let api = APIState()
+    let apiService = APIService(
+        state: api,
+        socketPath: state.apiSocketPath,
+        address: configuration.apiAddress,
+        logs: { workload, container, tailLines, follow in
+            try supervisor.log(
+                of: ProxyID(workload),
+                kind: container == "application" ? .application : .envoy,
+                tailLines: tailLines,
+                follow: follow
+            )
+        },
+        logger: logger
+    )
+    let report = Mutex(RunReport(paths: configuration.paths))
+    let reconciler = Reconciler(
+        worlds: source.worlds,
+        store: store,
+        supervisor: supervisor,
+        state: state,
+        options: PlanOptions(addressRanges: configuration.addressRanges),
+        nowSeconds: { Int(Date.now.timeIntervalSince1970) },
+        show: { world, plan, observations, rolledOut in
+            api.publish(objects: world.objects, statuses: plan.statuses)
+            report.withLock { $0.lines(world, plan, observations) }.forEach(print)
+            if let rolledOut { print(rolledOut) }
+        },
+        logger: logger
+    )
+    var group = ServiceGroupConfiguration(
+        services: [xds, supervisor, apiService, source, reconciler].map {
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: $0,
+                failureTerminationBehavior: .gracefullyShutdownGroup
+            )
+        },
+        gracefulShutdownSignals: [.sigint, .sigterm],
+        logger: logger
+    )
+    group.maximumGracefulShutdownDuration = .seconds(20)
+    print("heddle on Envoy \(configuration.envoy.version), state in \(state.path)")
+    try await ServiceGroup(configuration: group).run()
+}
