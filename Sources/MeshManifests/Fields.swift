@@ -55,7 +55,9 @@ final class Fields {
     /// Reports the fields that nobody asked for.
     func finish() {
         let unknown = entries.filter { !known.contains($0.key) }
+        guard !unknown.isEmpty else { return }
         let limit = 20
+        let names = enumeration(Set(known).sorted())
         for entry in unknown.prefix(limit) {
             let field = path(of: entry.key)
             let nearest = nearestName(to: entry.key, among: known)
@@ -63,7 +65,7 @@ final class Fields {
                 field,
                 line: entry.line,
                 "unknown field \(quoted(entry.key)) is ignored",
-                nearest.map { "did you mean \(quoted($0))?" } ?? "remove it"
+                nearest.map { "did you mean \(quoted($0))?" } ?? "known are \(names)"
             )
         }
         if unknown.count > limit {
@@ -135,7 +137,11 @@ extension Fields {
             )
             return nil
         }
-        guard let length, text.utf8.count > length.upperBound || text.isEmpty else { return text }
+        if text.utf8.contains(0) {
+            report.error(path, line: line, "\(quoted(text)) contains a NUL character", "remove it")
+            return nil
+        }
+        guard let length else { return text }
         let count = text.unicodeScalars.count
         if length.contains(count) { return text }
         report.error(
@@ -143,7 +149,7 @@ extension Fields {
             line: line,
             text.isEmpty
                 ? "the string is empty" : "\(quoted(text)) is \(count) characters long",
-            "use \(length.lowerBound) to \(length.upperBound) characters"
+            "use \(length.words) characters"
         )
         return nil
     }
@@ -355,7 +361,7 @@ extension Fields {
             return false
         }
         if given.isEmpty, presence == .required {
-            error("", "none of \(alternatives(keys)) is given", "give exactly one")
+            error("", "\(noneOf(keys)) is given", "give exactly one")
             return false
         }
         return true
@@ -363,14 +369,18 @@ extension Fields {
 }
 
 /// The path of the member `key` of a free-form mapping such as labels; a key with dots is quoted.
+///
+/// Of a very long key the path has only the beginning.
 func pathOfMember(_ key: String, in path: String) -> String {
-    key.utf8.allSatisfy { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "[") }
+    key.utf8.count <= 80
+        && key.utf8.allSatisfy { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "[") }
         ? "\(path).\(key)" : "\(path)[\(quoted(key))]"
 }
 
 extension ClosedRange<Int> {
-    /// `1 to 10`; `1 or more` when there is no upper bound that matters.
+    /// `1 to 10`, `12`, `1 or more`.
     fileprivate var words: String {
-        upperBound == .max ? "\(lowerBound) or more" : "\(lowerBound) to \(upperBound)"
+        if lowerBound == upperBound { return "\(lowerBound)" }
+        return upperBound == .max ? "\(lowerBound) or more" : "\(lowerBound) to \(upperBound)"
     }
 }

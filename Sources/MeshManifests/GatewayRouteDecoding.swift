@@ -44,7 +44,7 @@ extension Fields {
 
     private func httpGatewayRouteMatch() -> HTTPGatewayRouteMatch? {
         if !has("prefix"), !has("path"), !has("hostname") {
-            error("", "none of prefix, path or hostname is given", "give at least one of them")
+            error("", "none of prefix, path and hostname is given", "give at least one of them")
         }
         return HTTPGatewayRouteMatch(
             path: pathMatch(isOptional: true),
@@ -102,7 +102,7 @@ extension Fields {
 
     private func httpRewrite() -> GatewayRouteRewrite? {
         if !has("prefix"), !has("path"), !has("hostname") {
-            error("", "none of prefix, path or hostname is given", "give one, or remove rewrite")
+            error("", "none of prefix, path and hostname is given", "give one, or remove rewrite")
         }
         if has("prefix"), has("path") {
             error("path", "both prefix and path are given, and only one is allowed", "keep one")

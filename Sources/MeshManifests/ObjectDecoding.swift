@@ -23,8 +23,14 @@ func documentType(of node: YAMLNode, _ report: Report) -> DocumentType {
         return .invalid
     }
     let fields = Fields(entries, path: "", line: node.line, report: report)
-    let apiVersion = fields.string("apiVersion", .required, length: 1...317)
-    let name = fields.string("kind", .required, length: 1...63)
+    if !fields.has("apiVersion") {
+        fields.missing("apiVersion", "add it, such as \(Kind.mesh.apiVersion)")
+    }
+    if !fields.has("kind") {
+        fields.missing("kind", "add it, such as \(Kind.virtualNode.rawValue)")
+    }
+    let apiVersion = fields.string("apiVersion", length: 1...317)
+    let name = fields.string("kind", length: 1...63)
     reportMissingName(fields, isOurs: isOurs(apiVersion))
     guard let apiVersion, let name else { return .invalid }
     let kind = Kind(rawValue: name)

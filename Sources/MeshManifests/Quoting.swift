@@ -32,6 +32,11 @@ func enumeration(_ names: [String]) -> String {
     joined(names, last: "and")
 }
 
+/// `neither a nor b`, `none of a, b and c`.
+func noneOf(_ names: [String]) -> String {
+    names.count == 2 ? "neither \(names[0]) nor \(names[1])" : "none of \(enumeration(names))"
+}
+
 private func joined(_ names: [String], last word: String) -> String {
     guard let last = names.last, names.count > 1 else { return names.first ?? "" }
     return "\(names.dropLast().joined(separator: ", ")) \(word) \(last)"

@@ -9,6 +9,14 @@ struct YAMLFailure: Error {
     var remedy: String
     /// The line of the file, from 1.
     var line: Int
+
+    static func tooDeep(line: Int) -> YAMLFailure {
+        YAMLFailure(
+            problem: "nested deeper than \(YAMLLimits.depth) levels",
+            remedy: "nest less",
+            line: line
+        )
+    }
 }
 
 /// How large a document may be.
@@ -27,7 +35,7 @@ enum YAMLLimits {
 /// `YAMLLimits.nodes` nodes.
 func parseYAML(_ document: DocumentText) throws(YAMLFailure) -> YAMLNode? {
     let result: Result<YAMLNode?, YAMLFailure> = document.bytes.withUnsafeBufferPointer { buffer in
-        let events = YAMLEvents(buffer, firstLine: document.firstLine)
+        let events = YAMLEvents(buffer, document)
         defer { events.close() }
         var composer = YAMLComposer(events: events)
         do throws(YAMLFailure) {
@@ -47,10 +55,13 @@ private final class YAMLEvents {
     private let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     private let text: UnsafeBufferPointer<UInt8>
     private let firstLine: Int
+    /// The offset of `text` within the file.
+    private let firstOffset: Int
 
-    init(_ text: UnsafeBufferPointer<UInt8>, firstLine: Int) {
+    init(_ text: UnsafeBufferPointer<UInt8>, _ document: DocumentText) {
         self.text = text
-        self.firstLine = firstLine
+        firstLine = document.firstLine
+        firstOffset = document.bytes.startIndex
         parser.initialize(to: yaml_parser_t())
         precondition(yaml_parser_initialize(parser) == 1, "out of memory")
         yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
@@ -77,20 +88,33 @@ private final class YAMLEvents {
         if parser.pointee.error == YAML_READER_ERROR { return readerFailure() }
         let problem = parser.pointee.problem.map { String(cString: $0) } ?? "out of memory"
         let line = Int(parser.pointee.problem_mark.line)
+        if problem.hasPrefix("Maximum nesting level") { return .tooDeep(line: fileLine(line)) }
         if startsWithTab(line) {
             return YAMLFailure(
                 problem: "not valid YAML: a tab is used as indentation",
                 remedy: "indent with spaces",
-                line: firstLine + line
+                line: fileLine(line)
             )
         }
         var text = "not valid YAML: \(problem)"
-        if let context = parser.pointee.context {
-            text += " \(String(cString: context))"
+        var place = line
+        if let context = parser.pointee.context.map({ String(cString: $0) }) {
+            text += " \(context)"
             let contextLine = Int(parser.pointee.context_mark.line)
-            if contextLine != line { text += " from line \(firstLine + contextLine)" }
+            if context.hasPrefix("while scanning") {
+                // What libyaml scanned in vain began here; it noticed somewhere below.
+                place = contextLine
+            } else if contextLine != line {
+                text += " from line \(fileLine(contextLine))"
+            }
         }
-        return YAMLFailure(problem: text, remedy: remedy(problem), line: firstLine + line)
+        return YAMLFailure(problem: text, remedy: remedy(problem), line: fileLine(place))
+    }
+
+    /// The line of the file for libyaml's `line`, which counts from 0 and can lie beyond the end.
+    private func fileLine(_ line: Int) -> Int {
+        let breaks = text.count(where: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") })
+        return firstLine + min(line, breaks)
     }
 
     /// What to do about libyaml's `problem`.
@@ -98,6 +122,7 @@ private final class YAMLEvents {
         if problem.contains("mapping values are not allowed") {
             return "check the indentation, or quote a value that contains \": \""
         }
+        if problem.contains("could not find expected ':'") { return "write it as \"key: value\"" }
         if problem.contains("',' or") { return "close the bracket, or put a comma" }
         if problem.contains("end of stream") { return "close the quote or bracket" }
         if problem.contains("cannot start any token") { return "quote the value" }
@@ -112,14 +137,14 @@ private final class YAMLEvents {
         let breaks = before.count(where: { $0 == UInt8(ascii: "\n") })
         let byte = offset < text.count ? text[offset] : 0
         let digits = String(byte, radix: 16, uppercase: true)
-        let name = "byte 0x\(digits.count < 2 ? "0" : "")\(digits)"
-        let column = offset - (before.lastIndex(of: UInt8(ascii: "\n")) ?? -1)
+        let name =
+            "byte 0x\(digits.count < 2 ? "0" : "")\(digits) at offset \(firstOffset + offset)"
         let isControl =
             parser.pointee.problem.map { String(cString: $0) }?.contains("control") == true
         return YAMLFailure(
             problem: isControl
-                ? "\(name) at column \(column) is a control character, which YAML forbids"
-                : "\(name) at column \(column) is not valid UTF-8",
+                ? "\(name) is a control character, which YAML forbids"
+                : "\(name) is not valid UTF-8",
             remedy: isControl ? "remove it" : "save the file as UTF-8",
             line: firstLine + breaks
         )
@@ -182,7 +207,7 @@ private struct YAMLComposer {
             throw failure("more than \(YAMLLimits.nodes) values in one document", "split it")
         }
         guard depth <= YAMLLimits.depth else {
-            throw failure("nested deeper than \(YAMLLimits.depth) levels", "nest less")
+            throw .tooDeep(line: events.line)
         }
         if events.event.type == YAML_ALIAS_EVENT { return try alias(depth: depth) }
         let line = events.line
@@ -226,7 +251,7 @@ private struct YAMLComposer {
             )
         }
         guard deepest <= YAMLLimits.depth else {
-            throw failure("nested deeper than \(YAMLLimits.depth) levels", "nest less")
+            throw .tooDeep(line: events.line)
         }
         return anchored.node
     }
