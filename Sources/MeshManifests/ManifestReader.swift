@@ -49,6 +49,10 @@ struct ManifestReader {
         let type = documentType(of: node, report)
         switch type {
         case .list(let items):
+            for entry in node.entries ?? [] where entry.duplicateOfLine != nil {
+                let problem = "duplicate key \(quoted(entry.key))"
+                report.error(entry.key, line: entry.line, problem, "keep one")
+            }
             for item in items { read(item) }
         case .ignored(let kind):
             file.ignored[kind, default: 0] += 1

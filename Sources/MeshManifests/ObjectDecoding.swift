@@ -36,17 +36,30 @@ func documentType(of node: YAMLNode, _ report: Report) -> DocumentType {
     let kind = Kind(rawValue: name)
     if let kind { report.object = identity(of: node, kind) }
     if name == "List", apiVersion == "v1" {
-        guard case .sequence(let items) = node["items"]?.content else { return .list([]) }
-        return .list(items)
+        guard let items = node["items"] else { return .list([]) }
+        if case .sequence(let items) = items.content { return .list(items) }
+        fields.error("items", "expected a list, found \(items.description)", "give a list")
+        return .invalid
     }
-    guard isOurs(apiVersion) else {
-        guard kind == .namespace, apiVersion == Kind.namespace.apiVersion else {
-            report.object = nil
-            return .ignored(kind: name)
-        }
-        return .object(.namespace)
+    if isOurs(apiVersion) { return servedKind(name, apiVersion, fields, node) }
+    guard let kind else { return .ignored(kind: name) }
+    if kind == .namespace, apiVersion == kind.apiVersion { return .object(kind) }
+    if isSlip(apiVersion, for: kind) {
+        fields.error(
+            "apiVersion",
+            "\(quoted(apiVersion)) has no kind \(quoted(name))",
+            "use \(kind.apiVersion)"
+        )
+        return .invalid
     }
-    return servedKind(name, apiVersion, fields, node)
+    report.object = nil
+    return .ignored(kind: name)
+}
+
+/// Whether `apiVersion` can only be a slip of the pen: no other project has `kind` there.
+private func isSlip(_ apiVersion: String, for kind: Kind) -> Bool {
+    guard apiVersion.contains("/") else { return true }
+    return nearestName(to: String(group(apiVersion)), among: [kind.group]) != nil
 }
 
 /// The kind `name` of our groups, if `apiVersion` is the one that has it.
@@ -89,7 +102,7 @@ private func group(_ apiVersion: String) -> Substring {
 
 /// Whether `apiVersion` belongs to App Mesh's group or to Heddle's.
 private func isOurs(_ apiVersion: String?) -> Bool {
-    guard let apiVersion, apiVersion.contains("/") else { return false }
+    guard let apiVersion else { return false }
     return group(apiVersion) == Kind.mesh.group || group(apiVersion) == Kind.workload.group
 }
 

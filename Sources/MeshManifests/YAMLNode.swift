@@ -117,9 +117,10 @@ enum YAMLScalar {
             digits.utf8.allSatisfy({ isDigit($0) || ".eE+-".utf8.contains($0) })
         else { return nil }
         let full = digits.hasPrefix(".") ? "0\(digits)" : String(digits)
-        return Double(full.hasSuffix(".") ? full + "0" : full).map {
-            .number(isNegative ? -$0 : $0, text: text)
+        guard let value = Double(full.hasSuffix(".") ? full + "0" : full), value.isFinite else {
+            return nil
         }
+        return .number(isNegative ? -value : value, text: text)
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool {

@@ -45,6 +45,22 @@ import Testing
             "apiVersion: heddle.dev/v1alpha1\nkind: Mesh\nmetadata: {name: a}",
             "Mesh a: kind: heddle.dev/v1alpha1 has no kind \"Mesh\"; use Workload"
         ),
+        (
+            "apiVersion: v1\nkind: VirtualNode\nmetadata: {name: a}",
+            "VirtualNode default/a: apiVersion: \"v1\" has no kind \"VirtualNode\"; use appmesh.k8s.aws/v1beta2"
+        ),
+        (
+            "apiVersion: apmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {name: a}",
+            "Mesh a: apiVersion: \"apmesh.k8s.aws/v1beta2\" has no kind \"Mesh\"; use appmesh.k8s.aws/v1beta2"
+        ),
+        (
+            "apiVersion: v1\nkind: List\nitems: {}",
+            "items: expected a list, found a mapping; give a list"
+        ),
+        (
+            "apiVersion: v1\nkind: List\nitems: []\nitems: []",
+            "items: duplicate key \"items\"; keep one"
+        ),
     ]
 
     @Test(arguments: wrongEnvelopes)
@@ -90,7 +106,7 @@ import Testing
               {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}},
               {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [8, {}]}},
               {"apiVersion": "v1", "kind": "Service"},
-              {"apiVersion": "example.com/v1", "kind": "Mesh", "metadata": {"name": "a"}},
+              {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"},
               {"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": "Mesh", "metadata": {"name": "a"},
                "spec": {"egressFilter": {"type": "ALLOW"}}},
               {"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": "VirtualService",
@@ -98,7 +114,7 @@ import Testing
             ]}
             """
         let file = decode(text)
-        #expect(file.ignored == ["Deployment": 1, "Service": 2, "Mesh": 1])
+        #expect(file.ignored == ["Deployment": 1, "Service": 2, "VirtualService": 1])
         #expect(file.objects.map(\.id.description) == ["VirtualService demo/s"])
         let expected =
             "demo.yaml:7: error: Mesh a: spec.egressFilter.type: unknown value \"ALLOW\"; "
@@ -271,5 +287,18 @@ import Testing
         ])
         #expect(service.object == nil)
         #expect(service.diagnostics.first?.problem == "kind \"Service\" is not part of a mesh")
+    }
+
+    @Test(arguments: [
+        ("8080", "the number 8080"), ("0x10", "the number 0x10"), ("-1.5e3", "the number -1.5e3"),
+        (".5", "the number .5"), ("true", "true"), ("[a]", "a list"), ("{a: b}", "a mapping"),
+        ("1e999", nil), ("yes", nil), ("off", nil), ("1.2.3", nil), ("2026-01-01", nil),
+        ("nan", nil), ("0x", nil), ("!!str 80", nil), ("'80'", nil), ("+", nil), ("1-2", nil),
+    ])
+    func `a plain scalar is what Kubernetes takes it for`(yaml: String, mistake: String?) {
+        let reports = decode(manifest("VirtualNode", "a", "awsName: \(yaml)")).diagnostics
+        #expect(
+            reports.map(\.problem) == (mistake.map { ["expected a string, found \($0)"] } ?? [])
+        )
     }
 }
