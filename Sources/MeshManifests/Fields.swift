@@ -81,9 +81,6 @@ final class Fields {
     }
 }
 
-/// What a scalar field is expected to be, for messages.
-private let integerExpectation = "an integer"
-
 extension Fields {
     /// Reports `key` as missing; `advice` says what to give.
     func missing(_ key: String, _ advice: String) {
@@ -160,7 +157,7 @@ extension Fields {
         _ presence: Presence = .optional,
         in range: ClosedRange<Int>
     ) -> Int? {
-        required(key, presence, "give \(integerExpectation) from \(range.words)") { entry in
+        required(key, presence, integerAdvice(range)) { entry in
             integer(entry.value, path(of: key), line: entry.line, in: range)
         }
     }
@@ -176,8 +173,8 @@ extension Fields {
             report.error(
                 path,
                 line: line,
-                "expected \(integerExpectation), found \(node.description)",
-                integerRemedy(node) ?? "give \(integerExpectation) from \(range.words)"
+                "expected an integer, found \(node.description)",
+                integerRemedy(node) ?? integerAdvice(range)
             )
             return nil
         }
@@ -186,6 +183,10 @@ extension Fields {
             return nil
         }
         return value
+    }
+
+    private func integerAdvice(_ range: ClosedRange<Int>) -> String {
+        range.upperBound == .max ? "give an integer" : "give an integer from \(range.words)"
     }
 
     /// How to write `node` as the integer that it almost is.

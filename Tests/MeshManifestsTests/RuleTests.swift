@@ -294,6 +294,11 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
         ),
         BrokenRule(
             "VirtualRouter",
+            http("prefix: /, headers: [{name: h, match: {range: {start: 5}}}]"),
+            "spec.routes[0].httpRoute.match.headers[0].match.range.end: missing; give an integer"
+        ),
+        BrokenRule(
+            "VirtualRouter",
             http("prefix: /, headers: []"),
             "spec.routes[0].httpRoute.match.headers: the list has 0 elements; give 1 to 10"
         ),
