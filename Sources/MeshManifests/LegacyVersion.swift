@@ -1,6 +1,6 @@
 /// How fields of `appmesh.k8s.aws/v1beta1` that `spec` uses are written in v1beta2.
 ///
-/// Each is a phrase such as `spec.serviceDiscovery.dns.hostName is now hostname` (contract 1.8).
+/// Each is a phrase such as `spec.serviceDiscovery.dns.hostName is now hostname`.
 func legacyFields(of spec: YAMLNode, path: String = "spec") -> [String] {
     switch spec.content {
     case .scalar: return []

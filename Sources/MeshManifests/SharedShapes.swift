@@ -1,6 +1,6 @@
 import MeshModel
 
-// The shapes that several kinds share (contract 1.0).
+// The shapes that several kinds share.
 
 extension Fields {
     /// The counts that Envoy keeps in 32 bits.

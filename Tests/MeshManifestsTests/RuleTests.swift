@@ -18,7 +18,7 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
     var testDescription: String { message }
 }
 
-/// The rules of App Mesh's webhooks (contract 2.4) and API (1.8), one by one.
+/// The rules of App Mesh's webhooks and API, one by one.
 @Suite struct RuleTests {
     @Test(arguments: meshAndNode + listeners + routers + gatewayRoutes + references)
     func `a broken rule is one error`(rule: BrokenRule) {
