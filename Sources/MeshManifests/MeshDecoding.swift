@@ -1,0 +1,21 @@
+import MeshModel
+
+extension Fields {
+    /// `spec` of the Mesh `metadata`.
+    func mesh(_ metadata: Metadata) -> MeshSpec? {
+        let filter: MeshSpec.EgressFilter? = object("egressFilter") { filter in
+            filter.choice("type", .required, [.allowAll, .dropAll])
+        }
+        let preference: IPPreference? = object("meshServiceDiscovery") { discovery in
+            // The API has two more, which App Mesh's webhook refuses for a mesh.
+            discovery.choice("ipPreference", .optional, [.ipv4Only, .ipv6Only])
+        }
+        return MeshSpec(
+            awsName: awsName(default: metadata.name),
+            namespaceSelector: selector("namespaceSelector"),
+            egressFilter: filter ?? .dropAll,
+            meshOwner: string("meshOwner", length: 12...12),
+            ipPreference: preference
+        )
+    }
+}

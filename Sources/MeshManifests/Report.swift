@@ -1,0 +1,47 @@
+import MeshModel
+
+/// What is found wrong while one object is decoded.
+final class Report {
+    /// The object, once its name is known.
+    var object: ObjectID?
+    /// The file, nil when the object did not come from one.
+    let file: String?
+    private(set) var diagnostics: [Diagnostic] = []
+    /// Whether a mistake was found that keeps the object from being used.
+    private(set) var hasErrors = false
+    /// Paths of the fields that the object's kind does not have.
+    private(set) var unknownFields: Set<String> = []
+
+    init(file: String?) { self.file = file }
+
+    func error(_ field: String, line: Int, _ problem: String, _ remedy: String) {
+        hasErrors = true
+        add(.error, field, line, problem, remedy)
+    }
+
+    func warning(_ field: String, line: Int, _ problem: String, _ remedy: String) {
+        add(.warning, field, line, problem, remedy)
+    }
+
+    /// Marks `field` as one that the object's kind does not have.
+    func prune(_ field: String) { unknownFields.insert(field) }
+
+    private func add(
+        _ severity: Diagnostic.Severity,
+        _ field: String,
+        _ line: Int,
+        _ problem: String,
+        _ remedy: String
+    ) {
+        diagnostics.append(
+            Diagnostic(
+                severity,
+                object: object,
+                field: field,
+                problem: problem,
+                remedy: remedy,
+                location: file.map { SourceLocation(file: $0, line: max(line, 1)) }
+            )
+        )
+    }
+}

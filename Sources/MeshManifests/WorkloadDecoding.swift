@@ -1,0 +1,141 @@
+import MeshModel
+
+extension Fields {
+    /// `spec` of a Workload whose manifest lies in `folder`.
+    func workload(folder: String) -> WorkloadSpec? {
+        let address = string("address")
+        if let address, !isIPAddress(address) {
+            error(
+                "address",
+                "\(quoted(address)) is not an IP address",
+                "give an IPv4 or IPv6 address such as 127.0.0.1"
+            )
+        }
+        let command = strings("command", count: 1...Int.max)
+        if let program = command?.first, program.isEmpty {
+            error("command", "the command's first word is empty", "name a program")
+        }
+        let directory = string("workingDirectory", length: 1...4096)
+        let sidecar = object("sidecar") { sidecar in
+            sidecar.object("resources") { $0.sidecarResources() }
+        }
+        return WorkloadSpec(
+            address: address ?? "127.0.0.1",
+            ports: applicationPorts(),
+            command: command ?? [],
+            environment: environment(),
+            workingDirectory: directory.map { absolutePath($0, in: folder) }
+                ?? command.map { _ in absolutePath(".", in: folder) },
+            sidecar: sidecar ?? SidecarResources()
+        )
+    }
+
+    /// `ports`, whose keys are ports too.
+    private func applicationPorts() -> [Port: Port] {
+        guard let entry = entry("ports") else { return [:] }
+        guard let members = entry.value.entries else {
+            error(
+                "ports",
+                "expected a mapping, found \(entry.value.description)",
+                "write it as {8080: 9081}"
+            )
+            return [:]
+        }
+        var ports: [Port: Port] = [:]
+        for member in members {
+            let path = pathOfMember(member.key, in: path(of: "ports"))
+            let target = integer(member.value, path, line: member.line, in: 1...65535)
+            guard let port = Int(member.key).flatMap({ Port($0) }) else {
+                let problem = "\(quoted(member.key)) is not a port"
+                report.error(path, line: member.line, problem, "use 1 to 65535")
+                continue
+            }
+            ports[port] = target.flatMap { Port($0) }
+        }
+        return ports
+    }
+
+    private func environment() -> [String: String] {
+        let environment = stringMap("env") ?? [:]
+        for name in environment.keys.sorted() where name.isEmpty || name.contains("=") {
+            error("env", "\(quoted(name)) cannot be the name of a variable", "rename it")
+        }
+        return environment
+    }
+
+    /// The amounts under `resources`; the defaults of requests give way to a smaller limit.
+    private func sidecarResources() -> SidecarResources {
+        let limits = object("limits") { $0.amounts() }
+        let requests = object("requests") { requests in
+            let amounts = requests.amounts()
+            for (name, request, limit) in [
+                ("cpu", amounts.cpu, limits?.cpu), ("memory", amounts.memory, limits?.memory),
+            ] {
+                guard let request, let limit, request.value > limit.value else { continue }
+                requests.error(
+                    name,
+                    "the request \(quoted(request.text)) is above the limit \(quoted(limit.text))",
+                    "lower the request or raise the limit"
+                )
+            }
+            return amounts
+        }
+        let advice = SidecarResources()
+        let cpuLimit = limits?.cpu?.value
+        let memoryLimit = limits?.memory?.value
+        return SidecarResources(
+            cpuRequestMillicores: requests?.cpu?.value
+                ?? min(advice.cpuRequestMillicores, cpuLimit ?? .max),
+            memoryRequestBytes: requests?.memory?.value
+                ?? min(advice.memoryRequestBytes, memoryLimit ?? .max),
+            cpuLimitMillicores: cpuLimit,
+            memoryLimitBytes: memoryLimit
+        )
+    }
+
+    private func amounts() -> (cpu: Amount?, memory: Amount?) {
+        (
+            amount("cpu", inThousandths: true, example: "250m or 0.5"),
+            amount("memory", inThousandths: false, example: "256Mi")
+        )
+    }
+
+    /// A Kubernetes quantity above zero, which may be written without quotes.
+    private func amount(_ key: String, inThousandths: Bool, example: String) -> Amount? {
+        guard let entry = entry(key) else { return nil }
+        let text: String?
+        switch entry.value.content {
+        case .scalar(.integer(_, let number)), .scalar(.number(_, let number)): text = number
+        case .scalar(.string(let string)): text = string
+        case .scalar, .sequence, .mapping: text = nil
+        }
+        if let text, let value = quantity(text, inThousandths: inThousandths), value > 0 {
+            return Amount(value: value, text: text)
+        }
+        error(
+            key,
+            "expected a quantity above zero, found \(entry.value.description)",
+            "write it as \(example)"
+        )
+        return nil
+    }
+}
+
+/// A quantity and how it was written.
+private struct Amount {
+    var value: Int
+    var text: String
+}
+
+/// `path` seen from `folder`, without `.` and `..`.
+private func absolutePath(_ path: String, in folder: String) -> String {
+    var parts: [Substring] = []
+    for part in (path.hasPrefix("/") ? path : "\(folder)/\(path)").split(separator: "/") {
+        switch part {
+        case ".": break
+        case "..": _ = parts.popLast()
+        default: parts.append(part)
+        }
+    }
+    return "/" + parts.joined(separator: "/")
+}
