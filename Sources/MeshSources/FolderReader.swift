@@ -58,7 +58,7 @@ struct FolderReader {
     mutating func world(at now: Duration) -> World { world.world(at: now) }
 
     private mutating func read(_ file: FoundFile) -> Bool {
-        let manifest: ManifestFile
+        var manifest = ManifestFile()
         var hasher = Hasher()
         switch bytes(of: file.path) {
         case .success(let bytes):
@@ -78,11 +78,7 @@ struct FolderReader {
             let content = hasher.finalize()
             guard known[file.path]?.content != content else { return false }
             known[file.path] = KnownFile(signature: file.signature, content: content)
-            manifest = ManifestFile(
-                objects: [],
-                diagnostics: [diagnostic(for: failure.problem)],
-                ignored: [:]
-            )
+            manifest.diagnostics = [diagnostic(for: failure.problem)]
         }
         return world.update(file.path, in: file.root, to: manifest)
     }

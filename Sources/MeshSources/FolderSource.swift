@@ -16,6 +16,9 @@ public struct FolderSource: Service {
     public typealias Decode =
         @Sendable (_ bytes: [UInt8], _ path: String, _ folder: String) -> ManifestFile
 
+    /// Decodes App Mesh's manifests and Heddle's own.
+    public static let manifests: Decode = { decodeManifests($0, path: $1, folder: $2) }
+
     /// The worlds, the newest only; the first comes at once, even when there are no manifests.
     public let worlds: AsyncStream<World>
 
@@ -38,7 +41,7 @@ public struct FolderSource: Service {
     ///   - logger: Where each reading is logged.
     public init(
         paths: [String],
-        decode: @escaping Decode,
+        decode: @escaping Decode = manifests,
         now: @escaping @Sendable () -> Duration = timeSince1970,
         quiet: Duration = .milliseconds(20),
         limit: Duration = .milliseconds(200),
@@ -100,7 +103,7 @@ public struct FolderSource: Service {
     ) {
         let changed = reader.take(
             scan,
-            mustRead: { events.haveOverflowed || $0.watched.map(events.written.contains) ?? true },
+            mustRead: { events.haveOverflowed || $0.watched.map(events.written.contains) ?? false },
             mustWait: { $0.watched.map(events.beingWritten.contains) ?? false },
             notes: notes
         )
@@ -120,15 +123,12 @@ public struct FolderSource: Service {
 /// The world that the files in `paths`, folders and single files, describe at this moment.
 public func loadWorld(
     paths: [String],
-    decode: FolderSource.Decode,
+    decode: @escaping FolderSource.Decode = FolderSource.manifests,
     now: Duration = timeSince1970()
 ) -> World {
-    withoutActuallyEscaping(decode) { decode in
-        var reader = FolderReader(decode: decode)
-        let scan = FolderScan(roots: paths.map(withoutTrailingSlash)) { _, _ in nil }
-        _ = reader.take(scan)
-        return reader.world(at: now)
-    }
+    var reader = FolderReader(decode: decode)
+    _ = reader.take(FolderScan(roots: paths.map(withoutTrailingSlash)) { _, _ in nil })
+    return reader.world(at: now)
 }
 
 /// The time since 1970 by the system's clock.

@@ -7,7 +7,7 @@ import MeshModel
 final class FolderWatch {
     /// Becomes readable when there are events; -1 when the system has no watch left to give.
     let descriptor: Int32
-    /// Why folders are not watched.
+    /// Folders for which the system has no watch left; path "" stands for all of them.
     private(set) var failures: [PathProblem] = []
     /// Whether the last scan came to folders that were not watched before.
     private(set) var hasNewFolders = false
@@ -47,7 +47,10 @@ final class FolderWatch {
         let mask = UInt32(InotifyEvents.mask) | UInt32(IN_ONLYDIR)
         let watch = inotify_add_watch(descriptor, folder, mask)
         guard watch >= 0 else {
-            failures.append(PathProblem(path: folder, code: errno))
+            // Whatever else is wrong with a folder, listing it tells.
+            if errno == ENOSPC || errno == ENOMEM {
+                failures.append(PathProblem(path: folder, code: errno))
+            }
             return nil
         }
         switch (scanned[watch], name) {

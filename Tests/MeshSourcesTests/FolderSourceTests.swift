@@ -250,9 +250,8 @@ import Testing
         try folder.shell("truncate -s 10G big.yaml")
         let world = loadWorld(
             paths: [folder.path],
-            decode: { bytes, path, _ in
-                let problem = Diagnostic(.error, problem: "\(bytes.count) bytes")
-                return .init(objects: [], diagnostics: [problem], ignored: [:])
+            decode: { bytes, _, _ in
+                ManifestFile(diagnostics: [Diagnostic(.error, problem: "\(bytes.count) bytes")])
             }
         )
         #expect(world.diagnostics.map(\.problem) == ["\(4 << 20 | 1) bytes"])

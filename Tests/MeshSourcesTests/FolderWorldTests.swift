@@ -118,11 +118,7 @@ import Testing
 
     @Test func `a change of labels is no new generation and a new version`() throws {
         func file(_ labels: [String: String]) -> ManifestFile {
-            ManifestFile(
-                objects: [virtualNode("demo/x", version: "1", labels: labels)],
-                diagnostics: [],
-                ignored: [:]
-            )
+            ManifestFile([virtualNode("demo/x", version: "1", labels: labels)])
         }
         folder.update("a.yaml", in: ".", to: file([:]))
         let first = try #require(world().metadata(of: "x"))
@@ -151,8 +147,7 @@ import Testing
         let shape = /[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/
         #expect(uid.wholeMatch(of: shape) != nil)
         let dumped = virtualNode("demo/y", version: "1", uid: "from-a-cluster")
-        let file = ManifestFile(objects: [dumped], diagnostics: [], ignored: [:])
-        folder.update("conf/b.yaml", in: "conf", to: file)
+        folder.update("conf/b.yaml", in: "conf", to: ManifestFile([dumped]))
         #expect(world().metadata(of: "y")?.uid == "from-a-cluster")
     }
 
@@ -162,7 +157,7 @@ import Testing
         folder.update(
             "other/c.yaml",
             in: "other",
-            to: ManifestFile(objects: [], diagnostics: [], ignored: ["NetworkPolicy": 2])
+            to: ManifestFile(ignored: ["NetworkPolicy": 2])
         )
         #expect(
             world().diagnostics.map(\.description) == [

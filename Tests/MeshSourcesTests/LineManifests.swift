@@ -8,7 +8,7 @@ import MeshModel
 /// - `?` is no document at all.
 /// - `Deployment` is a document of another kind.
 @Sendable func decodeLines(_ bytes: [UInt8], _ path: String, _ folder: String) -> ManifestFile {
-    var file = ManifestFile(objects: [], diagnostics: [], ignored: [:])
+    var file = ManifestFile()
     let lines = String(decoding: bytes, as: UTF8.self)
         .split(separator: "\n", omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() where !line.isEmpty {
@@ -34,6 +34,20 @@ import MeshModel
         }
     }
     return file
+}
+
+extension ManifestFile {
+    /// A file of these objects.
+    init(
+        _ objects: [MeshObject] = [],
+        diagnostics: [Diagnostic] = [],
+        ignored: [String: Int] = [:]
+    ) {
+        self.init()
+        self.objects = objects
+        self.diagnostics = diagnostics
+        self.ignored = ignored
+    }
 }
 
 /// The virtual node `namespace/name`.

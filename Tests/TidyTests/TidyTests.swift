@@ -82,8 +82,8 @@ import Testing
 @Suite struct ModuleTests {
     /// A module imports only modules before it.
     private static let order = [
-        "CCurl", "CurlShim", "MeshModel", "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshPlan",
-        "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon", "heddle",
+        "CCurl", "CurlShim", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "MeshManifests",
+        "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon", "heddle",
     ]
 
     @Test func `a module imports only modules above it`() {
