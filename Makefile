@@ -2,6 +2,7 @@
 # make demo-check   the same without a terminal, as a test under load
 # make build        a release build of heddle
 # make install      the release build to PREFIX/bin (default /usr/local)
+# make envoy        an Envoy to the cache folder, where heddle finds it
 # make test         all tests, with a real Envoy
 # make lint         swift format, strict
 # make clean        removes what was built
@@ -11,10 +12,13 @@ PREFIX ?= /usr/local
 SWIFT_BUILD = swift build --explicit-target-dependency-import-check error
 CANARY = python3 Manifests/examples/canary/demo.py
 
-.PHONY: demo demo-check build debug build-tests install test lint clean libraries
+.PHONY: demo demo-check build debug build-tests install test lint clean libraries envoy
 
 libraries:
 	@.ci/install-libraries
+
+envoy:
+	@.ci/install-envoy
 
 # The demo takes a debug build: it is done in two thirds of a release build's time, and `make test`
 # uses it too.
@@ -30,7 +34,7 @@ demo-check: debug
 build: libraries
 	$(SWIFT_BUILD) -c release --product heddle
 
-install: build
+install: build envoy
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 .build/release/heddle "$(DESTDIR)$(PREFIX)/bin/heddle"
 

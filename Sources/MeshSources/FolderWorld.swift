@@ -99,13 +99,16 @@ struct LoadedObject: Sendable {
     var isKept: Bool
 
     /// The diagnostic for this object being in a file although `first` counts.
+    ///
+    /// A copy that says the same does no harm; often each file brings its Namespace and Mesh.
     func duplicate(of first: LoadedObject) -> Diagnostic {
         let place = first.object.manifest.location(of: "").map(\.description) ?? "another file"
+        let isCopy = object.manifest.document == first.object.manifest.document
         return Diagnostic(
-            .error,
+            isCopy ? .note : .error,
             object: object.id,
-            problem: "is already in \(place), which counts",
-            remedy: "remove one of the two",
+            problem: isCopy ? "is also in \(place)" : "is already in \(place), which counts",
+            remedy: isCopy ? nil : "remove one of the two",
             location: object.manifest.location(of: "")
         )
     }

@@ -90,6 +90,13 @@ import Testing
         )
     }
 
+    @Test func `the same object word for word in two files is a note`() {
+        write("conf/a.yaml", "demo/x 1")
+        write("conf/b.yaml", "demo/x 1")
+        let texts = world().diagnostics.map(\.description)
+        #expect(texts == ["conf/b.yaml:1: note: VirtualNode demo/x: is also in conf/a.yaml:1"])
+    }
+
     @Test func `an object moved out of a file that broke comes from its new file`() {
         write("conf/a.yaml", "demo/x 1\ndemo/y 1")
         write("conf/a.yaml", "?")
