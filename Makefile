@@ -34,7 +34,7 @@ demo-check: debug
 build: libraries
 	$(SWIFT_BUILD) -c release --product heddle
 
-install: build envoy
+install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 .build/release/heddle "$(DESTDIR)$(PREFIX)/bin/heddle"
 
