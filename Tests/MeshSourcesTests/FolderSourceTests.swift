@@ -1,7 +1,9 @@
 import Foundation
+import Logging
 import MeshManifests
 import MeshModel
 import MeshSources
+import ServiceLifecycle
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct FolderSourceTests {
@@ -229,6 +231,17 @@ import Testing
                     "keeps the object of its last good version",
                 ]
             )
+        }
+    }
+
+    @Test func `a graceful shutdown ends the worlds`() async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let source = FolderSource(paths: [folder.path], decode: decodeLines, logger: logger)
+        let services = ServiceGroup(services: [source], logger: logger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await services.run() }
+            for await _ in source.worlds { await services.triggerGracefulShutdown() }
+            try await group.waitForAll()
         }
     }
 
