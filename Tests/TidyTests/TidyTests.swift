@@ -53,7 +53,7 @@ import Testing
         let folders = ["work", "ro" + "ot", "farm"].joined(separator: "|")
         let hosts = ["deb.deb" + "ian.org", "py" + "pi.org", "python" + "hosted", "npm" + "js.org"]
         let pattern =
-            #"(?<![\w.}])/(\#(folders))/|(^|[\s(])#[0-9]+\b|"#
+            #"(?<![\w.}])/(\#(folders))/|(^|[\s(])#[1-9][0-9]*\b|"#
             + hosts.map(NSRegularExpression.escapedPattern).joined(separator: "|")
         let found = try Repository.lines(of: texts, matching: pattern)
         #expect(found == [])

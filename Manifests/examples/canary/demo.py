@@ -50,7 +50,7 @@ def ask(connection):
 class Heddle:
     """`heddle run` over the copied example, with a state folder of its own."""
 
-    def __init__(self, heddle, envoy, folder):
+    def __init__(self, heddle, envoy, folder, *options):
         self.heddle = heddle
         self.folder = folder
         self.log_path = folder.with_suffix(".log")
@@ -60,7 +60,7 @@ class Heddle:
         self.log = open(self.log_path, "wb")
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [heddle, "run", str(folder), "--state-dir", self.state],
+            [heddle, "run", str(folder), "--state-dir", self.state, *options],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -320,7 +320,9 @@ def main():
     copy_example(folder)
     mesh = folder / "mesh.yaml"
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    heddle = Heddle(os.path.abspath(arguments.heddle), arguments.envoy, folder)
+    # A check needs no TCP port for the API, which another Heddle may have.
+    options = ["--address", "none"] if arguments.check else []
+    heddle = Heddle(os.path.abspath(arguments.heddle), arguments.envoy, folder, *options)
     problems = []
     try:
         if arguments.check:
