@@ -1,0 +1,54 @@
+# make demo         builds Heddle and shows a canary on this machine; Ctrl-C ends it
+# make demo-check   the same without a terminal, as a test under load
+# make build        a release build of heddle
+# make install      the release build to PREFIX/bin (default /usr/local)
+# make envoy        an Envoy to the cache folder, where heddle finds it
+# make test         all tests, with a real Envoy
+# make lint         swift format, strict
+# make clean        removes what was built
+
+PREFIX ?= /usr/local
+# An undeclared import between modules would compile without this.
+SWIFT_BUILD = swift build --explicit-target-dependency-import-check error
+CANARY = python3 Manifests/examples/canary/demo.py
+
+.PHONY: demo demo-check build debug build-tests install test lint clean libraries envoy
+
+libraries:
+	@.ci/install-libraries
+
+envoy:
+	@.ci/install-envoy
+
+# The demo takes a debug build: it is done in two thirds of a release build's time, and `make test`
+# uses it too.
+debug: libraries
+	$(SWIFT_BUILD) --product heddle
+
+demo: debug
+	@envoy=$$(.ci/install-envoy) && exec $(CANARY) --heddle .build/debug/heddle --envoy "$$envoy"
+
+demo-check: debug
+	@envoy=$$(.ci/install-envoy) && exec $(CANARY) --heddle .build/debug/heddle --envoy "$$envoy" --check
+
+build: libraries
+	$(SWIFT_BUILD) -c release --product heddle
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 .build/release/heddle "$(DESTDIR)$(PREFIX)/bin/heddle"
+
+build-tests: libraries
+	$(SWIFT_BUILD) --build-tests
+
+test: build-tests
+	envoy=$$(.ci/install-envoy) && HEDDLE_ENVOY="$$envoy" HEDDLE_REQUIRE_ENVOY=1 \
+	    swift test --skip-build --explicit-target-dependency-import-check error
+
+lint:
+	find Package.swift Sources Tests -name '*.swift' -not -path '*/Generated/*' -print0 \
+	    | xargs -0 swift format lint --strict --parallel
+
+clean:
+	swift package clean
+	rm -rf .build/demo
