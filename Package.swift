@@ -20,6 +20,7 @@ let grpc: [Target.Dependency] = [
     .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
     .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
 ]
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle",
@@ -31,12 +32,12 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 /// A target that is written by hand.
-func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func target(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: handWritten)
 }
 
 /// The tests of a target, or of several.
-func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies,
@@ -52,6 +53,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
@@ -63,28 +65,28 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        target("MeshModel", []),
+        target("MeshModel"),
         .target(name: "EnvoyAPI", dependencies: [protobuf], exclude: ["Generate"]),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CProcess"),
+        target("HTTPClient", ["CCurl"]),
         target("MeshManifests", ["MeshModel", yams]),
         target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
-        .systemLibrary(
-            name: "CCurl",
-            pkgConfig: "libcurl",
-            providers: [.apt(["libcurl4-openssl-dev"])]
-        ),
-        .target(name: "CurlShim", dependencies: ["CCurl"]),
-        target("HTTPClient", ["CurlShim", "CCurl"]),
         target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
         target(
             "XDSServer",
-            ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging, nio] + grpc
+            ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging] + grpc
         ),
-        target("EnvoySupervisor", ["MeshModel", "MeshPlan", "HTTPClient", lifecycle, logging]),
+        target(
+            "EnvoySupervisor",
+            ["CProcess", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
+        ),
         target(
             "MeshDaemon",
             [
                 "MeshModel", "MeshManifests", "MeshPlan", "MeshSources", "XDSServer",
-                "EnvoySupervisor", "HTTPClient", hummingbird, lifecycle, logging, yams,
+                "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, lifecycle, logging, nio,
+                yams,
             ]
         ),
         .executableTarget(
@@ -93,5 +95,17 @@ let package = Package(
             swiftSettings: handWritten
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
+        tests("MeshSourcesTests", ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]),
+        tests("HTTPClientTests", ["HTTPClient"]),
+        tests(
+            "XDSServerTests",
+            ["XDSServer", "EnvoyAPI", "MeshModel", "MeshPlan", protobuf, lifecycle, logging] + grpc
+        ),
+        tests(
+            "EnvoySupervisorTests",
+            ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
+        ),
+        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", lifecycle, logging]),
+        tests("TidyTests"),
     ]
 )

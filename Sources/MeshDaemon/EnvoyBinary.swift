@@ -8,8 +8,6 @@ public struct EnvoyBinary: Hashable, Sendable {
     /// Its version, such as `1.40.0`.
     public var version: String
 
-    /// The version that set-up installs.
-    static let installedVersion = "1.40.0"
     /// The oldest version that runs proxies.
     static let oldestVersion = [1, 34, 0]
 
@@ -58,7 +56,7 @@ public struct EnvoyBinary: Hashable, Sendable {
             ?? environment["HOME"].map { "\($0)/.cache" }
         let candidates =
             folders.map { "\($0)/envoy" }
-            + [cache.map { "\($0)/heddle/envoy-\(installedVersion)/envoy" }]
+            + [cache.map { "\($0)/heddle/envoy/envoy" }]
             .compactMap { $0 }
         return candidates.first { access($0, X_OK) == 0 }
     }
