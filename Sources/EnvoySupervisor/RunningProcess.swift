@@ -1,0 +1,110 @@
+import CProcess
+import Glibc
+
+/// How a process ended.
+enum ProcessExit: Hashable, Sendable {
+    case exited(code: Int)
+    case killed(signal: Int)
+    /// It was not our child, so nobody told us.
+    case unknown
+
+    /// `killed by signal 9 (SIGKILL)`.
+    var text: String {
+        switch self {
+        case .exited(let code): "exited with code \(code)"
+        case .killed(let signal):
+            if let name = cprocess_signal_name(Int32(signal)) {
+                "killed by signal \(signal) (SIG\(String(cString: name)))"
+            } else {
+                "killed by signal \(signal)"
+            }
+        case .unknown: "exited"
+        }
+    }
+
+    /// Whether somebody ended it from outside, so that its last words do not say why.
+    var isFromOutside: Bool {
+        switch self {
+        case .killed(let signal): [SIGKILL, SIGTERM, SIGINT, SIGHUP].contains(Int32(signal))
+        case .exited, .unknown: false
+        }
+    }
+}
+
+/// Which process a number meant when it was written down; numbers are given out again.
+struct ProcessIdentity: Hashable, Sendable, Codable {
+    var pid: Int32
+    /// Field 22 of `/proc/<pid>/stat`: clock ticks from the boot to the start.
+    var startTime: UInt64
+
+    /// The process that has the number `pid` now; nil when none has it or it has ended.
+    static func current(_ pid: Int32) -> ProcessIdentity? {
+        guard let bytes = Files.read("/proc/\(pid)/stat") else { return nil }
+        // The name in parentheses may hold anything, spaces and parentheses too.
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard let end = text.lastIndex(of: ")") else { return nil }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        guard fields.count > 19, fields[0] != "Z", fields[0] != "X",
+            let startTime = UInt64(fields[19])
+        else { return nil }
+        return ProcessIdentity(pid: pid, startTime: startTime)
+    }
+}
+
+/// A process that runs or ran, our child or not.
+///
+/// Guarantee: a signal reaches this process and never another one that got its number.
+final class RunningProcess: Sendable {
+    let identity: ProcessIdentity
+    private let pidfd: Descriptor
+
+    /// The process with the number `pid`; nil when there is none.
+    init?(pid: Int32) {
+        let number = cprocess_pidfd_open(pid)
+        guard number >= 0 else { return nil }
+        pidfd = Descriptor(number)
+        // A child that has ended already has no entry with a start time, and nobody records it.
+        identity = ProcessIdentity.current(pid) ?? ProcessIdentity(pid: pid, startTime: 0)
+    }
+
+    /// The process that `identity` meant, if it still runs.
+    convenience init?(_ identity: ProcessIdentity) {
+        self.init(pid: identity.pid)
+        guard self.identity == identity else { return nil }
+    }
+
+    /// Whether it has ended.
+    var hasEnded: Bool {
+        var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) == 1
+    }
+
+    /// Calls `handler` once when it has ended, and takes its exit status if it is our child.
+    func onExit(
+        _ watcher: DescriptorWatcher,
+        _ handler: @escaping @Sendable (ProcessExit) -> Void
+    ) {
+        watcher.watch(pidfd) { [pidfd] token in
+            watcher.unwatch(token)
+            var result = cprocess_exit()
+            guard cprocess_reap(pidfd.number, &result) == 0 else { return handler(.unknown) }
+            let value = Int(result.value)
+            handler(result.exited ? .exited(code: value) : .killed(signal: value))
+        }
+    }
+
+    /// Signals the process.
+    func signal(_ signal: Int32) { _ = cprocess_pidfd_send_signal(pidfd.number, signal) }
+
+    /// Signals its whole group, of which it is the leader.
+    ///
+    /// The kernel does not give out the group's number again while the group has members.
+    func signalGroup(_ signal: Int32) { kill(-identity.pid, signal) }
+
+    /// Whether its group has members, itself included until its exit status is taken.
+    var hasGroup: Bool {
+        // As process 1 of a container we inherit its orphans and have to take their statuses.
+        while waitpid(-identity.pid, nil, WNOHANG) > 0 {}
+        return kill(-identity.pid, 0) == 0
+    }
+}
