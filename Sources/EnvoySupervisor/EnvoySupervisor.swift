@@ -141,11 +141,13 @@ public final class EnvoySupervisor: Service {
         }
     }
 
-    /// Waits until a process without a leader to watch has no members left, or gives up after 10 s.
+    /// Waits until no process of a group runs whose leader has ended, or gives up after 10 s.
     private func waitForGroup(_ process: RunningProcess) async {
         let end = ContinuousClock.now + .seconds(10)
+        var pause = Duration.milliseconds(5)
         while process.hasGroup, ContinuousClock.now < end, !Task.isCancelled {
-            try? await Task.sleep(for: .milliseconds(10))
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(100))
         }
     }
 }

@@ -6,7 +6,7 @@ extension EnvoySupervisor {
     /// The log of a process in chunks: its last `tailLines` lines, or all of it when nil.
     ///
     /// With `follow` the stream goes on with what is appended, from the start after the file was
-    /// truncated or replaced, and ends when the proxy's folder is deleted. Chunks are read when they
+    /// truncated or replaced, and ends when it is deleted. Chunks are read when they
     /// are asked for, so memory is bounded. The stream of a proxy without a log is empty.
     public func log(
         of proxy: ProxyID,
@@ -53,6 +53,8 @@ actor LogReader {
             }
             guard let changes else { return nil }
             if reopen() { continue }
+            // Our file was deleted, and none has taken its place.
+            if file != nil, access(path, F_OK) != 0 { return nil }
             guard await changes.next() else { return nil }
         }
         return nil
@@ -99,7 +101,7 @@ final class FolderChanges: Sendable {
     /// Watches a folder; nil when there is none.
     init?(_ folder: String, _ watcher: DescriptorWatcher) {
         let descriptor = Descriptor(inotify_init1(Int32(IN_CLOEXEC | IN_NONBLOCK)))
-        let mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF
+        let mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF
         guard inotify_add_watch(descriptor.number, folder, UInt32(mask)) >= 0 else { return nil }
         let (changes, changed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.changes, self.changed) = (changes, changed)

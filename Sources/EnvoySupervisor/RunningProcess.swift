@@ -39,15 +39,33 @@ struct ProcessIdentity: Hashable, Sendable, Codable {
 
     /// The process that has the number `pid` now; nil when none has it or it has ended.
     static func current(_ pid: Int32) -> ProcessIdentity? {
+        guard let entry = ProcessEntry("\(pid)"), !entry.hasEnded else { return nil }
+        return ProcessIdentity(pid: pid, startTime: entry.startTime)
+    }
+}
+
+/// What `/proc/<pid>/stat` says of a process.
+struct ProcessEntry {
+    /// Whether it is a zombie: it has ended and its parent has not asked how.
+    var hasEnded: Bool
+    /// Its process group.
+    var group: Int32
+    /// Clock ticks from the boot to its start.
+    var startTime: UInt64
+
+    /// Reads the entry of a process; nil when there is none.
+    init?(_ pid: String) {
         guard let bytes = Files.read("/proc/\(pid)/stat") else { return nil }
         // The name in parentheses may hold anything, spaces and parentheses too.
         let text = String(decoding: bytes, as: UTF8.self)
         guard let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
-        guard fields.count > 19, fields[0] != "Z", fields[0] != "X",
+        guard fields.count > 19, let group = Int32(fields[2]),
             let startTime = UInt64(fields[19])
         else { return nil }
-        return ProcessIdentity(pid: pid, startTime: startTime)
+        hasEnded = fields[0] == "Z" || fields[0] == "X"
+        self.group = group
+        self.startTime = startTime
     }
 }
 
@@ -98,13 +116,18 @@ final class RunningProcess: Sendable {
 
     /// Signals its whole group, of which it is the leader.
     ///
-    /// The kernel does not give out the group's number again while the group has members.
+    /// The kernel does not give out the group's number again while the group has members, zombies included.
     func signalGroup(_ signal: Int32) { kill(-identity.pid, signal) }
 
-    /// Whether its group has members, itself included until its exit status is taken.
+    /// Whether processes of its group run, for when it has ended itself.
     var hasGroup: Bool {
         // As process 1 of a container we inherit its orphans and have to take their statuses.
         while waitpid(-identity.pid, nil, WNOHANG) > 0 {}
-        return kill(-identity.pid, 0) == 0
+        guard kill(-identity.pid, 0) == 0 else { return false }
+        // Another process 1 may leave them as zombies, which the kernel still counts.
+        return Files.names(in: "/proc").contains { name in
+            guard name.first?.isNumber == true, let entry = ProcessEntry(name) else { return false }
+            return entry.group == identity.pid && !entry.hasEnded
+        }
     }
 }
