@@ -97,6 +97,7 @@ struct Fleet {
     func killAll() {
         let runs = units.values.flatMap { [$0.envoy.run, $0.application?.run] }.compactMap(\.self)
         for run in runs { run.process.signalGroup(SIGKILL) }
+        for run in runs { run.process.hasEnded(within: 1000) }
     }
 
     // MARK: Wishes

@@ -92,9 +92,13 @@ final class RunningProcess: Sendable {
     }
 
     /// Whether it has ended.
-    var hasEnded: Bool {
+    var hasEnded: Bool { hasEnded(within: 0) }
+
+    /// Blocks until it has ended, or not longer than `milliseconds`; whether it has ended.
+    @discardableResult
+    func hasEnded(within milliseconds: Int32) -> Bool {
         var entry = pollfd(fd: pidfd.number, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) == 1
+        return poll(&entry, 1, milliseconds) == 1
     }
 
     /// Calls `handler` once when it has ended, and takes its exit status if it is our child.

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import MeshModel
 import MeshPlan
 import Synchronization
@@ -139,6 +140,33 @@ struct ApplicationTests {
         }
         #expect(!pids.all.contains(where: isRunning))
         #expect(ContinuousClock.now - start < .seconds(9))
+    }
+
+    @Test func `cancelling the service ends all processes at once`() async throws {
+        let plan = makePlan(command: ["sh", "-c", "trap '' TERM; sleep 1000; sleep 1000"])
+        let state = Harness.newFolder()
+        defer { try? FileManager.default.removeItem(atPath: state) }
+        let supervisor = EnvoySupervisor(
+            configuration: SupervisorConfiguration(
+                envoyPath: Harness.idleEnvoy,
+                stateDirectory: state,
+                xdsSocketPath: ""
+            ),
+            bootstrap: { _, _ in [] },
+            authorize: { _, _ in },
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        supervisor.apply(plan)
+        let service = Task { try await supervisor.run() }
+        var pids: [Int] = []
+        for await observations in supervisor.observations {
+            let seen = observations[plan.id]
+            pids = [seen?.process.pid, seen?.application?.pid].compactMap(\.self)
+            if pids.count == 2 { break }
+        }
+        service.cancel()
+        try await service.value
+        #expect(pids.count == 2 && !pids.contains(where: isRunning))
     }
 
     @Test func `children that a crashed application left are ended before it starts again`()

@@ -87,6 +87,25 @@ struct EnvoyTests {
         }
     }
 
+    @Test func `an Envoy runs in a state directory that is too deep for sockets`() async throws {
+        let plan = makePlan(ingress: "127.91.0.7")
+        let path = try #require(RealEnvoy.path)
+        let top = Harness.newFolder()
+        let deep = top + String(repeating: "/deep", count: 20)
+        defer { try? FileManager.default.removeItem(atPath: top) }
+        try await Harness.run(
+            envoyPath: path,
+            stateDirectory: deep,
+            bootstrap: RealEnvoy.bootstrap
+        ) { harness in
+            harness.supervisor.apply(plan)
+            await harness.wait(for: plan.id) { $0?.process.phase == .running }
+            try await expectHello(from: "127.91.0.7")
+            harness.supervisor.apply()
+            await harness.wait(for: plan.id) { $0 == nil }
+        }
+    }
+
     @Test func `a changed bootstrap gives a new Envoy, an equal one keeps it`() async throws {
         let plan = makePlan(ingress: "127.91.0.5")
         try await RealEnvoy.run { harness in
