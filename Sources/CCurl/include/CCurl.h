@@ -1,0 +1,28 @@
+#pragma once
+
+#include <curl/curl.h>
+#include <stddef.h>
+
+// libcurl sets options and reads results through variadic functions, which Swift cannot call.
+// Each function here calls one of them with the argument of one type.
+
+CURLcode ccurl_set_long(CURL *handle, CURLoption option, long value);
+CURLcode ccurl_set_offset(CURL *handle, CURLoption option, curl_off_t value);
+CURLcode ccurl_set_string(CURL *handle, CURLoption option, const char *value);
+CURLcode ccurl_set_pointer(CURL *handle, CURLoption option, void *value);
+CURLcode ccurl_set_list(CURL *handle, CURLoption option, struct curl_slist *value);
+
+/// Receives the response's header lines (`CURLOPT_HEADERFUNCTION`) or body
+/// (`CURLOPT_WRITEFUNCTION`); `context` goes to the function as its last argument.
+typedef size_t (*ccurl_receiver)(char *bytes, size_t size, size_t count, void *context);
+CURLcode ccurl_set_header_receiver(CURL *handle, ccurl_receiver receiver, void *context);
+CURLcode ccurl_set_body_receiver(CURL *handle, ccurl_receiver receiver, void *context);
+
+/// What a write function returns to be called with the same bytes later.
+size_t ccurl_write_pause(void);
+
+/// The pointer that `CURLOPT_PRIVATE` set.
+void *ccurl_get_private(CURL *handle);
+
+/// The handle and result of a message that says a transfer is done; NULL for other messages.
+CURL *ccurl_done(const CURLMsg *message, CURLcode *result);

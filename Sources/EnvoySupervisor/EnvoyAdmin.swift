@@ -1,0 +1,117 @@
+import HTTPClient
+import Synchronization
+
+/// Envoy's admin interface.
+struct EnvoyAdmin: Sendable {
+    let client: HTTPClient
+    let socketPath: String
+
+    /// Whether Envoy serves, having all that it waits for at start; nil when nobody answers.
+    func isReady() async -> Bool? {
+        let response = try? await ask("GET", "/ready")
+        return response.map { $0.status == 200 }
+    }
+
+    /// Makes Envoy close idle connections and announce the end on busy ones; it goes on listening.
+    ///
+    /// Envoy before 1.40 takes `skip_exit` only beside `graceful`.
+    func startDraining() async { _ = try? await ask("POST", "/drain_listeners?graceful&skip_exit") }
+
+    /// How much is under way; nil when nobody answers.
+    func activity() async -> EnvoyActivity? {
+        guard let response = try? await ask("GET", "/stats?filter=downstream_(rq|cx)_active$"),
+            response.status == 200
+        else { return nil }
+        return EnvoyActivity(stats: response.text)
+    }
+
+    private func ask(_ method: String, _ path: String) async throws -> HTTPResponse {
+        try await client.response(
+            to: HTTPRequest(
+                method,
+                "http://envoy\(path)",
+                unixSocketPath: socketPath,
+                connectTimeout: .seconds(1),
+                timeout: .seconds(2)
+            )
+        )
+    }
+}
+
+/// How much a proxy has under way.
+struct EnvoyActivity: Hashable, Sendable {
+    /// HTTP requests.
+    var requests = 0
+    /// Connections that carry no HTTP, whose every byte may matter.
+    var rawConnections = 0
+
+    /// Nothing would be lost by its end; idle HTTP connections do not count.
+    var isIdle: Bool { requests == 0 && rawConnections <= 0 }
+
+    /// Reads `listener.*.downstream_cx_active` and `http.*.downstream_{cx,rq}_active`.
+    ///
+    /// Those of the admin interface and of single worker threads do not count.
+    init(stats: String) {
+        for line in stats.split(separator: "\n") {
+            guard let colon = line.lastIndex(of: ":"),
+                let value = Int(line[line.index(after: colon)...].drop { $0 == " " })
+            else { continue }
+            let name = line[..<colon]
+            if name.hasPrefix("http.admin.") || name.hasPrefix("listener.admin.") { continue }
+            if name.hasPrefix("listener.") {
+                if !name.contains(".worker_") { rawConnections += value }
+            } else if name.hasPrefix("http.") {
+                let isRequests = name.hasSuffix("rq_active")
+                if isRequests { requests += value } else { rawConnections -= value }
+            }
+        }
+    }
+}
+
+/// Ends the watching of a process that has ended.
+final class StopFlag: Sendable {
+    private let flag = Atomic(false)
+
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+    func set() { flag.store(true, ordering: .releasing) }
+}
+
+/// The longer conversations with Envoy.
+enum EnvoyWatch {
+    /// Asks until Envoy is ready, 10 ms to 250 ms apart.
+    ///
+    /// Calls `answered` at the first answer, or after 5 s without one.
+    static func untilReady(
+        _ admin: EnvoyAdmin,
+        stop: StopFlag,
+        answered: () -> Void
+    ) async -> Bool {
+        var pause = Duration.milliseconds(10)
+        var hasAnswered = false
+        let start = ContinuousClock.now
+        while !stop.isSet, !Task.isCancelled {
+            let isReady = await admin.isReady()
+            if !hasAnswered, isReady != nil || ContinuousClock.now - start > .seconds(5) {
+                hasAnswered = true
+                answered()
+            }
+            if isReady == true { return true }
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 5 / 4, .milliseconds(250))
+        }
+        return false
+    }
+
+    /// Waits until nothing has been under way for `settle`.
+    static func untilIdle(_ admin: EnvoyAdmin, stop: StopFlag, settle: Duration) async {
+        await admin.startDraining()
+        var idleSince: ContinuousClock.Instant?
+        while !stop.isSet, !Task.isCancelled {
+            guard let activity = await admin.activity() else { return }
+            let now = ContinuousClock.now
+            idleSince = activity.isIdle ? idleSince ?? now : nil
+            if let idleSince, now - idleSince >= settle { return }
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import CCurl
+
+/// One libcurl handle with the memory that it points to.
+///
+/// Assumption: after it is made, only the thread of `TransferLoop` touches it.
+final class Transfer {
+    let handle: OpaqueHandle
+    let exchange: Exchange
+    private let summary: String
+    private let errorText: UnsafeMutablePointer<CChar>
+    private var headerList: UnsafeMutablePointer<curl_slist>?
+    private var head = HTTPResponseHead(status: 0, headers: [])
+    private var hasHead = false
+
+    /// Prepares `request`, whose response goes to `exchange`.
+    init(_ request: HTTPRequest, exchange: Exchange) {
+        guard let handle = curl_easy_init() else {
+            preconditionFailure("libcurl has no memory for a handle")
+        }
+        self.handle = handle
+        self.exchange = exchange
+        summary = request.summary
+        errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
+        errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+        setConnection(request)
+        setContent(request)
+        setReceivers()
+    }
+
+    deinit {
+        curl_easy_cleanup(handle)
+        curl_slist_free_all(headerList)
+        errorText.deallocate()
+    }
+
+    private func setConnection(_ request: HTTPRequest) {
+        ccurl_set_string(handle, CURLOPT_URL, request.url)
+        ccurl_set_string(handle, CURLOPT_PROTOCOLS_STR, "http,https")
+        if let path = request.unixSocketPath {
+            ccurl_set_string(handle, CURLOPT_UNIX_SOCKET_PATH, path)
+        }
+        // All servers so far are on this host; HTTP_PROXY is for applications.
+        ccurl_set_string(handle, CURLOPT_PROXY, "")
+        ccurl_set_long(handle, CURLOPT_NOSIGNAL, 1)
+        ccurl_set_long(
+            handle,
+            CURLOPT_CONNECTTIMEOUT_MS,
+            request.connectTimeout.wholeMilliseconds
+        )
+        if let timeout = request.timeout {
+            ccurl_set_long(handle, CURLOPT_TIMEOUT_MS, timeout.wholeMilliseconds)
+        }
+    }
+
+    private func setContent(_ request: HTTPRequest) {
+        if request.method == "HEAD" {
+            ccurl_set_long(handle, CURLOPT_NOBODY, 1)
+        } else if request.body != nil || ["POST", "PUT", "PATCH"].contains(request.method) {
+            let body = request.body ?? []
+            ccurl_set_long(handle, CURLOPT_POST, 1)
+            ccurl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(body.count))
+            body.withUnsafeBytes { bytes in
+                // libcurl copies the size given just above.
+                let start = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+                if let start { ccurl_set_pointer(handle, CURLOPT_COPYPOSTFIELDS, start) }
+            }
+            if body.isEmpty { ccurl_set_string(handle, CURLOPT_COPYPOSTFIELDS, "") }
+        }
+        ccurl_set_string(handle, CURLOPT_CUSTOMREQUEST, request.method)
+        // Neither waits for "100 Continue", nor calls the body a form.
+        var lines = ["Expect:"]
+        if !request.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+            lines.append("Content-Type:")
+        }
+        lines += request.headers.map { field in
+            // "Name:" would remove a field of libcurl's own.
+            field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)"
+        }
+        for line in lines { headerList = curl_slist_append(headerList, line) }
+        ccurl_set_list(handle, CURLOPT_HTTPHEADER, headerList)
+    }
+
+    private func setReceivers() {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        ccurl_set_pointer(handle, CURLOPT_PRIVATE, context)
+        ccurl_set_pointer(handle, CURLOPT_ERRORBUFFER, errorText)
+        ccurl_set_header_receiver(
+            handle,
+            { bytes, size, count, context in
+                guard let bytes, let context else { return 0 }
+                let line = UnsafeRawBufferPointer(start: bytes, count: size * count)
+                Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receive(header: line)
+                return size * count
+            },
+            context
+        )
+        ccurl_set_body_receiver(
+            handle,
+            { bytes, size, count, context in
+                guard let bytes, let context else { return 0 }
+                let chunk = UnsafeRawBufferPointer(start: bytes, count: size * count)
+                let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+                return transfer.exchange.receive(chunk) ? size * count : ccurl_write_pause()
+            },
+            context
+        )
+    }
+
+    /// Takes one line of the head; the empty line ends it.
+    ///
+    /// Heads of 1xx responses are passed over, and trailers, which come after the head, ignored.
+    private func receive(header bytes: UnsafeRawBufferPointer) {
+        guard !hasHead else { return }
+        var line = Substring(String(decoding: bytes, as: UTF8.self))
+        while line.last?.isNewline == true { line.removeLast() }
+        if line.hasPrefix("HTTP/") {
+            let status = line.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+            head = HTTPResponseHead(status: status ?? 0, headers: [])
+        } else if let colon = line.firstIndex(of: ":") {
+            let value = line[line.index(after: colon)...].trimmingSpaces()
+            head.headers.append(HTTPField(String(line[..<colon]), value))
+        } else if line.isEmpty, head.status >= 200 {
+            hasHead = true
+            exchange.receive(head: head)
+        }
+    }
+
+    /// Ends the exchange with libcurl's result.
+    func finish(_ result: CURLcode) {
+        exchange.finish(result == CURLE_OK ? nil : error(result))
+    }
+
+    private func error(_ result: CURLcode) -> HTTPError {
+        let kind: HTTPError.Kind =
+            switch result {
+            case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST: .cannotConnect
+            case CURLE_OPERATION_TIMEDOUT: .timedOut
+            default: .failed
+            }
+        let detail = String(cString: errorText)
+        let reason = detail.isEmpty ? String(cString: curl_easy_strerror(result)) : detail
+        return HTTPError(kind: kind, request: summary, reason: reason.lowercasingFirst())
+    }
+}
+
+/// A `CURL *`, which is `void *`.
+typealias OpaqueHandle = UnsafeMutableRawPointer
+
+extension Duration {
+    /// At least 1, as 0 means no limit to libcurl.
+    fileprivate var wholeMilliseconds: Int {
+        let (seconds, attoseconds) = components
+        return max(1, Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000))
+    }
+}
+
+extension Substring {
+    fileprivate func trimmingSpaces() -> String {
+        var text = drop { $0 == " " || $0 == "\t" }
+        while text.last == " " || text.last == "\t" { text.removeLast() }
+        return String(text)
+    }
+}
+
+extension String {
+    fileprivate func lowercasingFirst() -> String { prefix(1).lowercased() + dropFirst() }
+}

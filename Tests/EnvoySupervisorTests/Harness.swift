@@ -1,0 +1,161 @@
+import EnvoySupervisor
+import Foundation
+import Logging
+import MeshModel
+import MeshPlan
+import ServiceLifecycle
+import Synchronization
+import Testing
+
+/// A supervisor that runs in a state directory of its own, and its newest observations.
+final class Harness: Sendable {
+    let supervisor: EnvoySupervisor
+    let stateDirectory: String
+    let tokens: TokenBook
+    private let services: ServiceGroup
+    private let latest = Mutex<[ProxyID: ProxyProcesses]>([:])
+
+    private init(
+        envoyPath: String,
+        stateDirectory: String,
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
+    ) {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let tokens = TokenBook()
+        self.stateDirectory = stateDirectory
+        self.tokens = tokens
+        supervisor = EnvoySupervisor(
+            configuration: SupervisorConfiguration(
+                envoyPath: envoyPath,
+                stateDirectory: stateDirectory,
+                xdsSocketPath: "\(stateDirectory)/xds.sock"
+            ),
+            bootstrap: bootstrap,
+            authorize: { tokens.add($0, $1) },
+            logger: logger
+        )
+        services = ServiceGroup(services: [supervisor], logger: logger)
+    }
+
+    /// Runs a supervisor while `body` runs, and shuts it down gracefully afterwards.
+    static func run(
+        envoyPath: String = Harness.idleEnvoy,
+        stateDirectory: String? = nil,
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = { _, _ in [] },
+        _ body: @Sendable (Harness) async throws -> Void
+    ) async throws {
+        let folder = stateDirectory ?? newFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let harness = Harness(envoyPath: envoyPath, stateDirectory: folder, bootstrap: bootstrap)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await harness.services.run() }
+            do {
+                try await body(harness)
+            } catch {
+                await harness.shutDown()
+                throw error
+            }
+            await harness.shutDown()
+            try await group.waitForAll()
+        }
+    }
+
+    /// Begins the graceful shutdown.
+    func shutDown() async { await services.triggerGracefulShutdown() }
+
+    static func newFolder() -> String {
+        NSTemporaryDirectory() + "heddle-" + UUID().uuidString.prefix(8)
+    }
+
+    /// Waits until the processes of `proxy` are as `condition` asks; nil when the proxy is gone.
+    @discardableResult
+    func wait(
+        for proxy: ProxyID,
+        until condition: (ProxyProcesses?) -> Bool
+    ) async -> ProxyProcesses? {
+        var current = latest.withLock { $0[proxy] }
+        if condition(current) { return current }
+        for await observations in supervisor.observations {
+            latest.withLock { $0 = observations }
+            current = observations[proxy]
+            if condition(current) { return current }
+        }
+        return current
+    }
+
+    /// The text of a log as soon as it contains `text`.
+    func log(_ proxy: ProxyID, _ kind: ProcessKind, until text: String) async -> String {
+        await wait(for: proxy) { processes in
+            switch kind {
+            case .envoy: processes?.process.pid != nil
+            case .application: processes?.application?.pid != nil
+            }
+        }
+        var bytes: [UInt8] = []
+        for await chunk in supervisor.log(of: proxy, kind: kind, follow: true) {
+            bytes += chunk
+            if String(decoding: bytes, as: UTF8.self).contains(text) { break }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// A program that runs and never becomes ready.
+    static let idleEnvoy: String = {
+        let path = NSTemporaryDirectory() + "idle-envoy-\(getpid())"
+        let script = Data("#!/bin/sh\nexec sleep 1000\n".utf8)
+        _ = FileManager.default.createFile(
+            atPath: path,
+            contents: script,
+            attributes: [.posixPermissions: 0o755]
+        )
+        return path
+    }()
+}
+
+/// The tokens that were made known.
+final class TokenBook: Sendable {
+    private let tokens = Mutex<[ProxyID: Set<String>]>([:])
+
+    func add(_ proxy: ProxyID, _ token: String) {
+        tokens.withLock { _ = $0[proxy, default: []].insert(token) }
+    }
+
+    subscript(proxy: ProxyID) -> Set<String> { tokens.withLock { $0[proxy] ?? [] } }
+}
+
+/// A proxy's plan for tests.
+func makePlan(
+    _ name: String = "blue",
+    ingress: String = "127.91.0.1",
+    concurrency: Int = 1,
+    command: [String]? = nil,
+    environment: [String: String] = [:]
+) -> ProxyPlan {
+    let reference = ObjectReference(namespace: "demo", name: name)
+    return ProxyPlan(
+        id: ProxyID(reference),
+        owner: ObjectID(.virtualNode, reference),
+        nodeID: "mesh/demo/virtualNode/\(name)_demo",
+        addresses: ProxyAddresses(ingress: ingress, egress: "127.92.0.1"),
+        concurrency: concurrency,
+        application: command.map { ApplicationPlan(command: $0, environment: environment) }
+    )
+}
+
+extension EnvoySupervisor {
+    /// Applies these plans and no others.
+    func apply(_ plans: ProxyPlan...) {
+        apply(Dictionary(uniqueKeysWithValues: plans.map { ($0.id, $0) }))
+    }
+}
+
+/// Whether a process runs; a zombie does not.
+func isRunning(_ pid: Int?) -> Bool {
+    guard let pid else {
+        Issue.record("there was no process")
+        return false
+    }
+    let text = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+    guard let end = text.lastIndex(of: ")") else { return false }
+    return !text[end...].hasPrefix(") Z")
+}
