@@ -15,23 +15,23 @@ struct Heddle: AsyncParsableCommand {
               heddle run ./mesh              runs the mesh; saving a file deploys it
               heddle status                  one line for each proxy
 
-            Exit codes: 0 all is well; 1 the answer is bad news (not found, invalid, a proxy that
+            Exit codes: 0 all is well; 1 the answer is bad news (not found, invalid, a proxy that \
             is not ready); 2 the command line is wrong; 3 no daemon answers.
 
-            Environment: HEDDLE_STATE_DIR (see --state-dir), HEDDLE_ENVOY (see run --envoy),
+            Environment: HEDDLE_STATE_DIR (see --state-dir), HEDDLE_ENVOY (see run --envoy), \
             NO_COLOR.
             """,
         version: heddleVersion,
         groupedSubcommands: [
             CommandGroup(
-                name: "Run a mesh:",
+                name: "Mesh",
                 subcommands: [RunCommand.self, ValidateCommand.self, RenderCommand.self]
             ),
             CommandGroup(
-                name: "Look at a running mesh:",
+                name: "Inspection",
                 subcommands: [Status.self, Get.self, Describe.self, Logs.self]
             ),
-            CommandGroup(name: "Other:", subcommands: [Completion.self, Version.self]),
+            CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),
         ]
     )
 
@@ -49,7 +49,7 @@ struct Heddle: AsyncParsableCommand {
             end(.badNews, message: error.description)
         } catch is CancellationError {
             end(.badNews, message: nil)
-        } catch where exitCode(for: error) == .validationFailure {
+        } catch  where exitCode(for: error) == .validationFailure {
             end(.usage, message: fullMessage(for: error), prefix: "")
         } catch {
             exit(withError: error)

@@ -13,7 +13,7 @@ struct APIEntry: Sendable {
     /// The resource version.
     var version: Int
 
-    /// Whether both show the same. The resource version is ours and does not count.
+    /// Whether both show the same; the resource version is ours and does not count.
     ///
     /// Unchanged parts of a plan share storage, which makes the comparison quick.
     func isEqual(to other: APIEntry) -> Bool {

@@ -165,7 +165,10 @@ struct APIHandler: Sendable {
         )
     }
 
-    private func log(of workload: ObjectReference, _ request: APIRequest) async throws -> APIResponse {
+    private func log(
+        of workload: ObjectReference,
+        _ request: APIRequest
+    ) async throws -> APIResponse {
         guard state.entry(ObjectID(.workload, workload)) != nil else {
             throw APIFailure.notFound(.workload, name: workload.name)
         }
@@ -206,7 +209,9 @@ enum Presentation: Hashable {
             range.split(separator: ";").map { String($0).trimmingSpaces }
         }
         for range in ranges {
-            guard ["application/json", "application/*", "*/*"].contains(range.first) else { continue }
+            guard ["application/json", "application/*", "*/*"].contains(range.first) else {
+                continue
+            }
             guard let form = range.first(where: { $0.hasPrefix("as=") }) else {
                 self = .object
                 return

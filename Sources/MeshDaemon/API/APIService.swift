@@ -51,17 +51,20 @@ public struct APIService: Service {
     public func run() async throws {
         let socket = try PrivateSocket(path: socketPath)
         defer { socket.remove() }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await serveSocket(socket) }
-            if let address { group.addTask { try await serveTCP(address) } }
-            // Both end at a graceful shutdown. If one fails, the other shall not go on alone.
-            do {
-                for try await _ in group {}
-            } catch {
-                group.cancelAll()
-                throw error
-            }
-        }
+        var listeners: [any Service] = [ClosureService { try await serveSocket(socket) }]
+        if let address { listeners.append(ClosureService { try await serveTCP(address) }) }
+        // If one fails the other shall not go on alone. It is shut down, not cancelled: NIO's
+        // servers trap when they are cancelled while a connection comes in.
+        let group = ServiceGroupConfiguration(
+            services: listeners.map {
+                ServiceGroupConfiguration.ServiceConfiguration(
+                    service: $0,
+                    failureTerminationBehavior: .gracefullyShutdownGroup
+                )
+            },
+            logger: quietLogger
+        )
+        try await ServiceGroup(configuration: group).run()
     }
 
     private func serveSocket(_ socket: PrivateSocket) async throws {
@@ -153,7 +156,9 @@ public struct APIService: Service {
 /// Refuses requests whose `Host` is a name other than localhost: a page on the web that points its
 /// own name at 127.0.0.1 could otherwise read the API through the user's browser (DNS rebinding).
 func hostFailure(_ authority: String?) -> APIFailure? {
-    guard let authority, let host = HostAndPort(authority, defaultPort: 80)?.host else { return nil }
+    guard let authority, let host = HostAndPort(authority, defaultPort: 80)?.host else {
+        return nil
+    }
     let isAddress = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." }
     return isAddress || host == "localhost" ? nil : .forbiddenHost(host)
 }

@@ -58,7 +58,10 @@ public final class APIState: Sendable {
 
     /// A signal for each publication that changes something, until `unsubscribe`.
     func subscribe() -> Subscription {
-        let (stream, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let (stream, wake) = AsyncStream.makeStream(
+            of: Void.self,
+            bufferingPolicy: .bufferingNewest(1)
+        )
         let number = state.withLock { state in
             state.lastSubscription += 1
             state.wakes[state.lastSubscription] = wake
@@ -147,7 +150,8 @@ extension APIState.State {
     private func withImpliedNamespaces(_ shown: [APIEntry]) -> [APIEntry] {
         let declared = Set(shown.lazy.filter { $0.id.kind == .namespace }.map(\.id.name))
         var implied: [String: Int] = [:]
-        for entry in shown where entry.id.kind.isNamespaced && !declared.contains(entry.id.namespace) {
+        for entry in shown
+        where entry.id.kind.isNamespaced && !declared.contains(entry.id.namespace) {
             let time = entry.metadata.creationTimestampSeconds
             implied[entry.id.namespace] = min(implied[entry.id.namespace] ?? time, time)
         }

@@ -73,7 +73,8 @@ enum JSONText {
             case UInt8(ascii: "\t"): bytes += "\\t".utf8
             case 0..<0x20:
                 let digits = String(byte, radix: 16)
-                bytes += ("\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits).utf8
+                bytes +=
+                    ("\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits).utf8
             default: bytes.append(byte)
             }
         }

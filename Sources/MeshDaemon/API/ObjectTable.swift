@@ -31,9 +31,7 @@ enum IncludeObject: String {
 
 /// Makes `Table` documents of the group `meta.k8s.io`, which kubectl prints as they are.
 enum ObjectTable {
-    /// The table of `entries`.
-    ///
-    /// - Parameter includesColumns: False for all events of a watch but the first.
+    /// The table of `entries`; without its columns for all events of a watch but the first.
     static func document(
         of entries: [APIEntry],
         kind: Kind,

@@ -18,16 +18,21 @@ struct ProxyState: Hashable, Sendable {
     /// How to take it.
     var verdict: Verdict
 
-    /// Reads the `status` of a Workload. The first that applies counts: no sidecar, a sidecar that
-    /// does not run, a refusal, no stream, resources on their way, an application that does not
-    /// run, a condition that does not hold.
+    /// Reads a Workload's status.
+    ///
+    /// The first that applies counts: no sidecar, a sidecar that does not run, a refusal, no
+    /// stream, resources on their way, an application that does not run, a condition that does not
+    /// hold.
     init(status: JSONValue) {
         let ready = status["conditions"]?.array?.first { $0["type"] == "WorkloadReady" }
         let isReady = ready?["status"] == "True"
         let reason = ready?["reason"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         guard let sidecar = status["sidecar"], let phase = sidecar["phase"]?.string else {
             let isFailed = ready?["status"] == "False"
-            self.init(isReady ? "Running" : reason ?? "Pending", isReady ? .good : isFailed ? .bad : .changing)
+            self.init(
+                isReady ? "Running" : reason ?? "Pending",
+                isReady ? .good : isFailed ? .bad : .changing
+            )
             return
         }
         let syncs = (sidecar["sync"]?.object ?? [:]).values

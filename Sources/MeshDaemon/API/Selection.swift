@@ -50,7 +50,9 @@ struct FieldRequirement: Hashable, Sendable {
         var requirements: [FieldRequirement] = []
         for term in text.split(separator: ",") {
             guard let equals = term.firstIndex(of: "=") else {
-                throw .badRequest("invalid field selector \"\(text)\"; can't understand \"\(term)\"")
+                throw .badRequest(
+                    "invalid field selector \"\(text)\"; can't understand \"\(term)\""
+                )
             }
             var key = term[..<equals]
             let isNegated = key.last == "!"

@@ -54,10 +54,15 @@ struct Watch: Sendable {
         if !progress.isAnythingWritten { try await write([]) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             // Wakes for bookmarks and for the timeout; what is due is decided below.
-            let period = min(timeout ?? handler.bookmarkInterval, handler.bookmarkInterval)
             group.addTask {
-                while !Task.isCancelled {
-                    try await Task.sleep(for: period)
+                while true {
+                    try await Task.sleep(for: handler.bookmarkInterval)
+                    subscription.wake.yield()
+                }
+            }
+            if let timeout {
+                group.addTask {
+                    try await Task.sleep(for: timeout)
                     subscription.wake.yield()
                 }
             }

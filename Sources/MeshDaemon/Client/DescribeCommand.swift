@@ -18,13 +18,19 @@ public struct DescribeCommand: Sendable {
     }
 
     /// Runs the command.
-    public func run(_ transport: any LocalAPITransport, _ console: Console) async throws -> ExitStatus {
+    public func run(
+        _ transport: any LocalAPITransport,
+        _ console: Console
+    ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
         let kind = try KindName.kind(kind)
         let namespace = kind.isNamespaced ? try await namespaceOrOnlyOne(namespace, client) : nil
         let path = LocalAPIClient.path(kind, namespace: namespace, name: name)
         let object = try await client.document(path)
-        let description = Description(nowSeconds: console.nowSeconds(), isColoured: console.isColoured)
+        let description = Description(
+            nowSeconds: console.nowSeconds(),
+            isColoured: console.isColoured
+        )
         console.print(try description.text(of: object))
         return .ok
     }
@@ -121,7 +127,9 @@ struct Description {
             let since = condition["lastTransitionTime"]?.string.flatMap(secondsSince1970)
             return [
                 TextTable.Cell(condition["type"]?.string ?? ""), TextTable.Cell(status, colour),
-                TextTable.Cell(since.map { humanDuration(seconds: nowSeconds - $0) } ?? "<unknown>"),
+                TextTable.Cell(
+                    since.map { humanDuration(seconds: nowSeconds - $0) } ?? "<unknown>"
+                ),
                 TextTable.Cell(condition["reason"]?.string ?? ""),
                 TextTable.Cell(condition["message"]?.string ?? ""),
             ]

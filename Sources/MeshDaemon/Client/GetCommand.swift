@@ -33,7 +33,10 @@ public struct GetCommand: Sendable {
     }
 
     /// Runs the command.
-    public func run(_ transport: any LocalAPITransport, _ console: Console) async throws -> ExitStatus {
+    public func run(
+        _ transport: any LocalAPITransport,
+        _ console: Console
+    ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
         let kinds = try KindName.kinds(kinds)
         guard name == nil || (kinds.count == 1 && !isAllNamespaces && selector == nil) else {
@@ -49,7 +52,8 @@ public struct GetCommand: Sendable {
         }
     }
 
-    private func chosenNamespace(_ kinds: [Kind], _ client: LocalAPIClient) async throws -> String? {
+    private func chosenNamespace(_ kinds: [Kind], _ client: LocalAPIClient) async throws -> String?
+    {
         if isAllNamespaces || !kinds.contains(where: \.isNamespaced) { return nil }
         return try await namespaceOrOnlyOne(namespace, client)
     }
@@ -84,7 +88,11 @@ public struct GetCommand: Sendable {
             let target = target(kind, namespace)
             let table = try await client.document(target, accept: LocalAPIClient.table)
             let showsNamespace = isAllNamespaces && kind.isNamespaced
-            let columns = TableColumns(table, isWide: format == .wide, showsNamespace: showsNamespace)
+            let columns = TableColumns(
+                table,
+                isWide: format == .wide,
+                showsNamespace: showsNamespace
+            )
             var widths: [Int] = []
             let rows = columns.rows(table, prefix: kinds.count > 1 ? kind : nil)
             if !rows.isEmpty {

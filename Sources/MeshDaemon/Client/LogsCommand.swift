@@ -23,7 +23,10 @@ public struct LogsCommand: Sendable {
     public init(name: String) { self.name = name }
 
     /// Runs the command.
-    public func run(_ transport: any LocalAPITransport, _ console: Console) async throws -> ExitStatus {
+    public func run(
+        _ transport: any LocalAPITransport,
+        _ console: Console
+    ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
         let namespace = try await namespaceOrOnlyOne(namespace, client)
         let path = LocalAPIClient.path(.workload, namespace: namespace, name: name)

@@ -20,7 +20,10 @@ public struct StatusCommand: Sendable {
     public init() {}
 
     /// Runs the command; `badNews` if a proxy or an object is not as it should be.
-    public func run(_ transport: any LocalAPITransport, _ console: Console) async throws -> ExitStatus {
+    public func run(
+        _ transport: any LocalAPITransport,
+        _ console: Console
+    ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
         var (report, version) = try await report(client)
         try show(report, console, isFirst: true)
@@ -131,7 +134,9 @@ struct StatusReport {
             return "No proxies: no Workload is declared.\n"
         }
         let total = workloads.count
-        var lines = ["\(total - notWell.count) of \(total) \(total == 1 ? "proxy" : "proxies") ready"]
+        var lines = [
+            "\(total - notWell.count) of \(total) \(total == 1 ? "proxy" : "proxies") ready"
+        ]
         if !broken.isEmpty {
             lines[0] += ", \(broken.count) object\(broken.count == 1 ? "" : "s") not in effect"
         }
@@ -238,7 +243,9 @@ struct StatusReport {
             return "\(type) \(resource): \(refusal["message"]?.string ?? "")\(more)"
         }
         if let error = status["sidecar"]?["lastError"]?.string { return error }
-        if let error = status["application"]?["lastError"]?.string { return "application: \(error)" }
+        if let error = status["application"]?["lastError"]?.string {
+            return "application: \(error)"
+        }
         let ready = status["conditions"]?.array?.first { $0["type"] == "WorkloadReady" }
         return ready?["status"] == "False" ? ready?["message"]?.string : nil
     }

@@ -22,7 +22,8 @@ struct RunCommand: AsyncParsableCommand {
     var paths: [String]
     @OptionGroup var state: StateOptions
     @Option(
-        help: "The Envoy to run. Default: HEDDLE_ENVOY, else envoy in PATH, else the installed one.",
+        help:
+            "The Envoy to run. Default: HEDDLE_ENVOY, else envoy in PATH, else the installed one.",
         completion: .file()
     )
     var envoy: String?
@@ -51,7 +52,9 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError("--address \"\(address)\" is neither host:port nor none")
         }
         if duration(drainTime) == nil {
-            throw ValidationError("--drain-time \"\(drainTime)\" is no time; write 20s, 500ms or 2m")
+            throw ValidationError(
+                "--drain-time \"\(drainTime)\" is no time; write 20s, 500ms or 2m"
+            )
         }
     }
 

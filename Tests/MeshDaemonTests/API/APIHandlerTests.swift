@@ -27,7 +27,8 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
         return items.compactMap { $0["metadata"]?["name"]?.string }
     }
 
-    @Test func `an object is its manifest with the server's metadata and its status`() async throws {
+    @Test func `an object is its manifest with the server's metadata and its status`() async throws
+    {
         let (code, blue) = try await get("\(nodes)/blue")
         #expect(code == 200)
         #expect(blue["kind"] == "VirtualNode")
@@ -75,7 +76,10 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
     }
 
     @Test(arguments: [
-        ("GET", "\(nodes)/green", 404, "NotFound", "virtualnodes.appmesh.k8s.aws \"green\" not found"),
+        (
+            "GET", "\(nodes)/green", 404, "NotFound",
+            "virtualnodes.appmesh.k8s.aws \"green\" not found"
+        ),
         ("GET", "/api/v1/namespaces/x", 404, "NotFound", "namespaces \"x\" not found"),
         (
             "GET", "/api/v1/pods", 404, "NotFound",

@@ -108,6 +108,21 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         }
     }
 
+    @Test func `an address in use is said with its remedy`() async throws {
+        try await serving(colorsState()) { socket, port in
+            let address = HostAndPort(host: "127.0.0.1", port: port)
+            let second = APIService(
+                state: APIState(),
+                socketPath: "\(socket)2",
+                address: address,
+                logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+                logger: Logger(label: "test")
+            )
+            await #expect(throws: APIServiceError.addressInUse(address)) { try await second.run() }
+            #expect(!FileManager.default.fileExists(atPath: "\(socket)2"))
+        }
+    }
+
     @Test func `the socket answers curl`() async throws {
         try await serving(colorsState()) { socket, port in
             let health = try await run("curl", ["-s", "--unix-socket", socket, "http://x/healthz"])
@@ -169,7 +184,11 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
                     == "Error from server (NotFound): virtualnodes.appmesh.k8s.aws \"green\" not found\n"
             )
             let waited = try await kubectl(
-                "wait", "virtualnode/blue", "-n", "demo", "--for=condition=VirtualNodeActive",
+                "wait",
+                "virtualnode/blue",
+                "-n",
+                "demo",
+                "--for=condition=VirtualNodeActive",
                 "--timeout=5s"
             )
             #expect(waited == "virtualnode.appmesh.k8s.aws/blue condition met\n")

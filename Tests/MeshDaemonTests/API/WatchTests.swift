@@ -36,7 +36,8 @@ private let nodes = "/apis/appmesh.k8s.aws/v1beta2/virtualnodes"
         events.map { event in
             let metadata = event["object"]?["metadata"]
             let name = metadata?["name"]?.string ?? "-"
-            return "\(event["type"]?.string ?? "-") \(name) \(metadata?["resourceVersion"]?.string ?? "-")"
+            return
+                "\(event["type"]?.string ?? "-") \(name) \(metadata?["resourceVersion"]?.string ?? "-")"
         }
     }
 
@@ -100,9 +101,11 @@ private let nodes = "/apis/appmesh.k8s.aws/v1beta2/virtualnodes"
         let events = try await events(handler(state), "resourceVersion=12&labelSelector=on") {
             $0.count == 4
         }
-        #expect(summary(events).map { $0.prefix(9) }.map(String.init) == [
-            "ADDED a 1", "MODIFIED ", "DELETED a", "ADDED a 1",
-        ])
+        #expect(
+            summary(events).map { $0.prefix(9) }.map(String.init) == [
+                "ADDED a 1", "MODIFIED ", "DELETED a", "ADDED a 1",
+            ]
+        )
     }
 
     @Test(arguments: [5, 13, 99])

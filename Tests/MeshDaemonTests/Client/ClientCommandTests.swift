@@ -117,7 +117,8 @@ import Testing
         )
     }
 
-    @Test func `status shows one line for each proxy, what is broken and what to do`() async throws {
+    @Test func `status shows one line for each proxy, what is broken and what to do`() async throws
+    {
         let status = try await StatusCommand().run(transport, recorder.console())
         #expect(status == .badNews)
         #expect(

@@ -28,7 +28,9 @@ import Testing
         )
     }
 
-    @Test func `YAML has an object's parts first and quotes what would read as something else`() throws {
+    @Test func `YAML has an object's parts first and quotes what would read as something else`()
+        throws
+    {
         let object: JSONValue = [
             "status": ["z": 1, "a": .number(2.5)], "kind": "VirtualNode", "apiVersion": "v1",
             "spec": [
@@ -71,7 +73,9 @@ import Testing
     }
 
     @Test func `JSON is sorted, indented by four and escaped`() {
-        let value: JSONValue = ["b": [1, .number(2.5), nil], "a": "q\"\\\n\u{1}é/", "c": [], "d": [:]]
+        let value: JSONValue = [
+            "b": [1, .number(2.5), nil], "a": "q\"\\\n\u{1}é/", "c": [], "d": [:],
+        ]
         #expect(
             JSONText.pretty(value) == """
                 {
@@ -86,13 +90,17 @@ import Testing
                 }
                 """
         )
-        #expect(String(decoding: JSONText.compact(["b": 1, "a": [true]]), as: UTF8.self) == #"{"a":[true],"b":1}"#)
+        #expect(
+            String(decoding: JSONText.compact(["b": 1, "a": [true]]), as: UTF8.self)
+                == #"{"a":[true],"b":1}"#
+        )
     }
 
     @Test(arguments: [
         ("vn", Kind.virtualNode), ("virtualnodes", .virtualNode), ("VirtualNode", .virtualNode),
         ("virtualnodes.appmesh.k8s.aws", .virtualNode), ("meshes", .mesh), ("gr", .gatewayRoute),
-        ("vs", .virtualService), ("vr", .virtualRouter), ("vg", .virtualGateway), ("ns", .namespace),
+        ("vs", .virtualService), ("vr", .virtualRouter), ("vg", .virtualGateway),
+        ("ns", .namespace),
     ])
     func `kinds go by many names`(text: String, kind: Kind) throws {
         #expect(try KindName.kind(text) == kind)
@@ -127,7 +135,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("127.0.0.1:18001", "127.0.0.1", 18001), ("[::1]:80", "::1", 80), ("localhost:0", "localhost", 0),
+        ("127.0.0.1:18001", "127.0.0.1", 18001), ("[::1]:80", "::1", 80),
+        ("localhost:0", "localhost", 0),
     ])
     func `addresses`(text: String, host: String, port: Int) {
         #expect(HostAndPort(text) == HostAndPort(host: host, port: port))
@@ -139,24 +148,29 @@ import Testing
         #expect(HostAndPort(text) == nil)
     }
 
-    @Test(arguments: [
-        ([:], "Pending", ProxyState.Verdict.changing),
-        (["sidecar": ["phase": "BackingOff"]], "BackingOff", .bad),
-        (["sidecar": ["phase": "Running", "connected": false]], "Disconnected", .bad),
-        (["sidecar": ["phase": "Running", "sync": ["routes": "Pending"]]], "Syncing", .changing),
-        (
-            ["sidecar": ["phase": "Running"], "application": ["phase": "BackingOff"]],
-            "ApplicationBackingOff", .bad
-        ),
-        (
-            [
-                "conditions": [
-                    ["type": "WorkloadReady", "status": "False", "reason": "NoVirtualNode"]
-                ]
-            ], "NoVirtualNode", .bad
-        ),
-        (["sidecar": ["phase": "Running"]], "Running", .good),
-    ] as [(JSONValue, String, ProxyState.Verdict)])
+    @Test(
+        arguments: [
+            ([:], "Pending", ProxyState.Verdict.changing),
+            (["sidecar": ["phase": "BackingOff"]], "BackingOff", .bad),
+            (["sidecar": ["phase": "Running", "connected": false]], "Disconnected", .bad),
+            (
+                ["sidecar": ["phase": "Running", "sync": ["routes": "Pending"]]], "Syncing",
+                .changing
+            ),
+            (
+                ["sidecar": ["phase": "Running"], "application": ["phase": "BackingOff"]],
+                "ApplicationBackingOff", .bad
+            ),
+            (
+                [
+                    "conditions": [
+                        ["type": "WorkloadReady", "status": "False", "reason": "NoVirtualNode"]
+                    ]
+                ], "NoVirtualNode", .bad
+            ),
+            (["sidecar": ["phase": "Running"]], "Running", .good),
+        ] as [(JSONValue, String, ProxyState.Verdict)]
+    )
     func `a proxy's state in a word`(
         status: JSONValue,
         word: String,
