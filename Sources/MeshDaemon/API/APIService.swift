@@ -1,0 +1,218 @@
+import FoundationEssentials
+import Glibc
+import HTTPTypes
+import Hummingbird
+public import Logging
+import NIOCore
+public import ServiceLifecycle
+
+/// Serves the local API on a Unix socket and, if asked to, on a TCP port of this host.
+public struct APIService: Service {
+    private let handler: APIHandler
+    private let socketPath: String
+    private let address: HostAndPort?
+    private let logger: Logger
+    private let onListening: @Sendable (_ port: Int?) async -> Void
+
+    /// Makes the service.
+    ///
+    /// - Parameters:
+    ///   - state: What to show.
+    ///   - socketPath: Where the Unix socket goes; only this user may connect. A stale one is
+    ///     replaced.
+    ///   - address: Where to listen for TCP too; nil is nowhere.
+    ///   - logs: Where logs come from.
+    ///   - pages: Further paths that answer GET, such as `/metrics`.
+    ///   - logger: Where to report to.
+    ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
+    ///     TCP port.
+    public init(
+        state: APIState,
+        socketPath: String,
+        address: HostAndPort? = nil,
+        logs: @escaping LogSource,
+        pages: [String: @Sendable () async throws -> APIPage] = [:],
+        logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
+    ) {
+        handler = APIHandler(
+            state: state,
+            logs: logs,
+            pages: pages,
+            nowSeconds: { Int(Date.now.timeIntervalSince1970) }
+        )
+        self.socketPath = socketPath
+        self.address = address
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Serves until a graceful shutdown, then removes the socket.
+    public func run() async throws {
+        let socket = try PrivateSocket(path: socketPath)
+        defer { socket.remove() }
+        var listeners: [any Service] = [ClosureService { try await serveSocket(socket) }]
+        if let address { listeners.append(ClosureService { try await serveTCP(address) }) }
+        // If one fails the other shall not go on alone. It is shut down, not cancelled: NIO's
+        // servers trap when they are cancelled while a connection comes in.
+        let group = ServiceGroupConfiguration(
+            services: listeners.map {
+                ServiceGroupConfiguration.ServiceConfiguration(
+                    service: $0,
+                    failureTerminationBehavior: .gracefullyShutdownGroup
+                )
+            },
+            logger: quietLogger
+        )
+        try await ServiceGroup(configuration: group).run()
+    }
+
+    private func serveSocket(_ socket: PrivateSocket) async throws {
+        let application = Application(
+            responder: responder(checksHost: false),
+            configuration: ApplicationConfiguration(
+                address: .unixDomainSocket(path: socket.bindPath)
+            ),
+            onServerRunning: { channel in
+                do {
+                    try socket.publish()
+                    await onListening(nil)
+                } catch {
+                    logger.error("cannot publish the API socket", metadata: ["error": "\(error)"])
+                    channel.close(promise: nil)
+                }
+            },
+            logger: quietLogger
+        )
+        try await application.run()
+    }
+
+    private func serveTCP(_ address: HostAndPort) async throws {
+        let application = Application(
+            responder: responder(checksHost: true),
+            configuration: ApplicationConfiguration(
+                address: .hostname(address.host, port: address.port)
+            ),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port) },
+            logger: quietLogger
+        )
+        do {
+            try await application.run()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw APIServiceError.addressInUse(address)
+        }
+    }
+
+    /// Hummingbird reports each listener at level info; the composition reports ours.
+    private var quietLogger: Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .notice)
+        return logger
+    }
+
+    private func responder(checksHost: Bool) -> CallbackResponder<BasicRequestContext> {
+        CallbackResponder { request, _ in
+            var response: APIResponse
+            if checksHost, let failure = hostFailure(request.head.authority) {
+                response = .document(failure.document, status: failure.code)
+            } else {
+                response = await handler.respond(
+                    to: APIRequest(
+                        method: request.method.rawValue,
+                        target: request.uri.string,
+                        accept: request.headers[.accept] ?? ""
+                    )
+                )
+            }
+            return httpResponse(response, to: request)
+        }
+    }
+
+    private func httpResponse(_ response: APIResponse, to request: Request) -> Response {
+        let body =
+            switch response.body {
+            case .bytes(let bytes): ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
+            case .stream(let stream):
+                ResponseBody { writer in
+                    // Unsafe only to the compiler: one task after the other uses it.
+                    nonisolated(unsafe) var output = writer
+                    // Ends the stream when the client goes, even if nothing is to be written.
+                    do {
+                        try await request.body.consumeWithCancellationOnInboundClose { _ in
+                            try await stream { try await output.write(ByteBuffer(bytes: $0)) }
+                        }
+                    } catch is CancellationError {}
+                    try await output.finish(nil)
+                }
+            }
+        return Response(
+            status: HTTPResponse.Status(code: response.status),
+            headers: [.contentType: response.contentType, .cacheControl: "no-cache, private"],
+            body: body
+        )
+    }
+}
+
+/// Refuses requests whose `Host` is a name other than localhost: a page on the web that points its
+/// own name at 127.0.0.1 could otherwise read the API through the user's browser (DNS rebinding).
+func hostFailure(_ authority: String?) -> APIFailure? {
+    guard let authority, let host = HostAndPort(authority, defaultPort: 80)?.host else {
+        return nil
+    }
+    let isAddress = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." }
+    return isAddress || host == "localhost" ? nil : .forbiddenHost(host)
+}
+
+/// A host and a port, such as `127.0.0.1:18001` or `[::1]:18001`.
+public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
+    /// The host, without brackets.
+    public var host: String
+    /// The port; 0 lets the system choose.
+    public var port: Int
+
+    /// Makes the address `host:port`.
+    public init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `host:port`; without `:port` it is `defaultPort`, and nil if there is no default.
+    public init?(_ text: String, defaultPort: Int? = nil) {
+        var host = text[...]
+        var port = defaultPort
+        let end = text.hasPrefix("[") ? text.firstIndex(of: "]") : nil
+        if let colon = text.lastIndex(of: ":"), colon > end ?? text.startIndex {
+            guard let number = Int(text[text.index(after: colon)...]) else { return nil }
+            port = number
+            host = text[..<colon]
+        }
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        guard let port, (0...65535).contains(port), !host.isEmpty else { return nil }
+        self.init(host: String(host), port: port)
+    }
+
+    /// `host:port`.
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// Why the API cannot be served.
+public enum APIServiceError: Error, Hashable, CustomStringConvertible {
+    /// Another process listens at the TCP address.
+    case addressInUse(HostAndPort)
+    /// Another daemon answers on the Unix socket.
+    case socketInUse(String)
+    /// A system call on the Unix socket failed.
+    case socket(path: String, problem: String)
+
+    /// The problem and its remedy.
+    public var description: String {
+        switch self {
+        case .addressInUse(let address):
+            "cannot listen on \(address) for the API: address in use; "
+                + "stop the other process or pass --address"
+        case .socketInUse(let path):
+            "another heddle is running on \(path); stop it or pass another --state-dir"
+        case .socket(let path, let problem): "cannot listen on \(path): \(problem)"
+        }
+    }
+}

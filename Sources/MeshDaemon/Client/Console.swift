@@ -1,0 +1,66 @@
+import Glibc
+
+/// Where a command prints, and what it knows of its surroundings.
+public struct Console: Sendable {
+    /// Whether text may be coloured.
+    public var isColoured: Bool
+    /// Whether someone looks at the output as it changes.
+    public var isTerminal: Bool
+    /// The present time in seconds since 1970.
+    public var nowSeconds: @Sendable () -> Int
+    /// Prints text as it is.
+    public var print: @Sendable (String) -> Void
+    /// Prints a line for people, beside the output.
+    public var note: @Sendable (String) -> Void
+
+    /// Makes a console.
+    public init(
+        isColoured: Bool = false,
+        isTerminal: Bool = false,
+        nowSeconds: @escaping @Sendable () -> Int,
+        print: @escaping @Sendable (String) -> Void,
+        note: @escaping @Sendable (String) -> Void
+    ) {
+        self.isColoured = isColoured
+        self.isTerminal = isTerminal
+        self.nowSeconds = nowSeconds
+        self.print = print
+        self.note = note
+    }
+
+    /// Standard output and error of this process.
+    public static func standard(environment: [String: String]) -> Console {
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        return Console(
+            isColoured: isTerminal && allowsColour(environment),
+            isTerminal: isTerminal,
+            nowSeconds: { time(nil) },
+            print: { write($0, to: STDOUT_FILENO) },
+            note: { write($0 + "\n", to: STDERR_FILENO) }
+        )
+    }
+
+    /// Whether the environment allows colour on a terminal. https://no-color.org
+    static func allowsColour(_ environment: [String: String]) -> Bool {
+        (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 || (count < 0 && errno == EINTR) else { return }
+            bytes = bytes.dropFirst(max(count, 0))
+        }
+    }
+}
+
+/// A colour of the terminal.
+enum Colour: Int {
+    case red = 31
+    case green = 32
+    case yellow = 33
+
+    /// `text` in this colour.
+    func applied(to text: String) -> String { "\u{1B}[\(rawValue)m\(text)\u{1B}[0m" }
+}

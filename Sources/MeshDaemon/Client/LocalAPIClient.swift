@@ -1,0 +1,98 @@
+import FoundationEssentials
+import MeshModel
+
+/// Asks the local API.
+struct LocalAPIClient: Sendable {
+    /// Carries the requests.
+    var transport: any LocalAPITransport
+
+    /// What kubectl asks for when it prints a table.
+    static let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+    /// Objects as they are.
+    static let json = "application/json"
+
+    /// The document at `target`.
+    func document(_ target: String, accept: String = json) async throws -> JSONValue {
+        let response = try await transport.response(target, accept: accept)
+        guard response.status == 200 else { throw failure(response) }
+        return try decode(response.body[...])
+    }
+
+    /// The objects of `kind` in `namespace`, or in all.
+    func objects(
+        _ kind: Kind,
+        namespace: String? = nil
+    ) async throws -> (items: [JSONValue], version: String) {
+        let list = try await document(Self.path(kind, namespace: namespace))
+        let version = list["metadata"]?["resourceVersion"]?.string ?? "0"
+        return (list["items"]?.array ?? [], version)
+    }
+
+    /// Calls `onEvent` with the type and object of each event of a watch, until it ends.
+    func watch(
+        _ target: String,
+        accept: String = json,
+        onEvent: (_ type: String, _ object: JSONValue) async throws -> Void
+    ) async throws {
+        var pending: [UInt8] = []
+        let response = try await transport.stream(target, accept: accept) { part in
+            pending += part
+            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
+                let event = try decode(pending[..<end])
+                pending.removeSubrange(...end)
+                let object = event["object"] ?? .null
+                guard event["type"] != "ERROR" else {
+                    throw ClientFailure(.badNews, object["message"]?.string ?? "watch failed")
+                }
+                try await onEvent(event["type"]?.string ?? "", object)
+            }
+        }
+        guard response.status == 200 else { throw failure(response) }
+    }
+
+    /// Calls `onPart` with each piece of the text at `target`.
+    func text(_ target: String, onPart: ([UInt8]) async throws -> Void) async throws {
+        let response = try await transport.stream(target, accept: "*/*", onPart: onPart)
+        guard response.status == 200 else { throw failure(response) }
+    }
+
+    /// The path of the objects of `kind`, or of the one named `name`.
+    static func path(_ kind: Kind, namespace: String? = nil, name: String? = nil) -> String {
+        var path = kind.group.isEmpty ? "/api/v1" : "/apis/\(kind.apiVersion)"
+        if kind.isNamespaced, let namespace { path += "/namespaces/\(namespace)" }
+        path += "/\(kind.plural)"
+        if let name { path += "/\(name)" }
+        return path
+    }
+
+    /// `text` as the value of a query's parameter.
+    static func queryValue(_ text: String) -> String {
+        var value = ""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"):
+                value.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                let digits = String(byte, radix: 16, uppercase: true)
+                value += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
+            }
+        }
+        return value
+    }
+
+    private func decode(_ bytes: ArraySlice<UInt8>) throws -> JSONValue {
+        do {
+            return try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+        } catch {
+            throw ClientFailure(.badNews, "the daemon's answer is not JSON: \(error)")
+        }
+    }
+
+    private func failure(_ response: LocalAPIResponse) -> ClientFailure {
+        let status = try? JSONDecoder().decode(JSONValue.self, from: Data(response.body))
+        let message = status?["message"]?.string ?? "the daemon answered \(response.status)"
+        return ClientFailure(.badNews, message)
+    }
+}

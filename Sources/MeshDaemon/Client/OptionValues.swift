@@ -1,0 +1,29 @@
+import Glibc
+
+/// Where the daemon's state is when no option says so: `HEDDLE_STATE_DIR`, else `/var/lib/heddle`
+/// for root and the XDG state folder for others.
+public func defaultStateDirectory(environment: [String: String]) -> String {
+    defaultStateDirectory(environment: environment, isRoot: getuid() == 0)
+}
+
+/// The same for a user of whom it is known whether it is root.
+func defaultStateDirectory(environment: [String: String], isRoot: Bool) -> String {
+    func value(_ name: String) -> String? {
+        environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+    if let directory = value("HEDDLE_STATE_DIR") { return directory }
+    if isRoot { return "/var/lib/heddle" }
+    if let directory = value("XDG_STATE_HOME") { return "\(directory)/heddle" }
+    return "\(value("HOME") ?? "")/.local/state/heddle"
+}
+
+/// Reads a time such as `20s`, `500ms` or `2m`; nil for anything else.
+public func duration(_ text: String) -> Duration? {
+    for (unit, milliseconds) in [("ms", 1), ("s", 1000), ("m", 60_000)] where text.hasSuffix(unit) {
+        guard let number = Int(text.dropLast(unit.count)), (0...1_000_000).contains(number) else {
+            return nil
+        }
+        return .milliseconds(number * milliseconds)
+    }
+    return nil
+}

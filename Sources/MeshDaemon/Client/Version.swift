@@ -1,0 +1,2 @@
+/// The version that `heddle version` prints.
+public let heddleVersion = "0.1.0"

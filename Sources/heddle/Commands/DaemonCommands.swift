@@ -1,0 +1,128 @@
+import ArgumentParser
+import Logging
+import MeshDaemon
+import MeshPlan
+
+/// `heddle run`.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs the mesh that folders of manifests describe.",
+        discussion: """
+            Every Workload gets an Envoy. Saving a file deploys it; deleting it removes its \
+            objects. Ctrl-C drains and stops all proxies.
+
+            Examples:
+              heddle run ./mesh
+              heddle run ./mesh ./more --state-dir /tmp/heddle --log-level debug
+            """
+    )
+
+    @Argument(help: "Folders and files of manifests.", completion: .directory)
+    var paths: [String]
+    @OptionGroup var state: StateOptions
+    @Option(
+        help:
+            "The Envoy to run. Default: HEDDLE_ENVOY, else envoy in PATH, else the installed one.",
+        completion: .file()
+    )
+    var envoy: String?
+    @Option(
+        help: ArgumentHelp(
+            "Where proxies take their ingress and egress addresses from.",
+            valueName: "ranges"
+        )
+    )
+    var proxyAddresses = "127.66.0.0/16,127.67.0.0/16"
+    @Option(help: "Where the API listens beside its socket: host:port, or none.")
+    var address = "127.0.0.1:18001"
+    @Option(help: "For how long a removed proxy may finish its requests: 20s, 500ms, 2m.")
+    var drainTime = "20s"
+    @Option(help: "What to log: trace, debug, info, notice, warning, error or critical.")
+    var logLevel = Logger.Level.notice
+
+    func validate() throws {
+        guard AddressRanges(proxyAddresses) != nil else {
+            throw ValidationError(
+                "--proxy-addresses \"\(proxyAddresses)\" is not two different /16 ranges of "
+                    + "127.0.0.0/8; write them as 127.66.0.0/16,127.67.0.0/16"
+            )
+        }
+        if address != "none", HostAndPort(address) == nil {
+            throw ValidationError("--address \"\(address)\" is neither host:port nor none")
+        }
+        if duration(drainTime) == nil {
+            throw ValidationError(
+                "--drain-time \"\(drainTime)\" is no time; write 20s, 500ms or 2m"
+            )
+        }
+    }
+
+    func run() async throws {
+        var logger = Logger(label: "heddle") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        try await runDaemon(
+            DaemonConfiguration(
+                paths: paths,
+                stateDirectory: state.path,
+                envoy: try EnvoyBinary.find(option: envoy, environment: state.environment),
+                apiAddress: HostAndPort(address),
+                addressRanges: AddressRanges(proxyAddresses) ?? .loopback,
+                drainTime: duration(drainTime) ?? .seconds(20)
+            ),
+            logger: logger,
+            print: { [console = state.console] line in console.print(line + "\n") }
+        )
+    }
+}
+
+/// `heddle validate`.
+struct ValidateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "validate",
+        abstract: "Reports every mistake in manifests.",
+        discussion: """
+            Each problem names file, line, object and field. The exit code is 1 if one is an error.
+
+            Examples:
+              heddle validate ./mesh
+              heddle validate mesh.yaml workloads.yaml
+            """
+    )
+
+    @Argument(help: "Files or folders of manifests.", completion: .file())
+    var paths: [String]
+
+    func run() throws {
+        let report = MeshDaemon.validate(paths: paths)
+        for diagnostic in report.diagnostics { print(diagnostic) }
+        print(report.summary)
+        try (report.isValid ? ExitStatus.ok : .badNews).end()
+    }
+}
+
+/// `heddle render`.
+struct RenderCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "render",
+        abstract: "Prints the Envoy configuration that manifests give, without running anything.",
+        discussion: """
+            The output passes envoy --mode validate. Problems go to standard error.
+
+            Examples:
+              heddle render ./mesh --proxy demo/blue-1 > envoy.json
+            """
+    )
+
+    @Argument(help: "Files or folders of manifests.", completion: .file())
+    var paths: [String]
+    @Option(help: ArgumentHelp("Only the proxy of this Workload.", valueName: "namespace/name"))
+    var proxy: String?
+
+    func run() throws {
+        let rendered = try render(paths: paths, proxy: proxy)
+        let console = Console.standard(environment: [:])
+        for diagnostic in rendered.diagnostics { console.note("\(diagnostic)") }
+        console.print(rendered.text)
+    }
+}

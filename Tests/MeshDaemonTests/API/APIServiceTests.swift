@@ -1,0 +1,220 @@
+import Foundation
+import Logging
+import MeshModel
+import ServiceLifecycle
+import Testing
+
+@testable import MeshDaemon
+
+/// The path of a program, if it is on PATH.
+private func program(_ name: String) -> String? {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+    return path.split(separator: ":").map { "\($0)/\(name)" }.first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
+}
+
+private let requiresKubectl = ProcessInfo.processInfo.environment["HEDDLE_REQUIRE_KUBECTL"] == "1"
+
+/// A program that runs beside the test; its output arrives without blocking a thread.
+private struct Running {
+    let process = Process()
+    let output: AsyncStream<String>
+
+    init(_ name: String, _ arguments: [String]) throws {
+        process.executableURL = URL(filePath: try #require(program(name), "no \(name) on PATH"))
+        process.arguments = arguments
+        let home = FileManager.default.temporaryDirectory.path()
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        process.environment = ["KUBECONFIG": "/dev/null", "HOME": home, "PATH": path]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        let (stream, parts) = AsyncStream.makeStream(of: String.self)
+        pipe.fileHandleForReading.readabilityHandler = { handle in
+            let data = handle.availableData
+            if data.isEmpty {
+                handle.readabilityHandler = nil
+                parts.finish()
+            } else {
+                parts.yield(String(decoding: data, as: UTF8.self))
+            }
+        }
+        output = stream
+        try process.run()
+    }
+}
+
+/// Runs a program to its end and returns what it printed.
+private func run(_ name: String, _ arguments: [String]) async throws -> String {
+    try await Running(name, arguments).output.reduce(into: "") { $0 += $1 }
+}
+
+@Suite(.serialized, .timeLimit(.minutes(2))) struct `API service` {
+    /// Serves `state` while `body` runs, with the socket's path and the TCP port.
+    private func serving(
+        _ state: APIState,
+        _ body: (_ socket: String, _ port: Int) async throws -> Void
+    ) async throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let socket = directory.appending(path: "api.sock").path()
+        #expect(FileManager.default.createFile(atPath: socket, contents: nil))
+        let (ready, listening) = AsyncStream.makeStream(of: Int?.self)
+        let service = APIService(
+            state: state,
+            socketPath: socket,
+            address: HostAndPort(host: "127.0.0.1", port: 0),
+            logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+            pages: ["/metrics": { APIPage(contentType: "text/plain", body: Array("up 1\n".utf8)) }],
+            logger: Logger(label: "test"),
+            onListening: { port in listening.yield(port) }
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let services = ServiceGroup(services: [service], logger: Logger(label: "test"))
+            group.addTask { try await services.run() }
+            var listeners: [Int?] = []
+            for await port in ready {
+                listeners.append(port)
+                if listeners.count == 2 { break }
+            }
+            try await body(socket, try #require(listeners.compactMap { $0 }.first))
+            await services.triggerGracefulShutdown()
+            try await group.waitForAll()
+        }
+        #expect(!FileManager.default.fileExists(atPath: socket))
+    }
+
+    private func colorsState() -> APIState {
+        let state = APIState(firstVersion: 100)
+        let (objects, statuses) = colors()
+        state.publish(objects: objects, statuses: statuses)
+        return state
+    }
+
+    @Test func `the socket replaces a stale file and is the owner's alone`() async throws {
+        try await serving(colorsState()) { socket, _ in
+            let attributes = try FileManager.default.attributesOfItem(atPath: socket)
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
+            #expect(!FileManager.default.fileExists(atPath: "\(socket).d"))
+            let second = APIService(
+                state: APIState(),
+                socketPath: socket,
+                logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+                logger: Logger(label: "test")
+            )
+            await #expect(throws: APIServiceError.socketInUse(socket)) { try await second.run() }
+        }
+    }
+
+    @Test func `an address in use is said with its remedy`() async throws {
+        try await serving(colorsState()) { socket, port in
+            let address = HostAndPort(host: "127.0.0.1", port: port)
+            let second = APIService(
+                state: APIState(),
+                socketPath: "\(socket)2",
+                address: address,
+                logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+                logger: Logger(label: "test")
+            )
+            await #expect(throws: APIServiceError.addressInUse(address)) { try await second.run() }
+            #expect(!FileManager.default.fileExists(atPath: "\(socket)2"))
+        }
+    }
+
+    @Test func `the socket answers curl`() async throws {
+        try await serving(colorsState()) { socket, port in
+            let health = try await run("curl", ["-s", "--unix-socket", socket, "http://x/healthz"])
+            #expect(health == "ok")
+            let metrics = try await run("curl", ["-s", "http://127.0.0.1:\(port)/metrics"])
+            #expect(metrics == "up 1\n")
+            let named = try await run(
+                "curl",
+                ["-s", "-H", "Host: evil.example", "http://127.0.0.1:\(port)/healthz"]
+            )
+            #expect(named.contains("\"reason\":\"Forbidden\""))
+        }
+    }
+
+    @Test func `a watch ends with its client`() async throws {
+        let state = colorsState()
+        try await serving(state) { socket, _ in
+            let target = "http://x/apis/heddle.dev/v1alpha1/workloads?watch=true"
+            let curl = try Running("curl", ["-sN", "--unix-socket", socket, target])
+            for await text in curl.output where !text.isEmpty { break }
+            #expect(state.subscriptionCount == 1)
+            kill(curl.process.processIdentifier, SIGKILL)
+            while state.subscriptionCount > 0 { await Task.yield() }
+        }
+    }
+
+    @Test(.enabled(if: requiresKubectl || program("kubectl") != nil))
+    func `kubectl gets, describes and discovers`() async throws {
+        try await serving(colorsState()) { _, port in
+            func kubectl(_ arguments: String...) async throws -> String {
+                let server = ["--server=http://127.0.0.1:\(port)", "--cache-dir=/dev/null/none"]
+                return try await run("kubectl", server + arguments)
+            }
+            let nodes = try await kubectl("get", "virtualnodes", "-A")
+            #expect(
+                nodes.split(separator: "\n").first
+                    == "NAMESPACE   NAME   PORTS       READY   REASON       AGE"
+            )
+            #expect(nodes.contains("demo        blue   8080/http   True    Programmed"))
+
+            let yaml = try await kubectl("get", "virtualnode", "blue", "-n", "demo", "-o", "yaml")
+            #expect(yaml.contains("awsName: blue_demo"))
+
+            let resources = try await kubectl("api-resources")
+            #expect(resources.contains("virtualgateways"))
+            #expect(resources.contains("heddle.dev/v1alpha1"))
+
+            let all = try await kubectl("get", "all", "-n", "demo", "-l", "app=color")
+            #expect(all.contains("workload.heddle.dev/blue-1   blue   Running"))
+
+            let described = try await kubectl("describe", "workload", "red-1", "-n", "demo")
+            #expect(described.contains("invalid regex"))
+            let namespace = try await kubectl("describe", "namespace", "demo")
+            #expect(namespace.contains("Active"))
+
+            let missing = try await kubectl("get", "virtualnode", "green", "-n", "demo")
+            #expect(
+                missing
+                    == "Error from server (NotFound): virtualnodes.appmesh.k8s.aws \"green\" not found\n"
+            )
+            let waited = try await kubectl(
+                "wait",
+                "virtualnode/blue",
+                "-n",
+                "demo",
+                "--for=condition=VirtualNodeActive",
+                "--timeout=5s"
+            )
+            #expect(waited == "virtualnode.appmesh.k8s.aws/blue condition met\n")
+        }
+    }
+
+    @Test(.enabled(if: requiresKubectl || program("kubectl") != nil))
+    func `kubectl watches`() async throws {
+        let state = colorsState()
+        try await serving(state) { _, port in
+            let server = "--server=http://127.0.0.1:\(port)"
+            let arguments = [server, "get", "virtualnodes", "-n", "demo", "-w"]
+            let kubectl = try Running("kubectl", arguments)
+            var text = ""
+            var isPublished = false
+            for await part in kubectl.output {
+                text += part
+                if text.contains("violet") { break }
+                if text.contains("red"), !isPublished {
+                    isPublished = true
+                    let (objects, statuses) = colors()
+                    state.publish(objects: objects + [virtualNode("violet")], statuses: statuses)
+                }
+            }
+            kill(kubectl.process.processIdentifier, SIGKILL)
+            #expect(text.contains("violet"))
+        }
+    }
+}
