@@ -1,0 +1,392 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import MeshPlan
+internal import SwiftProtobuf
+
+/// The delta xDS protocol of one stream, without I/O.
+///
+/// It queues nothing: requests and snapshots change what is known, and `nextResponse()` tells what
+/// to send now. So a client that does not read costs what it has subscribed to and no more, and
+/// whatever happens meanwhile is merged. At most one response of each type waits for its answer.
+///
+/// See <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds>.
+struct DeltaSession: Sendable {
+    /// What the proxy shall have; nil until it is known.
+    private(set) var target: Snapshot?
+    /// What outlives the stream.
+    private(set) var memory: ProxyMemory
+    var subscriptions = PerType(Subscription())
+    /// What the stream before was still waiting for when it ended.
+    private let interruptedEndpoints: Set<String>
+    private var responseCount = 0
+
+    init(target: Snapshot?, memory: ProxyMemory = ProxyMemory()) {
+        self.target = target
+        self.memory = memory
+        interruptedEndpoints = memory.awaitedEndpoints
+        self.memory.awaitedEndpoints = []
+    }
+}
+
+// MARK: - Events
+
+extension DeltaSession {
+    /// Takes a request: a subscription, an answer to a response, or both.
+    ///
+    /// - Returns: false when nothing of the request's type is served; it is ignored.
+    @discardableResult
+    mutating func received(_ request: Envoy_Service_Discovery_V3_DeltaDiscoveryRequest) -> Bool {
+        guard let type = ResourceType(typeURL: request.typeURL) else { return false }
+        if let inFlight = subscriptions[type].inFlight, inFlight.nonce == request.responseNonce {
+            subscriptions[type].inFlight = nil
+            if request.hasErrorDetail {
+                refused(type, inFlight, message: request.errorDetail.message)
+            } else {
+                accepted(type, inFlight.resources)
+                removed(type, inFlight.removed)
+            }
+        }
+        let isFirst = !subscriptions[type].isOpen
+        if isFirst { open(type, request) }
+        subscriptions[type].change(
+            subscribe: request.resourceNamesSubscribe,
+            unsubscribe: request.resourceNamesUnsubscribe,
+            isFirst: isFirst
+        )
+        if isFirst {
+            recognizeClaims(type)
+            checkAll(type)
+        }
+        if type == .endpoints {
+            memory.awaitedEndpoints.subtract(request.resourceNamesUnsubscribe)
+            if isFirst {
+                let again = interruptedEndpoints.intersection(request.resourceNamesSubscribe)
+                subscriptions[.endpoints].demanded.formUnion(again)
+            }
+        }
+        return true
+    }
+
+    /// Takes the newest snapshot, in place of the one before, wherever its delivery was.
+    mutating func snapshotChanged(to snapshot: Snapshot) {
+        let previous = target
+        target = snapshot
+        for type in ResourceType.allCases {
+            subscriptions[type].isUnsettled = true
+            guard let previous else {
+                recognizeClaims(type)
+                checkAll(type)
+                continue
+            }
+            checkDifferences(type, from: previous[type], to: snapshot[type])
+        }
+        if memory.forgetRefusals(notIn: snapshot) {
+            for type in ResourceType.allCases { checkAll(type) }
+        }
+        if !memory.awaitedEndpoints.isEmpty {
+            let clusters = Array(snapshot[.clusters].values) + memory.accepted[.clusters].values
+            memory.awaitedEndpoints.formIntersection(clusters.compactMap(\.endpointsName))
+        }
+    }
+
+    /// Takes a snapshot with equal resources, whose objects may be of newer generations.
+    mutating func refreshOrigins(from snapshot: Snapshot) {
+        target = snapshot
+        for type in ResourceType.allCases {
+            subscriptions[type].isUnsettled = true
+            settle(type)
+        }
+    }
+
+    private mutating func open(
+        _ type: ResourceType,
+        _ request: Envoy_Service_Discovery_V3_DeltaDiscoveryRequest
+    ) {
+        subscriptions[type].isOpen = true
+        subscriptions[type].claimed = request.initialResourceVersions
+        // Only these two types have a wildcard that is not spelled "*".
+        if type == .clusters || type == .listeners {
+            subscriptions[type].isWildcard = request.resourceNamesSubscribe.isEmpty
+        }
+    }
+
+    /// Finds the resources whose versions the proxy says it has.
+    private mutating func recognizeClaims(_ type: ResourceType) {
+        guard let target else { return }
+        for (name, version) in subscriptions[type].claimed {
+            let known = [target[type][name], memory.accepted[type][name]]
+            guard let resource = known.lazy.compactMap(\.self).first(where: { $0.version == version })
+            else { continue }
+            subscriptions[type].hold(resource)
+            memory.accepted[type][name] = resource
+        }
+    }
+
+    private mutating func checkAll(_ type: ResourceType) {
+        let subscription = subscriptions[type]
+        subscriptions[type].unchecked.formUnion(subscription.names)
+        guard subscription.isWildcard else { return }
+        subscriptions[type].unchecked.formUnion(subscription.held.keys)
+        subscriptions[type].unchecked.formUnion(subscription.claimed.keys)
+        subscriptions[type].unchecked.formUnion(memory.accepted[type].keys)
+        if let target { subscriptions[type].unchecked.formUnion(target[type].keys) }
+    }
+
+    private mutating func checkDifferences(
+        _ type: ResourceType,
+        from old: [String: EncodedResource],
+        to new: [String: EncodedResource]
+    ) {
+        // Dictionaries that share their storage are compared at once.
+        guard old != new else { return }
+        for (name, resource) in new where old[name] != resource {
+            subscriptions[type].unchecked.insert(name)
+        }
+        for name in old.keys where new[name] == nil { subscriptions[type].unchecked.insert(name) }
+    }
+}
+
+// MARK: - Answers
+
+extension DeltaSession {
+    private mutating func accepted(_ type: ResourceType, _ resources: [EncodedResource]) {
+        for resource in resources {
+            subscriptions[type].hold(resource)
+            memory.accepted[type][resource.name] = resource
+            switch type {
+            case .clusters:
+                guard let endpoints = resource.endpointsName else { continue }
+                memory.awaitedEndpoints.insert(endpoints)
+                guard subscriptions[.endpoints].wants(endpoints) else { continue }
+                subscriptions[.endpoints].demanded.insert(endpoints)
+                subscriptions[.endpoints].unchecked.insert(endpoints)
+            case .endpoints: memory.awaitedEndpoints.remove(resource.name)
+            case .listeners, .routes: break
+            }
+        }
+    }
+
+    private mutating func removed(_ type: ResourceType, _ names: [String]) {
+        for name in names {
+            subscriptions[type].drop(name)
+            memory.accepted[type][name] = nil
+            if type == .endpoints { memory.awaitedEndpoints.remove(name) }
+        }
+    }
+
+    private mutating func refused(
+        _ type: ResourceType,
+        _ response: Subscription.InFlight,
+        message: String
+    ) {
+        let names = response.resources.map(\.name)
+        let text = RefusalText(message, type: type, names: names)
+        switch (text.reasons.isEmpty, names.count) {
+        case (false, _):
+            // Envoy removes first, then adds what is good.
+            removed(type, response.removed)
+            let others = response.resources.filter { text.reasons[$0.name] == nil }
+            if text.isComplete { accepted(type, others) } else { suspect(type, others) }
+            for resource in response.resources {
+                if let reason = text.reasons[resource.name] { refuse(resource, reason) }
+            }
+        case (true, 0): removed(type, response.removed)
+        case (true, 1): refuse(response.resources[0], text.wholeReason)
+        case (true, _): suspect(type, response.resources)
+        }
+    }
+
+    /// Sends `resources` again in two halves: so `n` bad ones among many are found in about
+    /// `n * log2(many)` round trips, and the good ones arrive with them.
+    private mutating func suspect(_ type: ResourceType, _ resources: [EncodedResource]) {
+        let names = resources.map(\.name).sorted()
+        let halves = [names.prefix(names.count / 2), names.dropFirst(names.count / 2)]
+        subscriptions[type].suspects.insert(
+            contentsOf: halves.filter { !$0.isEmpty }.map(Array.init),
+            at: 0
+        )
+    }
+
+    private mutating func refuse(_ resource: EncodedResource, _ message: String) {
+        let type = resource.type
+        let name = resource.name
+        if type == .endpoints { memory.awaitedEndpoints.remove(name) }
+        if memory.accepted[type][name] == resource, subscriptions[type].held[name] != resource {
+            // A new Envoy does not take what the one before it took.
+            memory.accepted[type][name] = nil
+        }
+        if target?[type][name] == resource {
+            memory.refused[type][name] = .init(
+                resource: resource,
+                message: message,
+                claimedVersion: subscriptions[type].claimed[name]
+            )
+        }
+        for type in ResourceType.allCases { checkAll(type) }
+    }
+}
+
+// MARK: - What to send
+
+extension DeltaSession {
+    /// What a proxy shall have of one name.
+    enum Wish: Equatable {
+        case have(EncodedResource)
+        /// Whatever it has, as nothing better is known.
+        case keep
+        case nothing
+    }
+
+    /// What the proxy shall have of `name`.
+    ///
+    /// In place of a version that it refused, that is the one it accepted before. What such an old
+    /// version may name stays as well.
+    func desired(_ type: ResourceType, _ name: String) -> Wish {
+        let resource = target?[type][name]
+        let isRefused = resource.map { memory.refused[type][name]?.resource == $0 } ?? false
+        if let resource, !isRefused { return .have(resource) }
+        guard isRefused || memory.pins(type) else { return .nothing }
+        return memory.accepted[type][name].map(Wish.have) ?? .keep
+    }
+
+    /// The next response, if one can be sent now.
+    ///
+    /// Make before break: clusters, then their endpoints, then listeners and routes, then removals
+    /// of routes, of clusters and of endpoints. The order is that of "Eventual consistency
+    /// considerations" in the protocol.
+    mutating func nextResponse() -> DeltaResponse? {
+        guard target != nil else { return nil }
+        var work = PerType(Outstanding())
+        var idle = PerType(false)
+        for type in ResourceType.allCases {
+            work[type] = outstanding(type)
+            idle[type] = subscriptions[type].inFlight == nil
+        }
+        func hasArrived(_ type: ResourceType) -> Bool { idle[type] && work[type].send.isEmpty }
+        func isSettled(_ type: ResourceType) -> Bool { idle[type] && work[type].isEmpty }
+        let hasBasis =
+            hasArrived(.clusters) && hasArrived(.endpoints) && memory.awaitedEndpoints.isEmpty
+        let hasMoved = hasBasis && isSettled(.listeners) && hasArrived(.routes)
+        let early = endpointsOfPendingClusters(work[.clusters])
+        work[.endpoints].send.removeAll { early.contains($0.name) }
+        work[.endpoints].absent.removeAll { early.contains($0) }
+        if !hasMoved { work[.clusters].remove = [] }
+        if !hasMoved || !isSettled(.clusters) { work[.endpoints].remove = [] }
+        if !isSettled(.listeners) { work[.routes].remove = [] }
+        if !hasBasis {
+            work[.listeners] = Outstanding()
+            work[.routes] = Outstanding()
+        }
+        for type in [ResourceType.clusters, .endpoints, .listeners, .routes] where idle[type] {
+            if let response = respond(type, work[type]) { return response }
+        }
+        return nil
+    }
+
+    /// What a type still has to be told.
+    private struct Outstanding {
+        var send: [EncodedResource] = []
+        /// Resources that the proxy has and shall not have.
+        var remove: [String] = []
+        /// Resources that the proxy asked for and that do not exist.
+        var absent: [String] = []
+
+        var isEmpty: Bool { send.isEmpty && remove.isEmpty && absent.isEmpty }
+    }
+
+    private mutating func outstanding(_ type: ResourceType) -> Outstanding {
+        var result = Outstanding()
+        guard !subscriptions[type].unchecked.isEmpty else { return result }
+        let subscription = subscriptions[type]
+        var checked: [String] = []
+        for name in subscription.unchecked {
+            let has = subscription.has(name)
+            let isDemanded = subscription.demanded.contains(name)
+            switch subscription.wants(name) ? desired(type, name) : .keep {
+            case .have(let resource) where isDemanded || subscription.held[name] != resource:
+                result.send.append(resource)
+            case .nothing where has: result.remove.append(name)
+            case .nothing where isDemanded, .keep where isDemanded && !has:
+                result.absent.append(name)
+            case .have, .keep, .nothing: checked.append(name)
+            }
+        }
+        subscriptions[type].unchecked.subtract(checked)
+        return result
+    }
+
+    private mutating func respond(_ type: ResourceType, _ work: Outstanding) -> DeltaResponse? {
+        guard !work.isEmpty else {
+            settle(type)
+            return nil
+        }
+        responseCount += 1
+        let resources = nextSuspects(type, among: work.send) ?? work.send
+        let response = DeltaResponse(
+            type: type,
+            nonce: String(responseCount),
+            resources: resources.sorted { $0.name < $1.name },
+            removed: (work.remove + work.absent).sorted()
+        )
+        subscriptions[type].inFlight = .init(
+            nonce: response.nonce,
+            resources: response.resources,
+            removed: response.removed
+        )
+        subscriptions[type].demanded.subtract(response.resources.map(\.name))
+        subscriptions[type].demanded.subtract(response.removed)
+        return response
+    }
+
+    /// Endpoints whose cluster has not arrived: they follow it.
+    private func endpointsOfPendingClusters(_ clusters: Outstanding) -> Set<String> {
+        let inFlight = subscriptions[.clusters].inFlight?.resources ?? []
+        return Set((clusters.send + inFlight).compactMap(\.endpointsName))
+    }
+
+    /// The resources of the next group of suspects; nil when there is none.
+    private mutating func nextSuspects(
+        _ type: ResourceType,
+        among resources: [EncodedResource]
+    ) -> [EncodedResource]? {
+        while !resources.isEmpty, let names = subscriptions[type].suspects.first.map(Set.init) {
+            subscriptions[type].suspects.removeFirst()
+            let group = resources.filter { names.contains($0.name) }
+            if !group.isEmpty { return group }
+        }
+        return nil
+    }
+
+    /// Once the proxy has what it shall have, shares the snapshot's storage instead of holding a
+    /// copy, and its resources, whose origins are newer.
+    private mutating func settle(_ type: ResourceType) {
+        guard let target, subscriptions[type].isUnsettled, subscriptions[type].unchecked.isEmpty,
+            subscriptions[type].inFlight == nil,
+            subscriptions[type].held.count == target[type].count, !memory.hasRefusals
+        else { return }
+        subscriptions[type].isUnsettled = false
+        subscriptions[type].held = target[type]
+        memory.accepted[type] = target[type]
+    }
+}
+
+// MARK: - Status
+
+extension DeltaSession {
+    /// What the stream tells of the proxy.
+    mutating func observation() -> XDSObservation {
+        var sync: [ResourceType: XDSObservation.Sync] = [:]
+        for type in ResourceType.allCases { sync[type] = self.sync(type) }
+        return XDSObservation(isConnected: true, sync: sync, refusals: memory.refusals)
+    }
+
+    private mutating func sync(_ type: ResourceType) -> XDSObservation.Sync {
+        guard let target else { return .notSent }
+        guard subscriptions[type].isOpen else { return target[type].isEmpty ? .synced : .notSent }
+        let isWaiting = type == .endpoints && !memory.awaitedEndpoints.isEmpty
+        if isWaiting || subscriptions[type].inFlight != nil || !outstanding(type).isEmpty {
+            return .pending
+        }
+        return memory.refused[type].isEmpty ? .synced : .refused
+    }
+}

@@ -1,0 +1,34 @@
+internal import MeshModel
+internal import Synchronization
+
+/// The newest observation of every proxy, and a wake-up for its reader.
+final class ObservationBoard: Sendable {
+    private let observations = Mutex<[ProxyID: XDSObservation]>([:])
+    private let changes: AsyncStream<Void>
+    private let changed: AsyncStream<Void>.Continuation
+
+    init() {
+        (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Notes what is observed of `proxy`; nil forgets it. Wakes the reader when that is news.
+    func update(_ proxy: ProxyID, _ observation: XDSObservation?) {
+        let isNews = observations.withLock { observations in
+            guard observations[proxy] != observation else { return false }
+            observations[proxy] = observation
+            return true
+        }
+        if isNews { changed.yield() }
+    }
+
+    /// All observations, whenever some changed since the reader looked last.
+    ///
+    /// The reader takes them when it comes: a copy for each change would cost as many entries as
+    /// there are proxies.
+    var newest: some AsyncSequence<[ProxyID: XDSObservation], Never> & Sendable {
+        changes.map { [self] _ in current }
+    }
+
+    /// All observations.
+    var current: [ProxyID: XDSObservation] { observations.withLock { $0 } }
+}

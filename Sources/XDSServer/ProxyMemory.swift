@@ -1,0 +1,84 @@
+internal import MeshModel
+internal import MeshPlan
+
+/// What is remembered of a proxy from one stream to the next.
+struct ProxyMemory: Sendable {
+    /// A version that the proxy refused.
+    struct RefusedVersion: Sendable {
+        var resource: EncodedResource
+        /// Envoy's reason, one line.
+        var message: String
+        /// The version that the proxy said it has, when that is not known here.
+        var claimedVersion: String?
+    }
+
+    /// The last version of each resource that the proxy accepted.
+    var accepted = PerType<[String: EncodedResource]>([:])
+    /// The refused versions, each that of the newest snapshot.
+    var refused = PerType<[String: RefusedVersion]>([:])
+
+    /// Endpoints that a cluster needs which was added or changed, until they are acknowledged.
+    ///
+    /// A changed cluster warms until it gets its endpoints again, and its proxy, that is subscribed
+    /// to them already, does not ask for them.
+    var awaitedEndpoints: Set<String> = []
+
+    /// Whether anything is refused.
+    var hasRefusals: Bool { ResourceType.allCases.contains { !refused[$0].isEmpty } }
+
+    /// Whether the proxy keeps an old version of a resource that may name resources of `type`, so
+    /// that none of those can be removed.
+    func pins(_ type: ResourceType) -> Bool {
+        let dependents: [ResourceType] =
+            switch type {
+            case .endpoints: [.clusters, .listeners, .routes]
+            case .clusters: [.listeners, .routes]
+            case .routes: [.listeners]
+            case .listeners: []
+            }
+        return dependents.contains { dependent in
+            refused[dependent].contains { name, refusal in
+                accepted[dependent][name] != nil || refusal.claimedVersion != nil
+            }
+        }
+    }
+
+    /// Forgets the refusals of versions that `snapshot` does not have.
+    ///
+    /// - Returns: whether there were any.
+    mutating func forgetRefusals(notIn snapshot: Snapshot) -> Bool {
+        var changed = false
+        for type in ResourceType.allCases where !refused[type].isEmpty {
+            let current = refused[type].filter { snapshot[type][$0.key] == $0.value.resource }
+            changed = changed || current.count != refused[type].count
+            refused[type] = current
+        }
+        return changed
+    }
+
+    /// The refusals as status shows them.
+    var refusals: [Refusal] {
+        ResourceType.allCases.flatMap { type in
+            refused[type].values.map { refusal(of: $0) }.sorted { $0.resource < $1.resource }
+        }
+    }
+
+    private func refusal(of refused: RefusedVersion) -> Refusal {
+        let resource = refused.resource
+        let kept = accepted[resource.type][resource.name]
+        return Refusal(
+            type: resource.type,
+            resource: resource.name,
+            version: resource.version,
+            keptVersion: kept?.version ?? refused.claimedVersion,
+            message: refused.message,
+            objects: suspects(refused: resource, kept: kept)
+        )
+    }
+
+    /// The objects that changed between two versions of a resource; all, when none did.
+    private func suspects(refused: EncodedResource, kept: EncodedResource?) -> [ObjectID] {
+        let changed = refused.origins.filter { kept?.origins[$0.key] != $0.value }
+        return (changed.isEmpty ? refused.origins : changed).keys.sorted()
+    }
+}
