@@ -29,6 +29,10 @@ let lifecycle = Target.Dependency.product(
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals",
+    package: "swift-service-lifecycle"
+)
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 /// A target that is written by hand.
@@ -86,12 +90,12 @@ let package = Package(
             [
                 "MeshModel", "MeshManifests", "MeshPlan", "MeshSources", "XDSServer",
                 "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, lifecycle, logging, nio,
-                yams,
+                unixSignals, yams,
             ]
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", argumentParser],
+            dependencies: ["MeshDaemon", "MeshPlan", argumentParser, logging],
             swiftSettings: handWritten
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
@@ -107,5 +111,11 @@ let package = Package(
         ),
         tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", lifecycle, logging]),
         tests("TidyTests"),
+        .executableTarget(
+            name: "manifest-fuzz",
+            dependencies: ["MeshManifests", "MeshModel", "MeshPlan", argumentParser],
+            path: "Tests/Benchmarks/ManifestFuzz",
+            swiftSettings: handWritten
+        ),
     ]
 )

@@ -67,11 +67,7 @@ public final class EnvoySupervisor: Service {
     /// Runs until shut down.
     public func run() async throws {
         try Files.makeFolder(ProxyFolder.parent(configuration.stateDirectory))
-        let lock = try lockStateDirectory()
-        defer {
-            observers.finish()
-            withExtendedLifetime(lock) {}
-        }
+        defer { observers.finish() }
         await withTaskCancellationOrGracefulShutdownHandler {
             await Leftovers.end(stateDirectory: configuration.stateDirectory, logger: logger)
             await withDiscardingTaskGroup { group in
@@ -83,15 +79,6 @@ public final class EnvoySupervisor: Service {
         } onCancelOrGracefulShutdown: { [post] in
             post.yield(.shutDown)
         }
-    }
-
-    private func lockStateDirectory() throws -> Descriptor {
-        let parent = ProxyFolder.parent(configuration.stateDirectory)
-        let lock = try Descriptor.open("\(parent)/.lock", O_RDWR | O_CREAT)
-        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
-            throw SystemError("another daemon runs proxies in \(parent)")
-        }
-        return lock
     }
 
     private func handleEvents(_ addTask: (FleetTask) -> Void) async {

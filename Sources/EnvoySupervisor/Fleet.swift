@@ -347,8 +347,7 @@ struct Fleet {
         let parameters = BootstrapParameters(
             xdsSocketPath: configuration.xdsSocketPath,
             adminSocketPath: folder.adminSocketPath,
-            token: token,
-            logPath: folder.logPath(.envoy)
+            token: token
         )
         return EnvoyLaunch(
             command: configuration.envoyCommand(concurrency: plan.concurrency, folder),

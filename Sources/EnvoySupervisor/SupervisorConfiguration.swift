@@ -37,26 +37,6 @@ public struct SupervisorConfiguration: Sendable {
     }
 }
 
-/// What a proxy's bootstrap names beside what its plan says.
-public struct BootstrapParameters: Hashable, Sendable {
-    /// The Unix socket of the xDS server.
-    public var xdsSocketPath: String
-    /// The Unix socket on which Envoy's admin interface listens.
-    public var adminSocketPath: String
-    /// What the proxy proves itself with to the xDS server; secret.
-    public var token: String
-    /// Where Envoy's own output goes; `/dev/stdout` is this file too.
-    public var logPath: String
-
-    /// Makes parameters.
-    public init(xdsSocketPath: String, adminSocketPath: String, token: String, logPath: String) {
-        self.xdsSocketPath = xdsSocketPath
-        self.adminSocketPath = adminSocketPath
-        self.token = token
-        self.logPath = logPath
-    }
-}
-
 /// What is known of the processes of one proxy.
 public struct ProxyProcesses: Hashable, Sendable {
     /// Envoy.

@@ -1,4 +1,4 @@
-public import EnvoySupervisor
+internal import EnvoySupervisor
 internal import FoundationEssentials
 internal import Glibc
 public import Logging
@@ -8,6 +8,7 @@ public import MeshPlan
 internal import MeshSources
 internal import ServiceLifecycle
 internal import Synchronization
+internal import UnixSignals
 internal import XDSServer
 
 /// How a daemon runs.
@@ -66,13 +67,19 @@ public func runDaemon(
             drainTime: configuration.drainTime
         ),
         bootstrap: { proxy, parameters in
-            Array(try bootstrap(nodeID: proxy.nodeID, parameters).json.prettyText.utf8)
+            do {
+                return Array(try bootstrap(nodeID: proxy.nodeID, parameters).json.prettyText.utf8)
+            } catch {
+                logger.error("no bootstrap", metadata: ["proxy": "\(proxy.id)", "error": "\(error)"])
+                return []
+            }
         },
         authorize: { proxy, token in store.authorize(token: token, for: proxy) },
         logger: logger
     )
     let source = FolderSource(paths: configuration.paths, decode: decodeManifests, logger: logger)
-    let api = APIState()
+    // Versions go on growing over restarts.
+    let api = APIState(firstVersion: Int(Date.now.timeIntervalSince1970 * 1000))
     let apiService = APIService(
         state: api,
         socketPath: state.apiSocketPath,
