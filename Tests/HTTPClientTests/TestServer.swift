@@ -1,10 +1,12 @@
 import Foundation
 
-/// An HTTP server in Python that lives as long as this object.
+/// An HTTP server in Python that lives as long as this object, and ends with the test process.
 final class TestServer {
     let port: Int
     let socketPath: String
     private let process = Process()
+    /// The server ends when this is closed.
+    private let input = Pipe()
     private let folder: URL
 
     init() throws {
@@ -15,6 +17,7 @@ final class TestServer {
         let output = Pipe()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["python3", "-c", Self.script, socketPath]
+        process.standardInput = input
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
         try process.run()
@@ -28,7 +31,7 @@ final class TestServer {
     }
 
     deinit {
-        process.terminate()
+        kill(process.processIdentifier, SIGKILL)
         try? FileManager.default.removeItem(at: folder)
     }
 
@@ -102,6 +105,7 @@ final class TestServer {
         unix = UnixServer(sys.argv[1], Handler)
         tcp = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=unix.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
         print(tcp.server_address[1], flush=True)
         tcp.serve_forever()
         """#
