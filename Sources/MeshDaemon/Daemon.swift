@@ -59,6 +59,7 @@ public func runDaemon(
     let state = try StateDirectory(configuration.stateDirectory)
     let store = SnapshotStore()
     let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
+    let bootstraps = BootstrapMemo()
     let supervisor = EnvoySupervisor(
         configuration: SupervisorConfiguration(
             envoyPath: configuration.envoy.path,
@@ -68,7 +69,7 @@ public func runDaemon(
         ),
         bootstrap: { proxy, parameters in
             do {
-                return Array(try bootstrap(nodeID: proxy.nodeID, parameters).json.prettyText.utf8)
+                return try bootstraps.text(nodeID: proxy.nodeID, parameters)
             } catch {
                 logger.error("no bootstrap", metadata: ["proxy": "\(proxy.id)", "error": "\(error)"])
                 return []
@@ -85,7 +86,7 @@ public func runDaemon(
         socketPath: state.apiSocketPath,
         address: configuration.apiAddress,
         logs: { workload, container, tailLines, follow in
-            try supervisor.log(
+            supervisor.log(
                 of: ProxyID(workload),
                 kind: container == "application" ? .application : .envoy,
                 tailLines: tailLines,
@@ -109,8 +110,10 @@ public func runDaemon(
         },
         logger: logger
     )
+    // In the order of start; they stop in reverse.
+    let services: [any Service] = [xds, supervisor, apiService, source, reconciler]
     var group = ServiceGroupConfiguration(
-        services: [xds, supervisor, apiService, source, reconciler].map {
+        services: services.map {
             ServiceGroupConfiguration.ServiceConfiguration(
                 service: $0,
                 failureTerminationBehavior: .gracefullyShutdownGroup

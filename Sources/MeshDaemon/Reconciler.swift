@@ -21,15 +21,15 @@ struct Reconciler: Service {
     var logger: Logger
 
     func run() async throws {
-        let inputs = Mutex(Inputs())
+        let inputs = InputBoard()
         let (changes, changed) = AsyncStream.makeStream(
             of: Void.self,
             bufferingPolicy: .bufferingNewest(1)
         )
-        try await withThrowingTaskGroup { group in
+        await withTaskGroup { group in
             group.addTask {
                 for await world in worlds.cancelOnGracefulShutdown() {
-                    inputs.withLock {
+                    inputs.newest.withLock {
                         $0.world = world
                         $0.worldArrival = $0.worldArrival ?? .now
                     }
@@ -38,19 +38,19 @@ struct Reconciler: Service {
             }
             group.addTask {
                 for await observations in store.observations.cancelOnGracefulShutdown() {
-                    inputs.withLock { $0.xds = observations }
+                    inputs.newest.withLock { $0.xds = observations }
                     changed.yield()
                 }
             }
             group.addTask {
                 for await observations in supervisor.observations.cancelOnGracefulShutdown() {
-                    inputs.withLock { $0.processes = observations }
+                    inputs.newest.withLock { $0.processes = observations }
                     changed.yield()
                 }
             }
             var cycle = Cycle(addresses: state.addresses(in: options.addressRanges), options)
             for await _ in changes.cancelOnGracefulShutdown() {
-                let newest = inputs.withLock { inputs in
+                let newest = inputs.newest.withLock { inputs in
                     defer { inputs.worldArrival = nil }
                     return inputs
                 }
@@ -68,6 +68,10 @@ struct Reconciler: Service {
         var worldArrival: ContinuousClock.Instant?
         var xds: [ProxyID: XDSObservation] = [:]
         var processes: [ProxyID: ProxyProcesses] = [:]
+    }
+
+    private final class InputBoard: Sendable {
+        let newest = Mutex(Inputs())
     }
 
     /// What one plan leaves for the next.
