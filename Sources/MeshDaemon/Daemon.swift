@@ -2,7 +2,6 @@ internal import EnvoySupervisor
 internal import FoundationEssentials
 internal import Glibc
 public import Logging
-internal import MeshManifests
 internal import MeshModel
 public import MeshPlan
 internal import MeshSources
@@ -71,14 +70,17 @@ public func runDaemon(
             do {
                 return try bootstraps.text(nodeID: proxy.nodeID, parameters)
             } catch {
-                logger.error("no bootstrap", metadata: ["proxy": "\(proxy.id)", "error": "\(error)"])
+                logger.error(
+                    "no bootstrap",
+                    metadata: ["proxy": "\(proxy.id)", "error": "\(error)"]
+                )
                 return []
             }
         },
         authorize: { proxy, token in store.authorize(token: token, for: proxy) },
         logger: logger
     )
-    let source = FolderSource(paths: configuration.paths, decode: decodeManifests, logger: logger)
+    let source = FolderSource(paths: configuration.paths, logger: logger)
     // Versions go on growing over restarts.
     let api = APIState(firstVersion: Int(Date.now.timeIntervalSince1970 * 1000))
     let apiService = APIService(

@@ -1,4 +1,3 @@
-internal import MeshManifests
 public import MeshModel
 public import MeshPlan
 internal import MeshSources
@@ -32,7 +31,7 @@ public func render(
     proxy: String?,
     options: PlanOptions = PlanOptions()
 ) throws -> RenderedProxies {
-    let world = loadWorld(paths: paths, decode: decodeManifests)
+    let world = loadWorld(paths: paths)
     let plan = plan(world, nowSeconds: 0, options: options)
     var chosen = plan.proxies.keys.sorted()
     if let proxy {

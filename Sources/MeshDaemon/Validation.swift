@@ -1,4 +1,3 @@
-internal import MeshManifests
 public import MeshModel
 internal import MeshPlan
 internal import MeshSources
@@ -28,11 +27,21 @@ public struct ValidationReport: Sendable {
 }
 
 /// Reads and plans the manifests in `paths`, files or folders, and reports all problems at once.
+///
+/// Files that contradict each other, such as two examples with one namespace, are checked apart.
 public func validate(paths: [String]) -> ValidationReport {
-    let world = loadWorld(paths: paths, decode: decodeManifests)
-    let plan = plan(world, nowSeconds: 0)
-    return ValidationReport(
-        diagnostics: plan.diagnostics,
-        objectCount: world.objects.count
-    )
+    var diagnostics: Set<Diagnostic> = []
+    var objects: Set<ObjectPlace> = []
+    for world in loadAlternatives(paths: paths) {
+        diagnostics.formUnion(plan(world, nowSeconds: 0).diagnostics)
+        objects.formUnion(
+            world.objects.map { ObjectPlace(id: $0.id, file: $0.manifest.file ?? "") }
+        )
+    }
+    return ValidationReport(diagnostics: diagnostics.sorted(), objectCount: objects.count)
+}
+
+private struct ObjectPlace: Hashable {
+    var id: ObjectID
+    var file: String
 }

@@ -57,6 +57,9 @@ struct FolderReader {
     /// The world of all files at `now`, the time since 1970.
     mutating func world(at now: Duration) -> World { world.world(at: now) }
 
+    /// The worlds that the files can make at `now`.
+    mutating func alternatives(at now: Duration) -> [World] { world.alternatives(at: now) }
+
     private mutating func read(_ file: FoundFile) -> Bool {
         var manifest = ManifestFile()
         var hasher = Hasher()

@@ -131,6 +131,20 @@ public func loadWorld(
     return reader.world(at: now)
 }
 
+/// The worlds that the files in `paths` can make: one, unless files contradict each other.
+///
+/// Where several files say different things of one object, each of them is in a world of its own,
+/// with the files that contradict none; warnings of the first world say so.
+public func loadAlternatives(
+    paths: [String],
+    decode: @escaping FolderSource.Decode = FolderSource.manifests,
+    now: Duration = timeSince1970()
+) -> [World] {
+    var reader = FolderReader(decode: decode)
+    _ = reader.take(FolderScan(roots: paths.map(withoutTrailingSlash)) { _, _ in nil })
+    return reader.alternatives(at: now)
+}
+
 /// The time since 1970 by the system's clock.
 public func timeSince1970() -> Duration { time(of: CLOCK_REALTIME) }
 

@@ -74,6 +74,53 @@ public struct FolderWorld: Sendable {
         return world
     }
 
+    /// The worlds that the files can make: one, unless files contradict each other.
+    ///
+    /// Files that say different things of one object can't run together, and are often whole
+    /// examples side by side. Each of them makes a world of its own, with the files that contradict
+    /// none. A warning in the first world names each contradiction.
+    mutating func alternatives(at now: Duration) -> [World] {
+        let contradictions = contradictions()
+        guard !contradictions.isEmpty else { return [world(at: now)] }
+        let contradicting = Set(contradictions.flatMap { [$0.path, $0.otherPath] }).sorted()
+        var worlds = contradicting.map { path in
+            var alternative = self
+            for other in contradicting where other != path { alternative.remove(other) }
+            var world = alternative.world(at: now)
+            let notes = alternative.ignoredNotes()
+            world.diagnostics.removeAll { notes.contains($0) }
+            return world
+        }
+        worlds[0].diagnostics += contradictions.map(\.warning) + ignoredNotes()
+        worlds[0].diagnostics.sort()
+        return worlds
+    }
+
+    /// Every object of which a file says something else than one that sorts before it.
+    private func contradictions() -> [Contradiction] {
+        var first: [ObjectID: (path: String, manifest: Manifest)] = [:]
+        var found: [Contradiction] = []
+        for path in files.keys.sorted() {
+            for object in files[path]?.objects.map(\.object) ?? [] {
+                guard let other = first[object.id] else {
+                    first[object.id] = (path, object.manifest)
+                    continue
+                }
+                if other.path != path, other.manifest.document != object.manifest.document {
+                    found.append(
+                        Contradiction(
+                            path: path,
+                            otherPath: other.path,
+                            object: object,
+                            other: other.manifest
+                        )
+                    )
+                }
+            }
+        }
+        return found
+    }
+
     /// One note for each folder that has manifests of other kinds.
     private func ignoredNotes() -> [Diagnostic] {
         var counts: [String: [String: Int]] = [:]
@@ -88,6 +135,25 @@ public struct FolderWorld: Sendable {
                 remedy: "Heddle runs Workloads instead"
             )
         }
+    }
+}
+
+/// Two files that say different things of one object.
+private struct Contradiction {
+    var path: String
+    var otherPath: String
+    var object: MeshObject
+    var other: Manifest
+
+    var warning: Diagnostic {
+        let place = other.location(of: "").map(\.description) ?? otherPath
+        return Diagnostic(
+            .warning,
+            object: object.id,
+            problem: "differs from the one in \(place), so that the two files are checked apart",
+            remedy: "to run both in one mesh, remove one of the two",
+            location: object.manifest.location(of: "")
+        )
     }
 }
 
