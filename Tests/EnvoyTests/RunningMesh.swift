@@ -1,0 +1,187 @@
+import Foundation
+import HTTPClient
+import MeshModel
+import MeshTesting
+import Synchronization
+
+/// `heddle run` on a folder of the test's own, with real Envoys and applications.
+final class RunningMesh: Sendable {
+    /// The folder of manifests.
+    let folder: URL
+    /// The state directory.
+    let state: URL
+    private let process: Process
+    private let output: OutputLines
+    private let client = HTTPClient()
+
+    /// How many meshes were started: each has a range of addresses and ports of its own.
+    private static let count = Mutex(0)
+
+    private init(folder: URL, state: URL, process: Process, output: OutputLines) {
+        self.folder = folder
+        self.state = state
+        self.process = process
+        self.output = output
+    }
+
+    /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
+    ///
+    /// `APP` in a file stands for the first application port that is this mesh's own, as in
+    /// `APP1`, `APP2`.
+    static func run(
+        _ files: [String: String],
+        waitsUntilReady: Bool = true,
+        _ body: (RunningMesh) async throws -> Void
+    ) async throws {
+        let number = count.withLock { count in
+            count += 1
+            return count
+        }
+        let root = URL(fileURLWithPath: "/tmp/heddle-test-\(getpid())-\(number)")
+        let folder = root.appendingPathComponent("mesh")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: root) }
+        let output = OutputLines()
+        let process = Process()
+        process.executableURL = heddleBinary
+        process.arguments = [
+            "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
+            "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+            "127.\(100 + number * 2).0.0/16,127.\(101 + number * 2).0.0/16",
+        ]
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output.pipe
+        process.standardError = output.pipe
+        let mesh = RunningMesh(
+            folder: folder,
+            state: root.appendingPathComponent("state"),
+            process: process,
+            output: output
+        )
+        try mesh.save("app.py", application)
+        for (name, text) in files { try mesh.save(name, text) }
+        try process.run()
+        defer {
+            process.terminate()
+            process.waitUntilExit()
+        }
+        do {
+            if waitsUntilReady { _ = try await mesh.line(containing: "workloads are ready") }
+            try await body(mesh)
+        } catch {
+            print("output of heddle run:\n" + output.all.joined(separator: "\n"))
+            throw error
+        }
+    }
+
+    /// Saves a file as an editor does.
+    func save(_ name: String, _ text: String) throws {
+        let ports = text.replacing(/APP(\d)/) {
+            "\(20_000 + Int(getpid()) % 4000 * 10 + (Int($0.1) ?? 0))"
+        }
+        try Data(ports.utf8).write(to: folder.appendingPathComponent(name), options: .atomic)
+    }
+
+    /// The next line of Heddle's output that contains `text`.
+    func line(containing text: String) async throws -> String {
+        try await output.next(containing: text)
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    func terminate() async -> Int32 {
+        process.terminate()
+        await output.end()
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    /// The workload `name` as the local API shows it.
+    func workload(_ name: String, namespace: String = "demo") async throws -> JSONValue {
+        try await object("heddle.dev/v1alpha1", "workloads", name, namespace)
+    }
+
+    /// An object as the local API shows it.
+    func object(
+        _ apiVersion: String,
+        _ plural: String,
+        _ name: String,
+        _ namespace: String = "demo"
+    ) async throws -> JSONValue {
+        let url = "http://localhost/apis/\(apiVersion)/namespaces/\(namespace)/\(plural)/\(name)"
+        let socket = state.appendingPathComponent("api.sock").path
+        let response = try await client.response(to: HTTPRequest(url, unixSocketPath: socket))
+        return try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
+    }
+
+    /// A field of a workload's sidecar.
+    func sidecar(_ name: String, _ field: String) async throws -> JSONValue? {
+        try await workload(name)["status"]?["sidecar"]?[field]
+    }
+
+    /// The answer to a request through the egress of the workload `caller`.
+    ///
+    /// With the port 15001 it goes as through an HTTP proxy.
+    func request(
+        from caller: String,
+        host: String,
+        path: String = "/",
+        port: Int = 15001,
+        headers: [HTTPField] = []
+    ) async throws -> HTTPResponse {
+        let address = try await sidecar(caller, "egressAddress")?.string ?? ""
+        return try await client.response(
+            to: HTTPRequest(
+                "http://\(address):\(port)\(path)",
+                headers: [HTTPField("Host", host)] + headers
+            )
+        )
+    }
+
+    /// The answer to `url`.
+    func request(_ url: String, headers: [HTTPField] = []) async throws -> HTTPResponse {
+        try await client.response(to: HTTPRequest(url, headers: headers))
+    }
+
+    /// Processes whose command line names this mesh's folders.
+    func processes() throws -> [Int] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int.init).filter {
+            pid in
+            guard pid != process.processIdentifier,
+                let bytes = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline"),
+                let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ")
+            else { return false }
+            let text = String(decoding: bytes + environment, as: UTF8.self)
+            return text.contains(state.path) || text.contains(folder.path)
+        }
+    }
+}
+
+/// The program under test, beside the test's own binary.
+private let heddleBinary: URL =
+    URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    .appendingPathComponent("heddle")
+
+/// Answers with its NAME and what it was asked; with MODE=tcp, greets each connection.
+private let application = """
+    import http.server, json, os, socketserver
+    name, port = os.environ["NAME"], int(os.environ["PORT"])
+    class Web(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        def do_GET(self):
+            body = json.dumps({"name": name, "path": self.path, "host": self.headers["Host"]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def log_message(self, *arguments): print(self.path, flush=True)
+    class TCP(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1000)
+            self.request.sendall(f"HTTP/1.0 200 OK\\r\\n\\r\\n{name}".encode())
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+        request_queue_size = 128
+    Server(("127.0.0.1", port), TCP if os.environ.get("MODE") == "tcp" else Web).serve_forever()
+
+    """
