@@ -22,6 +22,14 @@ struct ResolvedService: Hashable {
     }
 }
 
+/// A virtual router as the services that use it meet it.
+struct ResolvedRouter: Hashable {
+    /// What answers on each of its listeners' ports.
+    var ports: [Port: ResolvedPort] = [:]
+    /// The router and the nodes that its routes target, with their generations.
+    var origins: [ObjectID: Int]
+}
+
 /// What answers on one port of a virtual service.
 enum ResolvedPort: Hashable {
     /// Routes in the order in which they are tried.

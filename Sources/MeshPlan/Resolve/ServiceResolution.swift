@@ -23,7 +23,10 @@ extension Resolution {
             }
         case .virtualRouter(let target):
             switch find(target, among: world.virtualRouters, \.awsName, in: mesh) {
-            case .success(let router): resolveRouter(router, in: mesh, into: &resolved)
+            case .success(let router):
+                guard let router = routers[router.reference] else { break }
+                resolved.ports = router.ports
+                resolved.origins.merge(router.origins) { own, _ in own }
             case .failure(let failure):
                 report(service, "spec.provider.virtualRouter.virtualRouter", failure)
                 resolved.fallback = .http([unavailable(service.metadata, mesh)])
@@ -156,12 +159,9 @@ extension Resolution {
         }
     }
 
-    private mutating func resolveRouter(
-        _ router: VirtualRouter,
-        in mesh: Mesh,
-        into service: inout ResolvedService
-    ) {
-        service.origins[router.id] = router.metadata.generation
+    /// `router` with its references resolved, and what is wrong with them reported.
+    mutating func resolve(_ router: VirtualRouter, in mesh: Mesh) -> ResolvedRouter {
+        var resolved = ResolvedRouter(origins: [router.id: router.metadata.generation])
         let ports = Dictionary(
             router.spec.listeners.map { ($0.port, $0.protocol) },
             uniquingKeysWith: { first, _ in first }
@@ -177,7 +177,7 @@ extension Resolution {
                     route: index,
                     on: port,
                     in: mesh,
-                    origins: &service.origins
+                    origins: &resolved.origins
                 )
                 switch route.match {
                 case .tcp:
@@ -196,9 +196,10 @@ extension Resolution {
                     )
                 }
             }
-            service.ports[port] =
+            resolved.ports[port] =
                 listenerProtocol == .tcp ? tcp ?? .tcp([], idleTimeout: nil) : .http(http)
         }
+        return resolved
     }
 
     private mutating func resolve(
