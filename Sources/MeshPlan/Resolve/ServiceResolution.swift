@@ -199,7 +199,46 @@ extension Resolution {
             resolved.ports[port] =
                 listenerProtocol == .tcp ? tcp ?? .tcp([], idleTimeout: nil) : .http(http)
         }
+        for (index, route) in router.spec.routes.enumerated() {
+            checkListener(of: route, at: index, of: router)
+        }
         return resolved
+    }
+
+    /// Warns of a route whose port or type fits no listener of its router.
+    private mutating func checkListener(
+        of route: RouteSpec,
+        at index: Int,
+        of router: VirtualRouter
+    ) {
+        let field = "spec.routes[\(index)].\(route.match.fieldName)"
+        let onPort = router.spec.listeners.filter { route.match.applies(to: $0.port) }
+        guard !onPort.isEmpty else {
+            let ports = router.spec.listeners.map(\.port.description).joined(separator: ", ")
+            report(
+                router.diagnostic(
+                    .warning,
+                    ports.isEmpty ? field : "\(field).match.port",
+                    "it matches nothing, as the router has no listener"
+                        + (route.match.port.map { " on port \($0)" } ?? ""),
+                    remedy: ports.isEmpty ? "give the router one" : "set port to one of \(ports)"
+                )
+            )
+            return
+        }
+        guard !onPort.contains(where: { ($0.protocol == .tcp) == route.match.isTCP }) else {
+            return
+        }
+        let protocols = Set(onPort.map(\.protocol.rawValue)).sorted().joined(separator: ", ")
+        report(
+            router.diagnostic(
+                .warning,
+                field,
+                "it matches nothing, as the router's listeners speak \(protocols)",
+                remedy: route.match.isTCP
+                    ? "use httpRoute, http2Route or grpcRoute" : "use tcpRoute"
+            )
+        )
     }
 
     private mutating func resolve(
