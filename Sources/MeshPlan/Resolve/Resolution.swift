@@ -116,15 +116,23 @@ extension Resolution {
                     )
                 )
             }
-            guard membership.meshes[object.id]?.reference == mesh.reference,
-                isIndexed(object, awsName)
-            else {
+            guard membership.meshes[object.id]?.reference == mesh.reference else {
                 return .failure(
                     ReferenceFailure(
                         member: "Ref",
                         problem: "\(kind) \"\(reference)\" didn't belong to mesh "
                             + "\"\(mesh.metadata.name)\"",
                         remedy: "refer to one of this mesh"
+                    )
+                )
+            }
+            guard isIndexed(object, awsName) else {
+                return .failure(
+                    ReferenceFailure(
+                        member: "Ref",
+                        problem: "\(kind) \"\(reference)\" is not used, as its awsName "
+                            + "\"\(object.spec[keyPath: awsName])\" is that of another",
+                        remedy: "give each \(kind) of a mesh a name of its own"
                     )
                 )
             }
@@ -185,7 +193,7 @@ extension Resolution {
                     workload.diagnostic(
                         .error,
                         "metadata.labels",
-                        "VirtualNode \"\(matching[0].reference)\" selects it and belongs to no mesh",
+                        "VirtualNode \"\(matching[0].reference)\" selects it and is not in use",
                         remedy: "mend the VirtualNode"
                     )
                 )
