@@ -14,23 +14,28 @@ extension Resolution {
         case nil:
             // As in App Mesh: a virtual host without routes, which answers 404.
             resolved.fallback = .http([])
+            return resolved
         case .virtualNode(let target):
             switch find(target, among: world.virtualNodes, \.awsName, in: mesh) {
-            case .success(let node): resolveNode(node, in: mesh, into: &resolved)
+            case .success(let node):
+                resolveNode(node, in: mesh, into: &resolved)
+                if resolved.ports.isEmpty { report(service, target, hasNoListener: node.id) }
             case .failure(let failure):
                 report(service, "spec.provider.virtualNode.virtualNode", failure)
-                resolved.fallback = .http([unavailable(service.metadata, mesh)])
             }
         case .virtualRouter(let target):
             switch find(target, among: world.virtualRouters, \.awsName, in: mesh) {
-            case .success(let router):
-                guard let router = routers[router.reference] else { break }
+            case .success(let found):
+                guard let router = routers[found.reference] else { break }
                 resolved.ports = router.ports
                 resolved.origins.merge(router.origins) { own, _ in own }
+                if resolved.ports.isEmpty { report(service, target, hasNoListener: found.id) }
             case .failure(let failure):
                 report(service, "spec.provider.virtualRouter.virtualRouter", failure)
-                resolved.fallback = .http([unavailable(service.metadata, mesh)])
             }
+        }
+        if resolved.ports.isEmpty {
+            resolved.fallback = .http([unavailable(service.metadata, mesh)])
         }
         return resolved
     }
@@ -325,6 +330,20 @@ extension Resolution {
         return everyRequest(to: [ResolvedTarget(destination: destination, weight: 100)])
     }
 
+    private mutating func report(
+        _ service: VirtualService,
+        _ provider: TargetReference,
+        hasNoListener id: ObjectID
+    ) {
+        let type = id.kind == .virtualNode ? "virtualNode" : "virtualRouter"
+        let failure = ReferenceFailure(
+            member: provider.member,
+            problem: "\(id.kind.rawValue) \"\(id.reference)\" has no listener",
+            remedy: "give it one"
+        )
+        report(service, "spec.provider.\(type).\(type)", failure)
+    }
+
     private mutating func report<Spec: ObjectSpec>(
         _ object: Object<Spec>,
         _ field: String,
@@ -342,6 +361,14 @@ extension Resolution {
 }
 
 extension TargetReference {
+    /// How the name of the field that holds the reference goes on.
+    fileprivate var member: String {
+        switch self {
+        case .object: "Ref"
+        case .arn: "ARN"
+        }
+    }
+
     /// The name that stands for a target that does not exist.
     fileprivate var name: String {
         switch self {

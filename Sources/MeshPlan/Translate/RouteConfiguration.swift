@@ -109,7 +109,7 @@ private func domains(
     let name = service.authority
     guard port == .egress else { return [([name, "\(name):\(port)"], port)] }
     let ports = service.ports.keys.sorted()
-    if service.fallback != nil { return [([name], .http)] }
+    if service.fallback != nil { return [([name, "\(name):*"], .http)] }
     let httpPorts = ports.filter { service.httpRoutes(on: $0) != nil }
     let plain = httpPorts.contains(.http) ? .http : httpPorts.first
     return httpPorts.map { port in
