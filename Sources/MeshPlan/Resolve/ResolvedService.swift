@@ -20,6 +20,18 @@ struct ResolvedService: Hashable {
         case .tcp, nil: nil
         }
     }
+
+    /// The domains by which it is called over HTTP on `port` of the egress address, each with the
+    /// port of its own that they mean; on 15001 all its ports are called.
+    func domains(on port: Port) -> [(domains: [String], port: Port)] {
+        guard port == .egress else { return [([authority, "\(authority):\(port)"], port)] }
+        if fallback != nil { return [([authority, "\(authority):*"], .http)] }
+        let httpPorts = ports.keys.sorted().filter { httpRoutes(on: $0) != nil }
+        let plain = httpPorts.contains(.http) ? .http : httpPorts.first
+        return httpPorts.map { port in
+            (port == plain ? [authority, "\(authority):\(port)"] : ["\(authority):\(port)"], port)
+        }
+    }
 }
 
 /// A virtual router as the services that use it meet it.

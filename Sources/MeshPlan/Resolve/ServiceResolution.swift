@@ -65,7 +65,30 @@ extension Resolution {
                 }
             }
         }
+        checkAuthorities(of: backends, usedBy: node)
         return backends
+    }
+
+    /// Warns of backends that are called by one and the same authority, as a service named `a:80`
+    /// and one named `a` that listens on port 80 are.
+    private mutating func checkAuthorities(of backends: [ResolvedService], usedBy node: VirtualNode)
+    {
+        var owners: [String: ResolvedService] = [:]
+        for service in backends {
+            for domain in service.domains(on: .egress).flatMap(\.domains) {
+                let first = owners[domain.lowercased(), default: service]
+                owners[domain.lowercased()] = first
+                guard first.id != service.id else { continue }
+                report(
+                    node.diagnostic(
+                        .warning,
+                        "spec.backends",
+                        "requests to \"\(domain)\" go to \(first.id), and not to \(service.id)",
+                        remedy: "give one of them another awsName"
+                    )
+                )
+            }
+        }
     }
 
     private mutating func members(
