@@ -91,7 +91,7 @@ struct NodePort: Hashable {
     var mapping: PortMapping
     /// How callers find endpoints.
     var discovery: Discovery
-    /// The node and its generation.
+    /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
 }
 

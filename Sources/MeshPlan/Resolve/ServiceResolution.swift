@@ -162,7 +162,9 @@ extension Resolution {
                 name: node.spec.awsName,
                 mapping: listener.portMapping,
                 discovery: discovery,
-                origins: [node.id: node.metadata.generation]
+                origins: [
+                    mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
+                ]
             )
         }
     }
