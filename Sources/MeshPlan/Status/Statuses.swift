@@ -49,7 +49,8 @@ private func invalid(_ type: String, _ mistakes: [Diagnostic]) -> Condition? {
     let sentences = mistakes.map { mistake in
         var mistake = mistake
         mistake.object = nil
-        return sentence(mistake.message)
+        // A field stays as it is written.
+        return mistake.field.isEmpty ? sentence(mistake.message) : ended(mistake.message)
     }
     return Condition(
         type: type,
@@ -160,6 +161,10 @@ extension Kind {
 
 /// `text` with a capital and a full stop.
 private func sentence(_ text: String) -> String {
-    let end = text.hasSuffix(".") || text.hasSuffix("?") ? "" : "."
-    return text.prefix(1).uppercased() + text.dropFirst() + end
+    text.prefix(1).uppercased() + ended(String(text.dropFirst()))
+}
+
+/// `text` with a full stop.
+private func ended(_ text: String) -> String {
+    text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
 }
