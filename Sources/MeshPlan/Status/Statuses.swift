@@ -13,7 +13,8 @@ func statuses(
         by: \.object
     )
     var refusals: [ObjectID: [(proxy: ProxyID, refusal: Refusal)]] = [:]
-    for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key }) {
+    for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key })
+    where plan.proxies[proxy] != nil {
         for refusal in observation.xds.refusals {
             for object in refusal.objects {
                 refusals[object, default: []].append((proxy, refusal))
@@ -94,11 +95,18 @@ private func accepted(
             message: "It is valid and in force."
         )
     }
-    return readiness(of: observations.proxies[ProxyID(workload.reference)])
+    let id = ProxyID(workload.reference)
+    return readiness(
+        of: observations.proxies[id],
+        runsApplication: plan.proxies[id]?.application != nil
+    )
 }
 
 /// Whether a workload serves: its proxy runs, is connected and in sync, and its application runs.
-private func readiness(of observation: ProxyObservation?) -> Condition {
+private func readiness(
+    of observation: ProxyObservation?,
+    runsApplication: Bool
+) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
     }
@@ -112,6 +120,9 @@ private func readiness(of observation: ProxyObservation?) -> Condition {
             "Proxy" + process.phase.rawValue,
             sentence("its proxy is not ready\(why)")
         )
+    }
+    if runsApplication, observation.application == nil {
+        return condition(.false, "ApplicationPending", "Its application was not started.")
     }
     if let application = observation.application, application.phase != .running {
         let why = application.lastError.map { ": \($0)" } ?? ""
