@@ -3,17 +3,36 @@ import MeshPlan
 import MeshTesting
 import Testing
 
-/// Envoy itself accepts what golden cases show.
-@Suite(.enabled(if: envoyIsExpected)) struct GoldenValidationTests {
+/// Envoy itself accepts what is planned.
+@Suite(.enabled(if: envoyIsExpected), .serialized) struct GoldenValidationTests {
     @Test func `Envoy accepts every proxy of every golden case`() async throws {
-        let envoy = try requireEnvoy()
-        let configurations = try GoldenCase.all.flatMap { golden in
-            try golden.plan().proxies.values.sorted { $0.id < $1.id }.map { proxy in
-                ("\(golden.name)/\(proxy.id)", try staticConfiguration(of: proxy).json.prettyText)
-            }
+        let all = try GoldenCase.all.flatMap { golden in
+            try configurations(of: golden.plan(), from: golden.name)
         }
-        #expect(configurations.count > 30)
-        // Two at a time: each takes a core.
+        #expect(all.count > 30)
+        try await expectAccepted(all)
+    }
+
+    @Test(arguments: seeds(5))
+    func `Envoy accepts every proxy of a random world`(_ seed: UInt64) async throws {
+        var random = RandomWorld(seed: seed)
+        let plan = plan(random.world(), nowSeconds: 0)
+        try await expectAccepted(configurations(of: plan, from: "seed \(seed)"))
+    }
+
+    /// The text of each proxy's static configuration, under a name for messages.
+    private func configurations(
+        of plan: Plan,
+        from source: String
+    ) throws -> [(name: String, text: String)] {
+        try plan.proxies.values.sorted { $0.id < $1.id }.map { proxy in
+            ("\(source): \(proxy.id)", try staticConfiguration(of: proxy).json.prettyText)
+        }
+    }
+
+    /// Two at a time, as each takes a core.
+    private func expectAccepted(_ configurations: [(name: String, text: String)]) async throws {
+        let envoy = try requireEnvoy()
         var rest = configurations[...]
         await withTaskGroup(of: String?.self) { group in
             for (name, text) in rest.prefix(2) {
