@@ -48,7 +48,7 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
-            var cycle = Cycle(addresses: state.addresses(in: options.addressRanges), options)
+            var cycle = Cycle(addresses: state.addresses(), options)
             for await _ in changes.cancelOnGracefulShutdown() {
                 let newest = inputs.newest.withLock { inputs in
                     defer { inputs.worldArrival = nil }

@@ -48,8 +48,8 @@ final class StateDirectory: Sendable {
     /// The Unix socket of the local API.
     var apiSocketPath: String { "\(path)/api.sock" }
 
-    /// The addresses that proxies were given, so far as they are in `ranges`.
-    func addresses(in ranges: AddressRanges) -> [ProxyID: ProxyAddresses] {
+    /// The addresses that proxies were given.
+    func addresses() -> [ProxyID: ProxyAddresses] {
         guard let bytes = FileManager.default.contents(atPath: "\(path)/addresses.json"),
             let members = try? JSONDecoder().decode(JSONValue.self, from: bytes).object
         else { return [:] }
@@ -59,10 +59,8 @@ final class StateDirectory: Sendable {
             guard parts.count == 2, let ingress = value["ingress"]?.string,
                 let egress = value["egress"]?.string
             else { continue }
-            let pair = ProxyAddresses(ingress: ingress, egress: egress)
-            if ranges.contains(pair) {
-                addresses[ProxyID(ObjectReference(namespace: parts[0], name: parts[1]))] = pair
-            }
+            let proxy = ProxyID(ObjectReference(namespace: parts[0], name: parts[1]))
+            addresses[proxy] = ProxyAddresses(ingress: ingress, egress: egress)
         }
         return addresses
     }

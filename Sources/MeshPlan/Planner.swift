@@ -125,6 +125,7 @@ extension Planner {
                     node,
                     in: mesh,
                     addresses,
+                    backends,
                     chains,
                     shared
                 )
@@ -192,10 +193,7 @@ extension Planner {
                 mesh: mesh.spec.awsName,
                 egressFilter: mesh.spec.egressFilter
             )
-            let routeOrigins = services.reduce(into: origins) {
-                $0.merge($1.origins) { first, _ in first }
-            }
-            snapshot.insert(try resource(.egressRoutes(routes), routeOrigins))
+            snapshot.insert(try resource(.egressRoutes(routes), origins.adding(services)))
         }
         for listener in node.spec.listeners where listener.portMapping.protocol != .tcp {
             let cluster = ClusterName.ingress(
@@ -214,12 +212,14 @@ extension Planner {
         _ node: VirtualNode,
         in mesh: Mesh,
         _ addresses: ProxyAddresses,
+        _ backends: [ResolvedService],
         _ chains: [Port: EgressListener.Chain],
         _ shared: Snapshot
     ) throws -> ProxyPlan {
         var snapshot = shared
         let origins = [
-            node.id: node.metadata.generation, workload.id: workload.metadata.generation,
+            mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
+            workload.id: workload.metadata.generation,
         ]
         var clusters: [Port: String] = [:]
         for listener in node.spec.listeners {
@@ -251,7 +251,7 @@ extension Planner {
             chains: chains,
             egressFilter: mesh.spec.egressFilter
         )
-        snapshot.insert(try resource(.egressListener(egress), origins))
+        snapshot.insert(try resource(.egressListener(egress), origins.adding(backends)))
         let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
         return ProxyPlan(
             id: ProxyID(workload.reference),
@@ -294,6 +294,13 @@ private func destinations(of services: [ResolvedService]) -> Set<Destination> {
         }
     }
     return destinations
+}
+
+extension [ObjectID: Int] {
+    /// These origins and those of `services`.
+    fileprivate func adding(_ services: [ResolvedService]) -> [ObjectID: Int] {
+        services.reduce(into: self) { $0.merge($1.origins) { first, _ in first } }
+    }
 }
 
 extension Destination {

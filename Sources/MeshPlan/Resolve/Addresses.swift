@@ -38,8 +38,8 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
         "\(ingress[0]).\(ingress[1]).0.0/16,\(egress[0]).\(egress[1]).0.0/16"
     }
 
-    /// Whether both of `addresses` are in their range.
-    public func contains(_ addresses: ProxyAddresses) -> Bool {
+    /// Whether both addresses are within the ranges.
+    func contains(_ addresses: ProxyAddresses) -> Bool {
         addresses.ingress.hasPrefix("\(ingress[0]).\(ingress[1]).")
             && addresses.egress.hasPrefix("\(egress[0]).\(egress[1]).")
     }
@@ -61,14 +61,15 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
 /// the order of their names.
 ///
 /// Entries of proxies that are gone stay while there are free addresses, so that a proxy which
-/// comes back has the address it had, and none takes over one that is still draining.
+/// comes back has the address it had, and none takes over one that is still draining. Addresses that
+/// are not of `ranges`, as after these were moved, are given up.
 func assignAddresses(
     to proxies: some Sequence<ProxyID>,
     keeping table: [ProxyID: ProxyAddresses],
     from ranges: AddressRanges
 ) -> [ProxyID: ProxyAddresses] {
-    var assigned = table
-    var used = Set(table.values.map(\.ingress))
+    var assigned = table.filter { ranges.contains($0.value) }
+    var used = Set(assigned.values.map(\.ingress))
     var slot = 0
     let proxies = proxies.sorted()
     for proxy in proxies where assigned[proxy] == nil {

@@ -5,7 +5,9 @@ struct Resolution {
     let world: World
     let membership: Membership
     /// Problems of memberships and references; each belongs to the object that holds the mistake.
-    private(set) var diagnostics: [Diagnostic] = []
+    private(set) var diagnostics: Set<Diagnostic> = []
+    /// Every virtual router that virtual services can use.
+    private(set) var routers: [ObjectReference: ResolvedRouter] = [:]
     /// Every virtual service that callers can use.
     private(set) var services: [ObjectReference: ResolvedService] = [:]
     /// The virtual node of each workload that has one.
@@ -17,12 +19,18 @@ struct Resolution {
     init(of world: World) {
         self.world = world
         membership = Membership(of: world)
-        diagnostics = membership.diagnostics
+        diagnostics = Set(membership.diagnostics)
         index(world.virtualNodes, by: \.awsName)
         index(world.virtualRouters, by: \.awsName)
         index(world.virtualServices, by: \.awsName)
         index(world.virtualGateways, by: \.awsName)
         selectWorkloads()
+        for router in world.virtualRouters.values {
+            guard let mesh = membership.meshes[router.id], isIndexed(router, \.awsName) else {
+                continue
+            }
+            routers[router.reference] = resolve(router, in: mesh)
+        }
         for service in world.virtualServices.values.sorted(by: { $0.reference < $1.reference }) {
             guard let mesh = membership.meshes[service.id], isIndexed(service, \.awsName) else {
                 continue
@@ -34,7 +42,7 @@ struct Resolution {
     /// The mesh of `id`; nil when it belongs to none.
     func mesh(of id: ObjectID) -> Mesh? { membership.meshes[id] }
 
-    mutating func report(_ diagnostic: Diagnostic) { diagnostics.append(diagnostic) }
+    mutating func report(_ diagnostic: Diagnostic) { diagnostics.insert(diagnostic) }
 }
 
 // MARK: - Names
@@ -108,15 +116,23 @@ extension Resolution {
                     )
                 )
             }
-            guard membership.meshes[object.id]?.reference == mesh.reference,
-                isIndexed(object, awsName)
-            else {
+            guard membership.meshes[object.id]?.reference == mesh.reference else {
                 return .failure(
                     ReferenceFailure(
                         member: "Ref",
                         problem: "\(kind) \"\(reference)\" didn't belong to mesh "
                             + "\"\(mesh.metadata.name)\"",
                         remedy: "refer to one of this mesh"
+                    )
+                )
+            }
+            guard isIndexed(object, awsName) else {
+                return .failure(
+                    ReferenceFailure(
+                        member: "Ref",
+                        problem: "\(kind) \"\(reference)\" is not used, as its awsName "
+                            + "\"\(object.spec[keyPath: awsName])\" is that of another",
+                        remedy: "give each \(kind) of a mesh a name of its own"
                     )
                 )
             }
@@ -177,7 +193,7 @@ extension Resolution {
                     workload.diagnostic(
                         .error,
                         "metadata.labels",
-                        "VirtualNode \"\(matching[0].reference)\" selects it and belongs to no mesh",
+                        "VirtualNode \"\(matching[0].reference)\" selects it and is not in use",
                         remedy: "mend the VirtualNode"
                     )
                 )

@@ -20,6 +20,26 @@ struct ResolvedService: Hashable {
         case .tcp, nil: nil
         }
     }
+
+    /// The domains by which it is called over HTTP on `port` of the egress address, each with the
+    /// port of its own that they mean; on 15001 all its ports are called.
+    func domains(on port: Port) -> [(domains: [String], port: Port)] {
+        guard port == .egress else { return [([authority, "\(authority):\(port)"], port)] }
+        if fallback != nil { return [([authority, "\(authority):*"], .http)] }
+        let httpPorts = ports.keys.sorted().filter { httpRoutes(on: $0) != nil }
+        let plain = httpPorts.contains(.http) ? .http : httpPorts.first
+        return httpPorts.map { port in
+            (port == plain ? [authority, "\(authority):\(port)"] : ["\(authority):\(port)"], port)
+        }
+    }
+}
+
+/// A virtual router as the services that use it meet it.
+struct ResolvedRouter: Hashable {
+    /// What answers on each of its listeners' ports.
+    var ports: [Port: ResolvedPort] = [:]
+    /// The router and the nodes that its routes target, with their generations.
+    var origins: [ObjectID: Int]
 }
 
 /// What answers on one port of a virtual service.
@@ -71,7 +91,7 @@ struct NodePort: Hashable {
     var mapping: PortMapping
     /// How callers find endpoints.
     var discovery: Discovery
-    /// The node and its generation.
+    /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
 }
 

@@ -27,11 +27,22 @@ private struct Rank: Comparable {
 
 extension RouteSpec.Match {
     /// Whether a route with this match counts for requests to `port` of its router.
-    func applies(to port: Port) -> Bool {
+    func applies(to port: Port) -> Bool { self.port.map { $0 == port } ?? true }
+
+    /// The port of the router that the match asks for; nil means each.
+    var port: Port? {
         switch self {
-        case .http(let match), .http2(let match): match.port.map { $0 == port } ?? true
-        case .grpc(let match): match.port.map { $0 == port } ?? true
-        case .tcp(let own): own.map { $0 == port } ?? true
+        case .http(let match), .http2(let match): match.port
+        case .grpc(let match): match.port
+        case .tcp(let port): port
+        }
+    }
+
+    /// Whether the match is of connections, not of requests.
+    var isTCP: Bool {
+        switch self {
+        case .tcp: true
+        case .http, .http2, .grpc: false
         }
     }
 

@@ -14,20 +14,28 @@ extension Resolution {
         case nil:
             // As in App Mesh: a virtual host without routes, which answers 404.
             resolved.fallback = .http([])
+            return resolved
         case .virtualNode(let target):
             switch find(target, among: world.virtualNodes, \.awsName, in: mesh) {
-            case .success(let node): resolveNode(node, in: mesh, into: &resolved)
+            case .success(let node):
+                resolveNode(node, in: mesh, into: &resolved)
+                if resolved.ports.isEmpty { report(service, target, hasNoListener: node.id) }
             case .failure(let failure):
                 report(service, "spec.provider.virtualNode.virtualNode", failure)
-                resolved.fallback = .http([unavailable(service.metadata, mesh)])
             }
         case .virtualRouter(let target):
             switch find(target, among: world.virtualRouters, \.awsName, in: mesh) {
-            case .success(let router): resolveRouter(router, in: mesh, into: &resolved)
+            case .success(let found):
+                guard let router = routers[found.reference] else { break }
+                resolved.ports = router.ports
+                resolved.origins.merge(router.origins) { own, _ in own }
+                if resolved.ports.isEmpty { report(service, target, hasNoListener: found.id) }
             case .failure(let failure):
                 report(service, "spec.provider.virtualRouter.virtualRouter", failure)
-                resolved.fallback = .http([unavailable(service.metadata, mesh)])
             }
+        }
+        if resolved.ports.isEmpty {
+            resolved.fallback = .http([unavailable(service.metadata, mesh)])
         }
         return resolved
     }
@@ -57,7 +65,30 @@ extension Resolution {
                 }
             }
         }
+        checkAuthorities(of: backends, usedBy: node)
         return backends
+    }
+
+    /// Warns of backends that are called by one and the same authority, as a service named `a:80`
+    /// and one named `a` that listens on port 80 are.
+    private mutating func checkAuthorities(of backends: [ResolvedService], usedBy node: VirtualNode)
+    {
+        var owners: [String: ResolvedService] = [:]
+        for service in backends {
+            for domain in service.domains(on: .egress).flatMap(\.domains) {
+                let first = owners[domain.lowercased(), default: service]
+                owners[domain.lowercased()] = first
+                guard first.id != service.id else { continue }
+                report(
+                    node.diagnostic(
+                        .warning,
+                        "spec.backends",
+                        "requests to \"\(domain)\" go to \(first.id), and not to \(service.id)",
+                        remedy: "give one of them another awsName"
+                    )
+                )
+            }
+        }
     }
 
     private mutating func members(
@@ -131,7 +162,9 @@ extension Resolution {
                 name: node.spec.awsName,
                 mapping: listener.portMapping,
                 discovery: discovery,
-                origins: [node.id: node.metadata.generation]
+                origins: [
+                    mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
+                ]
             )
         }
     }
@@ -156,12 +189,9 @@ extension Resolution {
         }
     }
 
-    private mutating func resolveRouter(
-        _ router: VirtualRouter,
-        in mesh: Mesh,
-        into service: inout ResolvedService
-    ) {
-        service.origins[router.id] = router.metadata.generation
+    /// `router` with its references resolved, and what is wrong with them reported.
+    mutating func resolve(_ router: VirtualRouter, in mesh: Mesh) -> ResolvedRouter {
+        var resolved = ResolvedRouter(origins: [router.id: router.metadata.generation])
         let ports = Dictionary(
             router.spec.listeners.map { ($0.port, $0.protocol) },
             uniquingKeysWith: { first, _ in first }
@@ -177,7 +207,7 @@ extension Resolution {
                     route: index,
                     on: port,
                     in: mesh,
-                    origins: &service.origins
+                    origins: &resolved.origins
                 )
                 switch route.match {
                 case .tcp:
@@ -196,9 +226,49 @@ extension Resolution {
                     )
                 }
             }
-            service.ports[port] =
+            resolved.ports[port] =
                 listenerProtocol == .tcp ? tcp ?? .tcp([], idleTimeout: nil) : .http(http)
         }
+        for (index, route) in router.spec.routes.enumerated() {
+            checkListener(of: route, at: index, of: router)
+        }
+        return resolved
+    }
+
+    /// Warns of a route whose port or type fits no listener of its router.
+    private mutating func checkListener(
+        of route: RouteSpec,
+        at index: Int,
+        of router: VirtualRouter
+    ) {
+        let field = "spec.routes[\(index)].\(route.match.fieldName)"
+        let onPort = router.spec.listeners.filter { route.match.applies(to: $0.port) }
+        guard !onPort.isEmpty else {
+            let ports = router.spec.listeners.map(\.port.description).joined(separator: ", ")
+            report(
+                router.diagnostic(
+                    .warning,
+                    ports.isEmpty ? field : "\(field).match.port",
+                    "it matches nothing, as the router has no listener"
+                        + (route.match.port.map { " on port \($0)" } ?? ""),
+                    remedy: ports.isEmpty ? "give the router one" : "set port to one of \(ports)"
+                )
+            )
+            return
+        }
+        guard !onPort.contains(where: { ($0.protocol == .tcp) == route.match.isTCP }) else {
+            return
+        }
+        let protocols = Set(onPort.map(\.protocol.rawValue)).sorted().joined(separator: ", ")
+        report(
+            router.diagnostic(
+                .warning,
+                field,
+                "it matches nothing, as the router's listeners speak \(protocols)",
+                remedy: route.match.isTCP
+                    ? "use httpRoute, http2Route or grpcRoute" : "use tcpRoute"
+            )
+        )
     }
 
     private mutating func resolve(
@@ -285,6 +355,20 @@ extension Resolution {
         return everyRequest(to: [ResolvedTarget(destination: destination, weight: 100)])
     }
 
+    private mutating func report(
+        _ service: VirtualService,
+        _ provider: TargetReference,
+        hasNoListener id: ObjectID
+    ) {
+        let type = id.kind == .virtualNode ? "virtualNode" : "virtualRouter"
+        let failure = ReferenceFailure(
+            member: provider.member,
+            problem: "\(id.kind.rawValue) \"\(id.reference)\" has no listener",
+            remedy: "give it one"
+        )
+        report(service, "spec.provider.\(type).\(type)", failure)
+    }
+
     private mutating func report<Spec: ObjectSpec>(
         _ object: Object<Spec>,
         _ field: String,
@@ -302,6 +386,14 @@ extension Resolution {
 }
 
 extension TargetReference {
+    /// How the name of the field that holds the reference goes on.
+    fileprivate var member: String {
+        switch self {
+        case .object: "Ref"
+        case .arn: "ARN"
+        }
+    }
+
     /// The name that stands for a target that does not exist.
     fileprivate var name: String {
         switch self {

@@ -13,7 +13,8 @@ func statuses(
         by: \.object
     )
     var refusals: [ObjectID: [(proxy: ProxyID, refusal: Refusal)]] = [:]
-    for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key }) {
+    for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key })
+    where plan.proxies[proxy] != nil {
         for refusal in observation.xds.refusals {
             for object in refusal.objects {
                 refusals[object, default: []].append((proxy, refusal))
@@ -49,7 +50,8 @@ private func invalid(_ type: String, _ mistakes: [Diagnostic]) -> Condition? {
     let sentences = mistakes.map { mistake in
         var mistake = mistake
         mistake.object = nil
-        return sentence(mistake.message)
+        // A field stays as it is written.
+        return mistake.field.isEmpty ? sentence(mistake.message) : ended(mistake.message)
     }
     return Condition(
         type: type,
@@ -93,11 +95,18 @@ private func accepted(
             message: "It is valid and in force."
         )
     }
-    return readiness(of: observations.proxies[ProxyID(workload.reference)])
+    let id = ProxyID(workload.reference)
+    return readiness(
+        of: observations.proxies[id],
+        runsApplication: plan.proxies[id]?.application != nil
+    )
 }
 
 /// Whether a workload serves: its proxy runs, is connected and in sync, and its application runs.
-private func readiness(of observation: ProxyObservation?) -> Condition {
+private func readiness(
+    of observation: ProxyObservation?,
+    runsApplication: Bool
+) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
     }
@@ -111,6 +120,9 @@ private func readiness(of observation: ProxyObservation?) -> Condition {
             "Proxy" + process.phase.rawValue,
             sentence("its proxy is not ready\(why)")
         )
+    }
+    if runsApplication, observation.application == nil {
+        return condition(.false, "ApplicationPending", "Its application was not started.")
     }
     if let application = observation.application, application.phase != .running {
         let why = application.lastError.map { ": \($0)" } ?? ""
@@ -160,6 +172,10 @@ extension Kind {
 
 /// `text` with a capital and a full stop.
 private func sentence(_ text: String) -> String {
-    let end = text.hasSuffix(".") || text.hasSuffix("?") ? "" : "."
-    return text.prefix(1).uppercased() + text.dropFirst() + end
+    text.prefix(1).uppercased() + ended(String(text.dropFirst()))
+}
+
+/// `text` with a full stop.
+private func ended(_ text: String) -> String {
+    text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
 }

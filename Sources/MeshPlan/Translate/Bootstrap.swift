@@ -74,7 +74,8 @@ public func bootstrap(
     return bootstrap
 }
 
-private let runtime: Envoy_Config_Bootstrap_V3_LayeredRuntime = {
+/// Settings that are no field of any resource, for static configurations as well.
+let runtime: Envoy_Config_Bootstrap_V3_LayeredRuntime = {
     var fixed = Envoy_Config_Bootstrap_V3_RuntimeLayer()
     fixed.name = "static"
     fixed.staticLayer.fields["re2.max_program_size.error_level"] = 1000

@@ -46,36 +46,41 @@ func routeConfiguration(
     var configuration = Envoy_Config_Route_V3_RouteConfiguration()
     configuration.name = RouteConfigurationName.egress(egress.port)
     configuration.validateClusters = false
+    var taken: Set<String> = []
+    func add(
+        _ domains: [String],
+        _ routes: [Envoy_Config_Route_V3_Route],
+        named name: String? = nil
+    ) {
+        // Envoy refuses a domain that is there twice, in whatever case.
+        let free = domains.filter { taken.insert($0.lowercased()).inserted }
+        guard let first = free.first else { return }
+        var host = Envoy_Config_Route_V3_VirtualHost()
+        host.name = name ?? first
+        host.domains = free
+        host.routes = routes
+        configuration.virtualHosts.append(host)
+    }
     for service in egress.services {
-        for (domains, port) in domains(of: service, on: egress.port) {
+        for (domains, port) in service.domains(on: egress.port) {
             guard let routes = service.httpRoutes(on: port) else { continue }
-            var host = Envoy_Config_Route_V3_VirtualHost()
-            host.name = domains[0]
-            host.domains = domains
-            host.routes = try routes.compactMap(route)
-            configuration.virtualHosts.append(host)
+            add(domains, try routes.compactMap(route))
         }
     }
     if egress.port == .egress {
-        var host = Envoy_Config_Route_V3_VirtualHost()
-        host.name = "amazonaws"
-        host.domains = ["*.amazonaws.com:443"]
-        host.routes = [connectRoute(to: ClusterName.amazonaws(mesh: egress.mesh))]
-        configuration.virtualHosts.append(host)
+        let cluster = ClusterName.amazonaws(mesh: egress.mesh)
+        add(["*.amazonaws.com:443"], [connectRoute(to: cluster)], named: "amazonaws")
     }
     switch egress.egressFilter {
     case .dropAll: break
     case .allowAll:
         let cluster = ClusterName.allowAll(mesh: egress.mesh)
-        var host = Envoy_Config_Route_V3_VirtualHost()
-        host.name = "mesh-allow-all"
-        host.domains = ["*"]
         var forward = Envoy_Config_Route_V3_Route()
         forward.match.prefix = "/"
         forward.route.cluster = cluster
         forward.route.timeout = Google_Protobuf_Duration(.zero)
-        host.routes = (egress.port == .egress ? [connectRoute(to: cluster)] : []) + [forward]
-        configuration.virtualHosts.append(host)
+        let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
+        add(["*"], connect + [forward], named: "mesh-allow-all")
     }
     return configuration
 }
@@ -99,22 +104,6 @@ func routeConfiguration(
     configuration.virtualHosts = [host]
     configuration.validateClusters = false
     return configuration
-}
-
-/// The domains by which `service` is called on `port`, each with the port of the service it means.
-private func domains(
-    of service: ResolvedService,
-    on port: Port
-) -> [(domains: [String], port: Port)] {
-    let name = service.authority
-    guard port == .egress else { return [([name, "\(name):\(port)"], port)] }
-    let ports = service.ports.keys.sorted()
-    if service.fallback != nil { return [([name], .http)] }
-    let httpPorts = ports.filter { service.httpRoutes(on: $0) != nil }
-    let plain = httpPorts.contains(.http) ? .http : httpPorts.first
-    return httpPorts.map { port in
-        (port == plain ? [name, "\(name):\(port)"] : ["\(name):\(port)"], port)
-    }
 }
 
 private func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {

@@ -11,6 +11,7 @@ public func staticConfiguration(
     var bootstrap = Envoy_Config_Bootstrap_V3_Bootstrap()
     bootstrap.node.id = proxy.nodeID
     bootstrap.node.cluster = proxy.nodeID
+    bootstrap.layeredRuntime = runtime
     let endpoints = try messages(
         Envoy_Config_Endpoint_V3_ClusterLoadAssignment.self,
         of: proxy.snapshot[.endpoints]
