@@ -39,6 +39,7 @@ extension DeltaSession {
         guard let type = ResourceType(typeURL: request.typeURL) else { return false }
         if let inFlight = subscriptions[type].inFlight, inFlight.nonce == request.responseNonce {
             subscriptions[type].inFlight = nil
+            memory.unanswered[type].subtract(inFlight.resources.map(\.name))
             if request.hasErrorDetail {
                 refused(type, inFlight, message: request.errorDetail.message)
             } else {
@@ -115,8 +116,8 @@ extension DeltaSession {
         guard let target else { return }
         for (name, version) in subscriptions[type].claimed {
             let known = [target[type][name], memory.accepted[type][name]]
-            guard let resource = known.lazy.compactMap(\.self).first(where: { $0.version == version })
-            else { continue }
+            let same = known.compactMap(\.self).first { $0.version == version }
+            guard let resource = same else { continue }
             subscriptions[type].hold(resource)
             memory.accepted[type][name] = resource
         }
@@ -129,6 +130,7 @@ extension DeltaSession {
         subscriptions[type].unchecked.formUnion(subscription.held.keys)
         subscriptions[type].unchecked.formUnion(subscription.claimed.keys)
         subscriptions[type].unchecked.formUnion(memory.accepted[type].keys)
+        subscriptions[type].unchecked.formUnion(memory.unanswered[type])
         if let target { subscriptions[type].unchecked.formUnion(target[type].keys) }
     }
 
@@ -170,6 +172,7 @@ extension DeltaSession {
         for name in names {
             subscriptions[type].drop(name)
             memory.accepted[type][name] = nil
+            memory.unanswered[type].remove(name)
             if type == .endpoints { memory.awaitedEndpoints.remove(name) }
         }
     }
@@ -333,11 +336,14 @@ extension DeltaSession {
         return result
     }
 
-    /// Whether the proxy may have `name` without telling: on a new stream Envoy does not name what it
-    /// took from a response of which it refused another part. To remove too much does no harm.
+    /// Whether the proxy may have `name` without telling.
+    ///
+    /// On a new stream Envoy does not name what it took from a response of which it refused another
+    /// part. To remove too much does no harm.
     private func mayLinger(_ type: ResourceType, _ name: String) -> Bool {
         switch type {
-        case .clusters, .listeners: memory.accepted[type][name] != nil
+        case .clusters, .listeners:
+            memory.accepted[type][name] != nil || memory.unanswered[type].contains(name)
         case .endpoints, .routes: false
         }
     }
@@ -360,6 +366,7 @@ extension DeltaSession {
             resources: response.resources,
             removed: response.removed
         )
+        memory.unanswered[type].formUnion(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.removed)
         return response

@@ -69,11 +69,13 @@ func withService<Result: Sendable>(
 func withClient<Result: Sendable>(
     _ path: String,
     token: String?,
+    windowBytes: Int = 8 << 20,
     body: @Sendable @escaping (inout TestClient) async throws -> Result
 ) async throws -> Result {
     let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path),
-        transportSecurity: .plaintext
+        transportSecurity: .plaintext,
+        config: .defaults { $0.http2.targetWindowSize = windowBytes }
     )
     var metadata = Metadata()
     if let token { metadata.addString("Bearer \(token)", forKey: "authorization") }

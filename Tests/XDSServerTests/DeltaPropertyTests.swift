@@ -2,6 +2,7 @@ import EnvoyAPI
 import Glibc
 import MeshModel
 import MeshPlan
+import SwiftProtobuf
 import Testing
 
 @testable import XDSServer
@@ -111,7 +112,7 @@ private struct Run {
     private mutating func deliverRequest() {
         guard !requests.isEmpty else { return }
         let request = requests.removeFirst()
-        trace("request \(ResourceType(typeURL: request.typeURL)!) +\(request.resourceNamesSubscribe) -\(request.resourceNamesUnsubscribe) has \(request.initialResourceVersions) nonce \(request.responseNonce) \(request.errorDetail.message)")
+        trace("  request \((try? request.jsonString()) ?? "")")
         if request.hasErrorDetail {
             knownRefusals.formUnion(envoy.refusedVersions[request.responseNonce] ?? [])
         }
@@ -121,7 +122,7 @@ private struct Run {
     private mutating func deliverResponse() throws {
         guard !responses.isEmpty else { return }
         let response = responses.removeFirst()
-        trace("  deliver \(response.nonce) \(response.type) \(response.resources.map { "\($0.name)@\($0.version.suffix(4))" }) -\(response.removed)")
+        trace("deliver \(response.nonce) \(response.summary)")
         if let known = response.resources.first(where: { knownRefusals.contains($0.version) }) {
             throw Violation(description: "\(known.type) \(known.name) is sent though refused")
         }
@@ -162,7 +163,12 @@ private struct Run {
         // A version that comes back after it was away may be sent again, even a refused one.
         snapshotBefore = snapshotBefore.filter { snapshot[$0.value.type][$0.value.name] != nil }
         target = snapshot
-        trace("publish " + ResourceType.allCases.flatMap { snapshot[$0].values }.map { "\($0.type) \($0.name)@\($0.version.suffix(4)) \(universe.references[$0.version] ?? []) \(universe.faults[$0.version].map { "\($0)" } ?? "")" }.joined(separator: "; "))
+        for resource in ResourceType.allCases.flatMap({ snapshot[$0].values }) {
+            let version = resource.version
+            let fault = universe.faults[version].map { "\($0)" } ?? "good"
+            let references = universe.references[version] ?? []
+            trace("publish \(resource.type) \(resource.name) \(version) \(references) \(fault)")
+        }
         session.snapshotChanged(to: snapshot)
     }
 

@@ -80,7 +80,8 @@ struct ModelEnvoy {
         if appliesSome { for name in response.removed { remove(response.type, name) } }
         for resource in response.resources where !bad.contains(resource) {
             // RDS and EDS may have got to some when they meet a bad one.
-            let isReached = [.routes, .endpoints].contains(response.type) && Bool.random(using: &random)
+            let isReached =
+                [.routes, .endpoints].contains(response.type) && Bool.random(using: &random)
             if appliesSome || isReached { apply(resource, universe) }
         }
         if response.type == .endpoints {

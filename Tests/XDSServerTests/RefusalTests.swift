@@ -142,8 +142,10 @@ import Testing
             next.acceptAll() == ["clusters +c +d", "endpoints +e", "listeners +l", "routes +r"]
         )
         try session.snapshotChanged(to: moved("3"))
-        #expect(session.acceptAll() == ["\(type.rawValue) +\(type == .routes ? "r" : "l")"]
-            + ["clusters -c", "endpoints -e"])
+        #expect(
+            session.acceptAll() == ["\(type.rawValue) +\(type == .routes ? "r" : "l")"]
+                + ["clusters -c", "endpoints -e"]
+        )
     }
 
     @Test func `a new Envoy gets the last accepted version in place of the refused one`() throws {

@@ -105,24 +105,26 @@ import Testing
         let store = try store()
         let blue = blue
         let red = red
-        // More than the windows of HTTP/2 and the socket take.
-        @Sendable func large(_ version: Int) throws -> Snapshot {
-            try snapshot(cluster("large", String(repeating: "x", count: 8 << 20) + "\(version)"))
-        }
-        try store.publish([blue: large(0), red: snapshot(cluster("for-red"))])
+        // More than the client's window takes.
+        let large = try snapshot(cluster("large", String(repeating: "x", count: 1 << 20)))
+        try store.publish([blue: large, red: snapshot(cluster("for-red"))])
         let clock = ContinuousClock()
         let stopped = try await withService(store) { path in
-            let stalled = try stalledClient(path, token: "blue-token")
+            let stalled = stalledClient(path, token: "blue-token")
+            defer { stalled.cancel() }
+            var observations = store.observations.makeAsyncIterator()
+            while store.currentObservations[blue]?.sync[.clusters] != .pending {
+                _ = await observations.next(isolation: #isolation)
+            }
             try await withClient(path, token: "red-token") { live in
                 live.send(request(.clusters))
-                for version in 1...20 {
+                for version in 2...20 {
                     _ = try await live.accept()
                     try store.publish([
-                        blue: large(version), red: snapshot(cluster("for-red", "\(version)")),
+                        blue: large, red: snapshot(cluster("for-red", "\(version)")),
                     ])
                 }
             }
-            _ = stalled
             return clock.now
         }
         #expect(clock.now - stopped < .seconds(5))
@@ -138,19 +140,21 @@ import Testing
         let error = #expect(throws: ListenError.self) {
             try XDSService(socketPath: path, store: SnapshotStore(), logger: logger)
         }
-        #expect(error?.description.hasPrefix("cannot listen on \(path) for xDS: address in use") == true)
+        let problem = "cannot listen on \(path) for xDS: address in use"
+        #expect(error?.description.hasPrefix(problem) == true)
         close(descriptor)
         close(try UnixSocket.listen(path: path))
     }
 }
 
-/// A connection that sends a request and then never reads.
-private func stalledClient(_ path: String, token: String) throws -> Task<Void, any Error> {
+/// A connection that sends a request and then never reads, until it is cancelled.
+private func stalledClient(_ path: String, token: String) -> Task<Void, any Error> {
     Task {
-        try await withClient(path, token: token) { client in
+        try await withClient(path, token: token, windowBytes: 65_535) { client in
             client.send(request(.clusters))
-            // Only the first response is taken: the next fill the windows.
-            for await _ in AsyncStream<Void>.makeStream().stream {}
+            let (never, continuation) = AsyncStream.makeStream(of: Void.self)
+            for await _ in never {}
+            continuation.finish()
         }
     }
 }
