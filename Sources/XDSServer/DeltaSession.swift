@@ -39,6 +39,7 @@ extension DeltaSession {
         guard let type = ResourceType(typeURL: request.typeURL) else { return false }
         if let inFlight = subscriptions[type].inFlight, inFlight.nonce == request.responseNonce {
             subscriptions[type].inFlight = nil
+            memory.unanswered[type].subtract(inFlight.resources.map(\.name))
             if request.hasErrorDetail {
                 refused(type, inFlight, message: request.errorDetail.message)
             } else {
@@ -115,8 +116,8 @@ extension DeltaSession {
         guard let target else { return }
         for (name, version) in subscriptions[type].claimed {
             let known = [target[type][name], memory.accepted[type][name]]
-            guard let resource = known.lazy.compactMap(\.self).first(where: { $0.version == version })
-            else { continue }
+            let same = known.compactMap(\.self).first { $0.version == version }
+            guard let resource = same else { continue }
             subscriptions[type].hold(resource)
             memory.accepted[type][name] = resource
         }
@@ -129,6 +130,7 @@ extension DeltaSession {
         subscriptions[type].unchecked.formUnion(subscription.held.keys)
         subscriptions[type].unchecked.formUnion(subscription.claimed.keys)
         subscriptions[type].unchecked.formUnion(memory.accepted[type].keys)
+        subscriptions[type].unchecked.formUnion(memory.unanswered[type])
         if let target { subscriptions[type].unchecked.formUnion(target[type].keys) }
     }
 
@@ -170,6 +172,7 @@ extension DeltaSession {
         for name in names {
             subscriptions[type].drop(name)
             memory.accepted[type][name] = nil
+            memory.unanswered[type].remove(name)
             if type == .endpoints { memory.awaitedEndpoints.remove(name) }
         }
     }
@@ -191,9 +194,19 @@ extension DeltaSession {
                 if let reason = text.reasons[resource.name] { refuse(resource, reason) }
             }
         case (true, 0): removed(type, response.removed)
-        case (true, 1): refuse(response.resources[0], text.wholeReason)
-        case (true, _): suspect(type, response.resources)
+        case (true, 1):
+            refuse(response.resources[0], text.wholeReason)
+            sendAgain(type, response.removed)
+        case (true, _):
+            suspect(type, response.resources)
+            sendAgain(type, response.removed)
         }
+    }
+
+    /// Answers `names` again, as they were in a response that was refused for another reason.
+    private mutating func sendAgain(_ type: ResourceType, _ names: [String]) {
+        subscriptions[type].demanded.formUnion(names)
+        subscriptions[type].unchecked.formUnion(names)
     }
 
     /// Sends `resources` again in two halves: so `n` bad ones among many are found in about
@@ -205,6 +218,7 @@ extension DeltaSession {
             contentsOf: halves.filter { !$0.isEmpty }.map(Array.init),
             at: 0
         )
+        sendAgain(type, names)
     }
 
     private mutating func refuse(_ resource: EncodedResource, _ message: String) {
@@ -249,6 +263,13 @@ extension DeltaSession {
         return memory.accepted[type][name].map(Wish.have) ?? .keep
     }
 
+    /// Whether a cluster waits for endpoints that exist.
+    private var isAwaitingEndpoints: Bool {
+        memory.awaitedEndpoints.contains { name in
+            if case .have = desired(.endpoints, name) { true } else { false }
+        }
+    }
+
     /// The next response, if one can be sent now.
     ///
     /// Make before break: clusters, then their endpoints, then listeners and routes, then removals
@@ -265,7 +286,7 @@ extension DeltaSession {
         func hasArrived(_ type: ResourceType) -> Bool { idle[type] && work[type].send.isEmpty }
         func isSettled(_ type: ResourceType) -> Bool { idle[type] && work[type].isEmpty }
         let hasBasis =
-            hasArrived(.clusters) && hasArrived(.endpoints) && memory.awaitedEndpoints.isEmpty
+            hasArrived(.clusters) && hasArrived(.endpoints) && !isAwaitingEndpoints
         let hasMoved = hasBasis && isSettled(.listeners) && hasArrived(.routes)
         let early = endpointsOfPendingClusters(work[.clusters])
         work[.endpoints].send.removeAll { early.contains($0.name) }
@@ -305,7 +326,7 @@ extension DeltaSession {
             switch subscription.wants(name) ? desired(type, name) : .keep {
             case .have(let resource) where isDemanded || subscription.held[name] != resource:
                 result.send.append(resource)
-            case .nothing where has: result.remove.append(name)
+            case .nothing where has || mayLinger(type, name): result.remove.append(name)
             case .nothing where isDemanded, .keep where isDemanded && !has:
                 result.absent.append(name)
             case .have, .keep, .nothing: checked.append(name)
@@ -313,6 +334,18 @@ extension DeltaSession {
         }
         subscriptions[type].unchecked.subtract(checked)
         return result
+    }
+
+    /// Whether the proxy may have `name` without telling.
+    ///
+    /// On a new stream Envoy does not name what it took from a response of which it refused another
+    /// part. To remove too much does no harm.
+    private func mayLinger(_ type: ResourceType, _ name: String) -> Bool {
+        switch type {
+        case .clusters, .listeners:
+            memory.accepted[type][name] != nil || memory.unanswered[type].contains(name)
+        case .endpoints, .routes: false
+        }
     }
 
     private mutating func respond(_ type: ResourceType, _ work: Outstanding) -> DeltaResponse? {
@@ -333,6 +366,7 @@ extension DeltaSession {
             resources: response.resources,
             removed: response.removed
         )
+        memory.unanswered[type].formUnion(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.removed)
         return response
@@ -383,7 +417,7 @@ extension DeltaSession {
     private mutating func sync(_ type: ResourceType) -> XDSObservation.Sync {
         guard let target else { return .notSent }
         guard subscriptions[type].isOpen else { return target[type].isEmpty ? .synced : .notSent }
-        let isWaiting = type == .endpoints && !memory.awaitedEndpoints.isEmpty
+        let isWaiting = type == .endpoints && isAwaitingEndpoints
         if isWaiting || subscriptions[type].inFlight != nil || !outstanding(type).isEmpty {
             return .pending
         }

@@ -11,7 +11,7 @@ final class ObservationBoard: Sendable {
         (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Notes what is observed of `proxy`; nil forgets it. Wakes the reader when that is news.
+    /// Notes what is observed of `proxy`, nil to forget it, and wakes the reader when that is news.
     func update(_ proxy: ProxyID, _ observation: XDSObservation?) {
         let isNews = observations.withLock { observations in
             guard observations[proxy] != observation else { return false }

@@ -19,7 +19,7 @@ final class ProxyChannel: Sendable {
     struct Stream: Sendable {
         fileprivate let id: Int
         let channel: ProxyChannel
-        /// Wakes the writer: something changed since it last looked. It keeps one wake-up.
+        /// Wakes the writer, once for all that changed since it last looked.
         let changes: AsyncStream<Void>
         /// The reason, once the stream shall end.
         let ending: AsyncStream<Ending>

@@ -14,6 +14,10 @@ struct ProxyMemory: Sendable {
 
     /// The last version of each resource that the proxy accepted.
     var accepted = PerType<[String: EncodedResource]>([:])
+    /// Clusters and listeners of responses without an answer.
+    ///
+    /// On its next stream Envoy does not tell of those that it took, if it refused others.
+    var unanswered = PerType<Set<String>>([])
     /// The refused versions, each that of the newest snapshot.
     var refused = PerType<[String: RefusedVersion]>([:])
 

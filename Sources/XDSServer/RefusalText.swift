@@ -43,7 +43,9 @@ struct RefusalText {
         // A name counts at the beginning, after a comma, and at the beginning of a line.
         let found = names.compactMap { name -> (name: String, range: Range<Substring.Index>)? in
             let label = name + ": "
-            if list.hasPrefix(label), let range = list.firstRange(of: label) { return (name, range) }
+            if list.hasPrefix(label) {
+                return (name, list.startIndex..<list.index(list.startIndex, offsetBy: label.count))
+            }
             for separator in [", ", "\n"] {
                 if let range = list.firstRange(of: separator + label) { return (name, range) }
             }

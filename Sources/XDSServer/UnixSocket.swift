@@ -44,7 +44,7 @@ enum UnixSocket {
         return descriptor
     }
 
-    /// Lets many proxies connect at once. NIO listens with a backlog of 128 and no setting for it.
+    /// Lets many proxies connect at once: NIO's backlog is 128, without a setting for it.
     static func raiseBacklog(_ descriptor: CInt) { _ = Glibc.listen(descriptor, 4096) }
 
     private static func makeSocket(_ path: String) throws(ListenError) -> CInt {
@@ -64,7 +64,7 @@ enum UnixSocket {
         }
     }
 
-    /// Removes the socket of a process that ended. One that somebody listens on is not taken over.
+    /// Removes the socket of a process that ended, and throws when somebody listens on it.
     private static func removeStaleSocket(
         _ path: String,
         _ address: sockaddr_un
@@ -83,7 +83,8 @@ enum UnixSocket {
             )
         }
         guard unlink(path) == 0 || errno == ENOENT else {
-            throw ListenError(path: path, problem: "cannot replace the old socket: \(message(errno))")
+            let problem = "cannot replace the old socket: \(message(errno))"
+            throw ListenError(path: path, problem: problem)
         }
     }
 

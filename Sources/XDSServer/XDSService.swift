@@ -26,7 +26,7 @@ public struct XDSService: Service {
         self.logger = logger
     }
 
-    /// Serves until graceful shutdown, which takes at most three seconds. It can run once.
+    /// Serves, once, until graceful shutdown, which takes at most three seconds.
     public func run() async throws {
         let server = GRPCServer(
             transport: .http2NIOPosix(

@@ -1,0 +1,205 @@
+import EnvoyAPI
+import Glibc
+import MeshModel
+import MeshPlan
+import SwiftProtobuf
+import Testing
+
+@testable import XDSServer
+
+/// Any order of snapshots, answers, refusals, reconnects and restarts ends well.
+@Suite struct `Delta properties` {
+    private static var seeds: [UInt64] {
+        if let text = getenv("HEDDLE_SEED").map({ String(cString: $0) }), let seed = UInt64(text) {
+            return [seed]
+        }
+        return Array(1...400)
+    }
+
+    @Test(arguments: seeds)
+    func `a proxy always ends with its newest snapshot`(seed: UInt64) throws {
+        var run = Run(seed: seed)
+        try run.publish(faults: true)
+        for _ in 0..<150 { try run.step() }
+        try run.drain()
+        let observation = run.session.observation()
+        #expect(!observation.sync.values.contains(.pending), "\(observation.sync)")
+        try run.publish(faults: false)
+        try run.drain()
+        let end = run.session.observation()
+        #expect(end.refusals.isEmpty)
+        #expect(Set(end.sync.values) == [.synced])
+        #expect(!run.envoy.isWarming)
+        for type in ResourceType.allCases {
+            #expect(run.envoy.versions[type] == run.target[type].mapValues(\.version))
+        }
+    }
+}
+
+private struct Violation: Error, CustomStringConvertible {
+    var description: String
+}
+
+/// Splitmix64.
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// One session, one model Envoy, and what is on its way between them.
+private struct Run {
+    var session = DeltaSession(target: nil)
+    var envoy = ModelEnvoy()
+    var target = Snapshot()
+    private var universe = Universe()
+    private var random: Seeded
+    private var responses: [DeltaResponse] = []
+    private var requests: [ModelEnvoy.Request] = []
+    private var versionCount = 0
+    /// What the session has been told to be refused.
+    private var knownRefusals: Set<String> = []
+    /// Clusters that are missing by their own fault.
+    private var excused: Set<String> = []
+    private var snapshotBefore: [String: EncodedResource] = [:]
+
+    init(seed: UInt64) {
+        random = Seeded(state: seed)
+        requests = envoy.connect()
+    }
+
+    mutating func step() throws {
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<8: try publish(faults: true)
+        case 8..<10: reconnect()
+        case 10..<11:
+            envoy = ModelEnvoy()
+            reconnect()
+        case 11..<45: if let response = session.nextResponse() { responses.append(response) }
+        case 45..<75: try deliverResponse()
+        default: deliverRequest()
+        }
+    }
+
+    /// Carries everything that is on its way.
+    mutating func drain() throws {
+        for _ in 0..<10_000 {
+            if let response = session.nextResponse() { responses.append(response) }
+            if responses.isEmpty, requests.isEmpty { return }
+            try deliverResponse()
+            deliverRequest()
+        }
+        throw Violation(description: "it never comes to rest")
+    }
+
+    private func trace(_ text: @autoclosure () -> String) {
+        if getenv("HEDDLE_SEED") != nil { print(text()) }
+    }
+
+    private mutating func reconnect() {
+        trace("reconnect")
+        responses = []
+        requests = envoy.connect()
+        session = DeltaSession(target: session.target, memory: session.memory)
+    }
+
+    private mutating func deliverRequest() {
+        guard !requests.isEmpty else { return }
+        let request = requests.removeFirst()
+        trace("  request \((try? request.jsonString()) ?? "")")
+        if request.hasErrorDetail {
+            knownRefusals.formUnion(envoy.refusedVersions[request.responseNonce] ?? [])
+        }
+        session.received(request)
+    }
+
+    private mutating func deliverResponse() throws {
+        guard !responses.isEmpty else { return }
+        let response = responses.removeFirst()
+        trace("deliver \(response.nonce) \(response.summary)")
+        if let known = response.resources.first(where: { knownRefusals.contains($0.version) }) {
+            throw Violation(description: "\(known.type) \(known.name) is sent though refused")
+        }
+        requests += envoy.receive(response, universe, using: &random)
+        // A cluster whose first version is bad can't be there, as long as no good one comes.
+        let missing = envoy.missingClusters(universe)
+        excused.formIntersection(missing)
+        for name in missing where !excused.contains(name) {
+            let version = target[.clusters][name]?.version ?? ""
+            guard universe.faults[version] != nil else {
+                throw Violation(description: "a route in use names cluster \(name)")
+            }
+            excused.insert(name)
+        }
+    }
+
+    // MARK: - Snapshots
+
+    /// Publishes a random snapshot whose references resolve.
+    mutating func publish(faults: Bool) throws {
+        var snapshot = Snapshot()
+        var clusters: [String] = []
+        for name in ["a", "b", "c", "d", "e"] where Bool.random(using: &random) {
+            clusters.append(name)
+            let endpoints = name == "e" ? nil : ["x", "y", "z"].randomElement(using: &random)
+            try insert(.clusters, name, endpoints.map { [$0] } ?? [], faults, &snapshot)
+            guard let endpoints else { continue }
+            try insert(.endpoints, endpoints, [], faults, &snapshot)
+        }
+        for name in ["l", "m"] where Bool.random(using: &random) {
+            let route = ["r", "s"].randomElement(using: &random) ?? "r"
+            try insert(.listeners, name, [route], faults, &snapshot)
+            if snapshot[.routes][route] == nil {
+                let references = clusters.filter { _ in Bool.random(using: &random) }
+                try insert(.routes, route, references, faults, &snapshot)
+            }
+        }
+        // A version that comes back after it was away may be sent again, even a refused one.
+        snapshotBefore = snapshotBefore.filter { snapshot[$0.value.type][$0.value.name] != nil }
+        target = snapshot
+        for resource in ResourceType.allCases.flatMap({ snapshot[$0].values }) {
+            let version = resource.version
+            let fault = universe.faults[version].map { "\($0)" } ?? "good"
+            let references = universe.references[version] ?? []
+            trace("publish \(resource.type) \(resource.name) \(version) \(references) \(fault)")
+        }
+        session.snapshotChanged(to: snapshot)
+    }
+
+    /// Inserts a resource: the one before when it has the same references and luck will have it.
+    private mutating func insert(
+        _ type: ResourceType,
+        _ name: String,
+        _ references: [String],
+        _ faults: Bool,
+        _ snapshot: inout Snapshot
+    ) throws {
+        guard snapshot[type][name] == nil else { return }
+        let key = "\(type) \(name)"
+        if let before = snapshotBefore[key], Int.random(in: 0..<4, using: &random) > 0,
+            universe.references[before.version] == references,
+            faults || universe.faults[before.version, default: .none] == .none
+        {
+            snapshot.insert(before)
+            return
+        }
+        versionCount += 1
+        let new =
+            type == .clusters
+            ? try cluster(name, "\(versionCount)", endpoints: references.first)
+            : try resource(type, name, "\(versionCount)")
+        universe.references[new.version] = references
+        if type == .clusters { universe.endpoints[new.version] = references.first }
+        if faults, Int.random(in: 0..<5, using: &random) == 0 {
+            universe.faults[new.version] = Bool.random(using: &random) ? .named : .unnamed
+        }
+        snapshotBefore[key] = new
+        snapshot.insert(new)
+    }
+}
