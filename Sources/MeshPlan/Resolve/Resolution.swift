@@ -206,8 +206,10 @@ extension Resolution {
                         .warning,
                         "spec.ports",
                         "VirtualNode \"\(node.reference)\" has no listener on port \(port)",
-                        remedy: "map its listener ports: "
-                            + ports.sorted().map(\.description).joined(separator: ", ")
+                        remedy: ports.isEmpty
+                            ? "remove it"
+                            : "map its listener ports: "
+                                + ports.sorted().map(\.description).joined(separator: ", ")
                     )
                 )
             }
