@@ -56,7 +56,7 @@ private func validate(_ configuration: String, _ name: String, with envoy: Strin
     defer { try? FileManager.default.removeItem(at: file) }
     do {
         try Data(configuration.utf8).write(to: file)
-        let result = try run(envoy, ["--mode", "validate", "-l", "error", "-c", file.path])
+        let result = try runCommand(envoy, ["--mode", "validate", "-l", "error", "-c", file.path])
         return result.status == 0 ? nil : "\(name): \(result.output)"
     } catch {
         return "\(name): \(error)"

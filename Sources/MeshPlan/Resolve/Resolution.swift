@@ -103,10 +103,7 @@ extension Resolution {
         switch target {
         case .object(let reference):
             guard let object = objects[reference] else {
-                let near = nearestName(
-                    to: reference.description,
-                    among: objects.keys.lazy.map(\.description)
-                )
+                let near = nearest(to: reference, among: objects.keys)
                 return .failure(
                     ReferenceFailure(
                         member: "Ref",
@@ -152,6 +149,19 @@ extension Resolution {
             return .success(object)
         }
     }
+}
+
+/// The object that `reference` was probably meant to be: one of its namespace with a name like its
+/// own, else one of its very name in another namespace.
+private func nearest(
+    to reference: ObjectReference,
+    among candidates: some Sequence<ObjectReference>
+) -> ObjectReference? {
+    let siblings = candidates.lazy.filter { $0.namespace == reference.namespace }.map(\.name)
+    if let name = nearestName(to: reference.name, among: siblings) {
+        return ObjectReference(namespace: reference.namespace, name: name)
+    }
+    return candidates.filter { $0.name == reference.name }.min()
 }
 
 /// Why a reference leads nowhere.
@@ -206,8 +216,10 @@ extension Resolution {
                         .warning,
                         "spec.ports",
                         "VirtualNode \"\(node.reference)\" has no listener on port \(port)",
-                        remedy: "map its listener ports: "
-                            + ports.sorted().map(\.description).joined(separator: ", ")
+                        remedy: ports.isEmpty
+                            ? "remove it"
+                            : "map its listener ports: "
+                                + ports.sorted().map(\.description).joined(separator: ", ")
                     )
                 )
             }
