@@ -98,6 +98,19 @@ let package = Package(
             dependencies: ["MeshDaemon", "MeshPlan", argumentParser, logging],
             swiftSettings: handWritten
         ),
+        .target(
+            name: "MeshTesting",
+            dependencies: ["MeshManifests", "MeshModel", "MeshPlan"],
+            path: "Tests/MeshTesting",
+            swiftSettings: handWritten
+        ),
+        tests("MeshModelTests", ["MeshModel"]),
+        tests("MeshPlanTests", ["EnvoyAPI", "MeshModel", "MeshPlan", "MeshTesting", protobuf]),
+        tests("GoldenTests", ["MeshModel", "MeshPlan", "MeshTesting"], exclude: ["Cases"]),
+        tests(
+            "EnvoyTests",
+            ["HTTPClient", "MeshModel", "MeshPlan", "MeshTesting", "heddle"]
+        ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
         tests("MeshSourcesTests", ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]),
         tests("HTTPClientTests", ["HTTPClient"]),

@@ -10,6 +10,7 @@ final class RunningMesh: Sendable {
     let folder: URL
     /// The state directory.
     let state: URL
+    private let firstPort: Int
     private let process: Process
     private let output: OutputLines
     private let client = HTTPClient()
@@ -17,7 +18,14 @@ final class RunningMesh: Sendable {
     /// How many meshes were started: each has a range of addresses and ports of its own.
     private static let count = Mutex(0)
 
-    private init(folder: URL, state: URL, process: Process, output: OutputLines) {
+    private init(
+        folder: URL,
+        state: URL,
+        firstPort: Int,
+        process: Process,
+        output: OutputLines
+    ) {
+        self.firstPort = firstPort
         self.folder = folder
         self.state = state
         self.process = process
@@ -26,8 +34,7 @@ final class RunningMesh: Sendable {
 
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
     ///
-    /// `APP` in a file stands for the first application port that is this mesh's own, as in
-    /// `APP1`, `APP2`.
+    /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own.
     static func run(
         _ files: [String: String],
         waitsUntilReady: Bool = true,
@@ -55,6 +62,8 @@ final class RunningMesh: Sendable {
         let mesh = RunningMesh(
             folder: folder,
             state: root.appendingPathComponent("state"),
+            // Below the ports that the system gives to clients.
+            firstPort: 20_000 + Int(getpid()) % 60 * 200 + number % 20 * 10,
             process: process,
             output: output
         )
@@ -76,9 +85,7 @@ final class RunningMesh: Sendable {
 
     /// Saves a file as an editor does.
     func save(_ name: String, _ text: String) throws {
-        let ports = text.replacing(/APP(\d)/) {
-            "\(20_000 + Int(getpid()) % 4000 * 10 + (Int($0.1) ?? 0))"
-        }
+        let ports = text.replacing(/APP(\d)/) { "\(firstPort + (Int($0.1) ?? 0))" }
         try Data(ports.utf8).write(to: folder.appendingPathComponent(name), options: .atomic)
     }
 
@@ -109,7 +116,9 @@ final class RunningMesh: Sendable {
     ) async throws -> JSONValue {
         let url = "http://localhost/apis/\(apiVersion)/namespaces/\(namespace)/\(plural)/\(name)"
         let socket = state.appendingPathComponent("api.sock").path
-        let response = try await client.response(to: HTTPRequest(url, unixSocketPath: socket))
+        let response = try await client.response(
+            to: HTTPRequest("GET", url, unixSocketPath: socket)
+        )
         return try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
     }
 
@@ -131,6 +140,7 @@ final class RunningMesh: Sendable {
         let address = try await sidecar(caller, "egressAddress")?.string ?? ""
         return try await client.response(
             to: HTTPRequest(
+                "GET",
                 "http://\(address):\(port)\(path)",
                 headers: [HTTPField("Host", host)] + headers
             )
@@ -139,19 +149,18 @@ final class RunningMesh: Sendable {
 
     /// The answer to `url`.
     func request(_ url: String, headers: [HTTPField] = []) async throws -> HTTPResponse {
-        try await client.response(to: HTTPRequest(url, headers: headers))
+        try await client.response(to: HTTPRequest("GET", url, headers: headers))
     }
 
-    /// Processes whose command line names this mesh's folders.
+    /// Processes, but Heddle's own, that run on this mesh's folders.
     func processes() throws -> [Int] {
-        try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int.init).filter {
-            pid in
-            guard pid != process.processIdentifier,
-                let bytes = FileManager.default.contents(atPath: "/proc/\(pid)/cmdline"),
-                let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ")
-            else { return false }
-            let text = String(decoding: bytes + environment, as: UTF8.self)
-            return text.contains(state.path) || text.contains(folder.path)
+        let files = FileManager.default
+        return try files.contentsOfDirectory(atPath: "/proc").compactMap(Int.init).filter { pid in
+            let arguments = files.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
+            let directory = try? files.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")
+            return pid != process.processIdentifier
+                && (directory == folder.path
+                    || String(decoding: arguments, as: UTF8.self).contains(state.path))
         }
     }
 }

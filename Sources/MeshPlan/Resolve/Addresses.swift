@@ -1,4 +1,4 @@
-public import MeshModel
+internal import MeshModel
 
 /// The ranges from which proxies on one host take their addresses.
 public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {

@@ -7,7 +7,6 @@
 
 import ArgumentParser
 import FoundationEssentials
-import Glibc
 import MeshManifests
 import MeshModel
 import MeshPlan
@@ -91,8 +90,9 @@ private struct Tally {
     }
 }
 
+/// The most memory that this process ever had, as the kernel tells it.
 private func peakResidentKilobytes() -> Int {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return usage.ru_maxrss
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0
 }
