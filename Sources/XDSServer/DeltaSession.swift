@@ -18,6 +18,10 @@ struct DeltaSession: Sendable {
     var subscriptions = PerType(Subscription())
     /// What the stream before was still waiting for when it ended.
     private let interruptedEndpoints: Set<String>
+    /// Whether the proxy told of resources that it has: it is no new one.
+    private var isResumed = false
+    /// Whether it told of listeners.
+    private var hadListeners = false
     private var responseCount = 0
 
     init(target: Snapshot?, memory: ProxyMemory = ProxyMemory()) {
@@ -105,6 +109,8 @@ extension DeltaSession {
     ) {
         subscriptions[type].isOpen = true
         subscriptions[type].claimed = request.initialResourceVersions
+        isResumed = isResumed || !request.initialResourceVersions.isEmpty
+        if type == .listeners { hadListeners = !request.initialResourceVersions.isEmpty }
         // Only these two types have a wildcard that is not spelled "*".
         if type == .clusters || type == .listeners {
             subscriptions[type].isWildcard = request.resourceNamesSubscribe.isEmpty
@@ -155,17 +161,31 @@ extension DeltaSession {
         for resource in resources {
             subscriptions[type].hold(resource)
             memory.accepted[type][resource.name] = resource
-            switch type {
-            case .clusters:
-                guard let endpoints = resource.endpointsName else { continue }
-                memory.awaitedEndpoints.insert(endpoints)
-                guard subscriptions[.endpoints].wants(endpoints) else { continue }
-                subscriptions[.endpoints].demanded.insert(endpoints)
-                subscriptions[.endpoints].unchecked.insert(endpoints)
-            case .endpoints: memory.awaitedEndpoints.remove(resource.name)
-            case .listeners, .routes: break
-            }
+            if type == .endpoints { memory.awaitedEndpoints.remove(resource.name) }
         }
+    }
+
+    /// Has the endpoints of `clusters`, that are being sent, follow.
+    ///
+    /// They cannot wait until the clusters are acknowledged: Envoy answers only once all clusters
+    /// are warm, and they warm with their endpoints.
+    private mutating func awaitEndpoints(of clusters: [EncodedResource]) {
+        for endpoints in clusters.compactMap(\.endpointsName) {
+            memory.awaitedEndpoints.insert(endpoints)
+            guard subscriptions[.endpoints].wants(endpoints) else { continue }
+            subscriptions[.endpoints].demanded.insert(endpoints)
+            subscriptions[.endpoints].unchecked.insert(endpoints)
+        }
+    }
+
+    /// Stops waiting for the endpoints of `clusters`, which were refused, unless `others` take them.
+    private mutating func forgetEndpoints(
+        of clusters: [EncodedResource],
+        others: [EncodedResource] = []
+    ) {
+        let needed = Set(others.compactMap(\.endpointsName))
+        let names = Set(clusters.compactMap(\.endpointsName)).subtracting(needed)
+        memory.awaitedEndpoints.subtract(names)
     }
 
     private mutating func removed(_ type: ResourceType, _ names: [String]) {
@@ -189,15 +209,18 @@ extension DeltaSession {
             // Envoy removes first, then adds what is good.
             removed(type, response.removed)
             let others = response.resources.filter { text.reasons[$0.name] == nil }
+            forgetEndpoints(of: response.resources, others: text.isComplete ? others : [])
             if text.isComplete { accepted(type, others) } else { suspect(type, others) }
             for resource in response.resources {
                 if let reason = text.reasons[resource.name] { refuse(resource, reason) }
             }
         case (true, 0): removed(type, response.removed)
         case (true, 1):
+            forgetEndpoints(of: response.resources)
             refuse(response.resources[0], text.wholeReason)
             sendAgain(type, response.removed)
         case (true, _):
+            forgetEndpoints(of: response.resources)
             suspect(type, response.resources)
             sendAgain(type, response.removed)
         }
@@ -263,6 +286,13 @@ extension DeltaSession {
         return memory.accepted[type][name].map(Wish.have) ?? .keep
     }
 
+    /// Whether a proxy that reconnected has yet to tell what it has of `type`.
+    private func isExpected(_ type: ResourceType) -> Bool {
+        guard isResumed, !subscriptions[type].isOpen else { return false }
+        if type == .routes, !hadListeners { return false }
+        return target?[type].isEmpty == false || !memory.accepted[type].isEmpty
+    }
+
     /// Whether a cluster waits for endpoints that exist.
     private var isAwaitingEndpoints: Bool {
         memory.awaitedEndpoints.contains { name in
@@ -287,7 +317,10 @@ extension DeltaSession {
         func isSettled(_ type: ResourceType) -> Bool { idle[type] && work[type].isEmpty }
         let hasBasis =
             hasArrived(.clusters) && hasArrived(.endpoints) && !isAwaitingEndpoints
-        let hasMoved = hasBasis && isSettled(.listeners) && hasArrived(.routes)
+            && !isExpected(.clusters)
+        let hasMoved =
+            hasBasis && isSettled(.listeners) && hasArrived(.routes) && !isExpected(.listeners)
+            && !isExpected(.routes)
         let early = endpointsOfPendingClusters(work[.clusters])
         work[.endpoints].send.removeAll { early.contains($0.name) }
         work[.endpoints].absent.removeAll { early.contains($0) }
@@ -326,6 +359,9 @@ extension DeltaSession {
             switch subscription.wants(name) ? desired(type, name) : .keep {
             case .have(let resource) where isDemanded || subscription.held[name] != resource:
                 result.send.append(resource)
+            case .nothing where isDemanded && type == .endpoints:
+                // Envoy keeps the hosts that a cluster has, and a cluster that warms goes on.
+                result.absent.append(name)
             case .nothing where has || mayLinger(type, name): result.remove.append(name)
             case .nothing where isDemanded, .keep where isDemanded && !has:
                 result.absent.append(name)
@@ -366,16 +402,18 @@ extension DeltaSession {
             resources: response.resources,
             removed: response.removed
         )
+        if type == .clusters { awaitEndpoints(of: response.resources) }
         memory.unanswered[type].formUnion(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.resources.map(\.name))
         subscriptions[type].demanded.subtract(response.removed)
         return response
     }
 
-    /// Endpoints whose cluster has not arrived: they follow it.
+    /// Endpoints whose cluster was not sent yet: they follow it.
     private func endpointsOfPendingClusters(_ clusters: Outstanding) -> Set<String> {
-        let inFlight = subscriptions[.clusters].inFlight?.resources ?? []
-        return Set((clusters.send + inFlight).compactMap(\.endpointsName))
+        let sent = subscriptions[.clusters].inFlight?.resources ?? []
+        return Set(clusters.send.compactMap(\.endpointsName))
+            .subtracting(sent.compactMap(\.endpointsName))
     }
 
     /// The resources of the next group of suspects; nil when there is none.

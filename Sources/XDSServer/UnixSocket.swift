@@ -31,12 +31,11 @@ enum UnixSocket {
         try makeFolder(of: path)
         try removeStaleSocket(path, address)
         let descriptor = try makeSocket(path)
-        // No moment passes in which others could connect: the mask gives the socket its mode.
-        let mask = umask(0o177)
-        let result = withSocketAddress(address) { bind(descriptor, $0, $1) }
-        let code = errno
-        umask(mask)
-        guard result == 0 else {
+        // Nobody can connect before it listens, and so before it has its mode. A umask would hold
+        // for the files of other threads, too.
+        let isBound = withSocketAddress(address) { bind(descriptor, $0, $1) } == 0
+        guard isBound, chmod(path, 0o600) == 0 else {
+            let code = errno
             close(descriptor)
             throw ListenError(path: path, problem: message(code))
         }

@@ -149,13 +149,13 @@ import Testing
         try session.snapshotChanged(to: target("b"))
         let clusters = session.responses()
         #expect(clusters.map(\.summary) == ["clusters +b"])
-        // Envoy asks for the endpoints before it answers.
+        // Envoy asks for the endpoints and answers only once it has them.
         session.received(request(.endpoints, subscribe: ["e-b"]))
-        #expect(session.responses().isEmpty)
-        session.received(answer(clusters[0]))
         let endpoints = session.responses()
         #expect(endpoints.map(\.summary) == ["endpoints +e-b"])
         session.received(answer(endpoints[0]))
+        #expect(session.responses().isEmpty)
+        session.received(answer(clusters[0]))
         let rest = session.responses()
         #expect(rest.map(\.summary) == ["listeners +l", "routes +r"])
         session.received(answer(rest[1]))
@@ -211,13 +211,14 @@ import Testing
         _ = session.acceptAll()
         try session.snapshotChanged(to: target("b"))
         let clusters = session.responses()
-        #expect(clusters.map(\.summary) == ["clusters +b"])
+        #expect(clusters.map(\.summary) == ["clusters +b", "endpoints +e-b"])
         try session.snapshotChanged(to: target("c"))
+        session.received(answer(clusters[1]))
         session.received(answer(clusters[0]))
         #expect(
             session.acceptAll() == [
-                "clusters +c", "endpoints +e-c -e-b", "listeners +l", "routes +r", "clusters -a -b",
-                "endpoints -e-a",
+                "clusters +c", "endpoints +e-c", "listeners +l", "routes +r", "clusters -a -b",
+                "endpoints -e-a -e-b",
             ]
         )
     }

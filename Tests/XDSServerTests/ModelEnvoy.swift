@@ -35,6 +35,7 @@ struct ModelEnvoy {
     /// The versions that a new stream tells: those of accepted responses.
     private var claims: [ResourceType: [String: String]] = [:]
     private var subscribed: [ResourceType: Set<String>] = [:]
+    private var heldAnswer: Request?
     /// What this Envoy refused by itself, and not just together with others, by the nonce.
     private(set) var refusedVersions: [String: [String]] = [:]
 
@@ -55,6 +56,7 @@ struct ModelEnvoy {
     /// The first requests of a new stream.
     mutating func connect() -> [Request] {
         refusedVersions = [:]
+        heldAnswer = nil
         return ResourceType.allCases.map { type in
             let names = (subscribed[type] ?? []).sorted()
             let has = claims[type] ?? [:]
@@ -78,6 +80,10 @@ struct ModelEnvoy {
             && !bad.contains { universe.faults[$0.version] == .unnamed }
         let appliesSome = bad.isEmpty || isNamed
         if appliesSome { for name in response.removed { remove(response.type, name) } }
+        if appliesSome, response.type == .endpoints {
+            // That there are none ends the wait for them.
+            for name in response.removed { finishWarming(name, universe) }
+        }
         for resource in response.resources where !bad.contains(resource) {
             // RDS and EDS may have got to some when they meet a bad one.
             let isReached =
@@ -86,9 +92,7 @@ struct ModelEnvoy {
         }
         if response.type == .endpoints {
             // Refused endpoints end the wait as well: the cluster has no hosts then.
-            for name in response.resources.map(\.name) + response.removed {
-                finishWarming(name, universe)
-            }
+            for name in response.resources.map(\.name) { finishWarming(name, universe) }
         }
         if isNamed || response.resources.count == 1 {
             refusedVersions[response.nonce] = bad.map(\.version)
@@ -99,7 +103,20 @@ struct ModelEnvoy {
             }
         }
         let requests = resubscribe(universe)
-        return requests + [answer(response, refusing: refusal(response.type, bad, isNamed))]
+        let answer = answer(response, refusing: refusal(response.type, bad, isNamed))
+        // Once it has started, Envoy answers CDS when all clusters are warm.
+        if response.type == .clusters, Bool.random(using: &random) {
+            heldAnswer = answer
+            return requests + releaseAnswer()
+        }
+        return requests + [answer] + releaseAnswer()
+    }
+
+    private mutating func releaseAnswer() -> [Request] {
+        guard let answer = heldAnswer, !clusters.values.contains(where: { $0.warming != nil })
+        else { return [] }
+        heldAnswer = nil
+        return [answer]
     }
 
     /// The clusters that routes in use name and that are not there.
@@ -146,7 +163,7 @@ struct ModelEnvoy {
         switch type {
         case .clusters: clusters[name] = nil
         case .listeners: listeners[name] = nil
-        // Envoy keeps these until nothing asks for them.
+        // Envoy keeps what it has of these until nothing asks for them.
         case .endpoints, .routes: break
         }
     }

@@ -111,7 +111,7 @@ import Testing
             answer(response, refusing: "Error adding/updating cluster(s) c: bad type")
         )
         #expect(session.observation.refusals.map(\.message) == ["bad type"])
-        #expect(session.acceptAll() == ["routes +r"])
+        #expect(session.acceptAll() == ["endpoints +e", "routes +r"])
     }
 
     @Test(arguments: [ResourceType.listeners, .routes])

@@ -1,0 +1,118 @@
+import EnvoyAPI
+import MeshModel
+import MeshPlan
+import SwiftProtobuf
+
+private var ads: Envoy_Config_Core_V3_ConfigSource {
+    var source = Envoy_Config_Core_V3_ConfigSource()
+    source.ads = Envoy_Config_Core_V3_AggregatedConfigSource()
+    source.resourceApiVersion = .v3
+    return source
+}
+
+private func address(_ host: String, _ port: UInt16) -> Envoy_Config_Core_V3_Address {
+    var address = Envoy_Config_Core_V3_Address()
+    address.socketAddress.address = host
+    address.socketAddress.portValue = UInt32(port)
+    return address
+}
+
+/// A cluster that takes the endpoints of its own name.
+func edsCluster(_ name: String) throws -> EncodedResource {
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = name
+    cluster.type = .eds
+    cluster.edsClusterConfig.edsConfig = ads
+    cluster.connectTimeout.seconds = 1
+    return try EncodedResource(
+        .clusters,
+        name: name,
+        message: cluster,
+        origins: [:],
+        endpointsName: name
+    )
+}
+
+/// A cluster that Envoy refuses: a name is where a static cluster has an address.
+func badCluster(_ name: String) throws -> EncodedResource {
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = name
+    cluster.type = .static
+    var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
+    endpoint.endpoint.address = address("not-an-address", 1)
+    var group = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+    group.lbEndpoints = [endpoint]
+    cluster.loadAssignment.clusterName = name
+    cluster.loadAssignment.endpoints = [group]
+    return try EncodedResource(.clusters, name: name, message: cluster, origins: [:])
+}
+
+func endpoints(_ name: String, port: UInt16) throws -> EncodedResource {
+    var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
+    endpoint.endpoint.address = address("127.0.0.1", port)
+    var group = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+    group.lbEndpoints = [endpoint]
+    var assignment = Envoy_Config_Endpoint_V3_ClusterLoadAssignment()
+    assignment.clusterName = name
+    assignment.endpoints = [group]
+    return try EncodedResource(.endpoints, name: name, message: assignment, origins: [:])
+}
+
+func listener(
+    _ name: String,
+    port: UInt16,
+    route: String,
+    address host: String = "127.0.0.1"
+) throws -> EncodedResource {
+    var router = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter()
+    router.name = "envoy.filters.http.router"
+    router.typedConfig = try Google_Protobuf_Any(
+        message: Envoy_Extensions_Filters_Http_Router_V3_Router()
+    )
+    var manager = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager()
+    manager.statPrefix = name
+    manager.rds.configSource = ads
+    manager.rds.routeConfigName = route
+    manager.httpFilters = [router]
+    var filter = Envoy_Config_Listener_V3_Filter()
+    filter.name = "envoy.filters.network.http_connection_manager"
+    filter.typedConfig = try Google_Protobuf_Any(message: manager)
+    var chain = Envoy_Config_Listener_V3_FilterChain()
+    chain.filters = [filter]
+    var listener = Envoy_Config_Listener_V3_Listener()
+    listener.name = name
+    listener.address = address(host, port)
+    listener.filterChains = [chain]
+    return try EncodedResource(.listeners, name: name, message: listener, origins: [:])
+}
+
+/// Where all requests go.
+enum Destination {
+    case cluster(String)
+    case text(String)
+}
+
+func routes(
+    _ name: String,
+    to destination: Destination,
+    domains: [String] = ["*"]
+) throws -> EncodedResource {
+    var route = Envoy_Config_Route_V3_Route()
+    route.match.prefix = "/"
+    switch destination {
+    case .cluster(let cluster): route.route.cluster = cluster
+    case .text(let text):
+        route.directResponse.status = 200
+        route.directResponse.body.inlineString = text
+    }
+    var configuration = Envoy_Config_Route_V3_RouteConfiguration()
+    configuration.name = name
+    configuration.virtualHosts = domains.enumerated().map { index, domain in
+        var host = Envoy_Config_Route_V3_VirtualHost()
+        host.name = "host\(index)"
+        host.domains = [domain]
+        host.routes = [route]
+        return host
+    }
+    return try EncodedResource(.routes, name: name, message: configuration, origins: [:])
+}
