@@ -118,6 +118,10 @@ public final class EnvoySupervisor: Service {
                 post.yield(.process(key, .answered(stop)))
             }
             if isReady { post.yield(.process(key, .ready(stop))) }
+        case .probeApplication(let key, let application, let stop):
+            if await ListeningProbe(application).untilListening(stop: stop) {
+                post.yield(.process(key, .ready(stop)))
+            }
         case .drain(let key, let socketPath, let stop, let settle):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
             await EnvoyWatch.untilIdle(admin, stop: stop, settle: settle)

@@ -28,6 +28,7 @@ enum ProcessEvent: Sendable {
 enum FleetTask: Sendable {
     case timer(ProcessKey, Int, Duration)
     case probe(ProcessKey, socketPath: String, StopFlag)
+    case probeApplication(ProcessKey, ApplicationPlan, StopFlag)
     case drain(ProcessKey, socketPath: String, StopFlag, settle: Duration)
     case groupEnd(ProcessKey, RunningProcess, ProcessExit)
 }
@@ -177,7 +178,10 @@ struct Fleet {
                 lifecycle.becameReady()
                 return []
             }
-            logger.info("proxy ready", metadata: ["proxy": "\(key.proxy)"])
+            logger.info(
+                "process ready",
+                metadata: ["proxy": "\(key.proxy)", "process": "\(key.kind.rawValue)"]
+            )
         case .drained(let run):
             if !run.isSet { change(key) { $0.drained() } }
         case .leaderEnded(let exit): leaderEnded(exit, key)
@@ -246,8 +250,11 @@ struct Fleet {
         case .start:
             if key.kind == .envoy { queue.append(key) } else { start(key) }
         case .probe:
-            if let run = process.run {
+            guard let run = process.run else { return }
+            if key.kind == .envoy {
                 tasks.append(.probe(key, socketPath: socketPath, run.stop))
+            } else if let application = unit.launchedApplication {
+                tasks.append(.probeApplication(key, application, run.stop))
             }
         case .drain:
             if let run = process.run {

@@ -87,7 +87,7 @@ extension SupervisorConfiguration {
 
     /// How an application's life goes.
     static let applicationPolicy = ProcessLifecycle.Policy(
-        hasReadiness: false,
+        hasReadiness: true,
         drainTime: .zero,
         killAfter: .seconds(5)
     )

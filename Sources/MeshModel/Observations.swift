@@ -69,6 +69,13 @@ public struct ProxyObservation: Hashable, Sendable {
     }
 }
 
+extension ProxyObservation {
+    /// Whether requests to the proxy are answered, as far as the processes tell.
+    public var isServing: Bool {
+        (process?.phase ?? .running) == .running && (application?.phase ?? .running) == .running
+    }
+}
+
 /// A process that Heddle runs.
 public struct ProcessObservation: Hashable, Sendable {
     /// Where a process is in its life.

@@ -6,6 +6,7 @@ internal import MeshModel
 /// HTTP proxy; a variable of the Workload's own comes before Heddle's.
 func applicationPlan(
     of workload: Workload,
+    _ node: VirtualNode,
     _ addresses: ProxyAddresses,
     nodeID: String
 ) -> ApplicationPlan? {
@@ -26,8 +27,15 @@ func applicationPlan(
     return ApplicationPlan(
         command: workload.spec.command,
         environment: environment,
-        workingDirectory: workload.spec.workingDirectory
+        workingDirectory: workload.spec.workingDirectory,
+        address: workload.spec.address,
+        ports: node.spec.listeners.map { workload.spec.applicationPort(of: $0.portMapping.port) }
     )
+}
+
+extension WorkloadSpec {
+    /// The port on which the application takes what arrives on `port` of the virtual node.
+    func applicationPort(of port: Port) -> Port { ports[port] ?? port }
 }
 
 extension Resolution {
@@ -41,7 +49,7 @@ extension Resolution {
             for listener in node.spec.listeners {
                 let port = listener.portMapping.port
                 let socket =
-                    "\(workload.spec.address):\(workload.spec.ports[port] ?? port)"
+                    "\(workload.spec.address):\(workload.spec.applicationPort(of: port))"
                 if let first = owners[socket], first.reference != workload.reference {
                     report(
                         workload.diagnostic(

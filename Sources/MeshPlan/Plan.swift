@@ -68,15 +68,23 @@ public struct ApplicationPlan: Hashable, Sendable {
     public var environment: [String: String]
     /// Absolute; nil is Heddle's own.
     public var workingDirectory: String?
+    /// The IP address on which it listens.
+    public var address: String
+    /// The ports on which it listens: it is ready once each takes connections.
+    public var ports: [Port]
 
     /// Makes an application's plan.
     public init(
         command: [String],
         environment: [String: String] = [:],
-        workingDirectory: String? = nil
+        workingDirectory: String? = nil,
+        address: String = "127.0.0.1",
+        ports: [Port] = []
     ) {
         self.command = command
         self.environment = environment
         self.workingDirectory = workingDirectory
+        self.address = address
+        self.ports = ports
     }
 }

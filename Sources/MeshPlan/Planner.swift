@@ -157,12 +157,11 @@ extension Planner {
             let workloads = resolution.workloads[target.node] ?? []
             let endpoints = workloads.compactMap { workload -> Endpoint? in
                 let id = ProxyID(workload.reference)
-                let phase = observations.proxies[id]?.process?.phase
                 return addresses[id].map {
                     Endpoint(
                         address: $0.ingress,
                         port: target.mapping.port,
-                        isHealthy: phase == nil || phase == .running
+                        isHealthy: observations.proxies[id]?.isServing ?? true
                     )
                 }
             }
@@ -233,7 +232,7 @@ extension Planner {
                 name: name,
                 mapping: mapping,
                 address: workload.spec.address,
-                port: workload.spec.ports[mapping.port] ?? mapping.port
+                port: workload.spec.applicationPort(of: mapping.port)
             )
             clusters[mapping.port] = name
             snapshot.insert(try resource(.localCluster(local), origins))
@@ -262,7 +261,7 @@ extension Planner {
             egressPorts: egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
             snapshot: snapshot,
-            application: applicationPlan(of: workload, addresses, nodeID: nodeID)
+            application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
         )
     }
 

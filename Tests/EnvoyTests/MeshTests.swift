@@ -209,7 +209,7 @@ struct MeshTests {
             metadata: {name: external, namespace: demo}
             spec:
               listeners: [{portMapping: {port: APP2, protocol: http}}]
-              serviceDiscovery: {dns: {hostname: localhost}}
+              serviceDiscovery: {dns: {hostname: localhost, ipPreference: IPv4_ONLY}}
             ---
             apiVersion: appmesh.k8s.aws/v1beta2
             kind: VirtualService

@@ -176,6 +176,7 @@ private let application = """
     name, port = os.environ["NAME"], int(os.environ["PORT"])
     class Web(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one piece, lest the body wait for a delayed ACK
         def do_GET(self):
             body = json.dumps({"name": name, "path": self.path, "host": self.headers["Host"]}).encode()
             self.send_response(200)

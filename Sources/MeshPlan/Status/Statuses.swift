@@ -96,16 +96,13 @@ private func accepted(
         )
     }
     let id = ProxyID(workload.reference)
-    return readiness(
-        of: observations.proxies[id],
-        runsApplication: plan.proxies[id]?.application != nil
-    )
+    return readiness(of: observations.proxies[id], plan.proxies[id]?.application)
 }
 
 /// Whether a workload serves: its proxy runs, is connected and in sync, and its application runs.
 private func readiness(
     of observation: ProxyObservation?,
-    runsApplication: Bool
+    _ planned: ApplicationPlan?
 ) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
@@ -121,10 +118,18 @@ private func readiness(
             sentence("its proxy is not ready\(why)")
         )
     }
-    if runsApplication, observation.application == nil {
+    if planned != nil, observation.application == nil {
         return condition(.false, "ApplicationPending", "Its application was not started.")
     }
     if let application = observation.application, application.phase != .running {
+        if application.phase == .starting, let planned {
+            let ports = planned.ports.map(\.description).joined(separator: ", ")
+            return condition(
+                .false,
+                "ApplicationStarting",
+                "Its application takes no connections on \(planned.address), port \(ports)."
+            )
+        }
         let why = application.lastError.map { ": \($0)" } ?? ""
         return condition(
             .false,
