@@ -41,7 +41,11 @@ func target(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 }
 
 /// The tests of a target, or of several.
-func tests(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+func tests(
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = []
+) -> Target {
     .testTarget(
         name: name,
         dependencies: dependencies,
@@ -112,7 +116,10 @@ let package = Package(
             ["HTTPClient", "MeshModel", "MeshPlan", "MeshTesting", "heddle"]
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
-        tests("MeshSourcesTests", ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]),
+        tests(
+            "MeshSourcesTests",
+            ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]
+        ),
         tests("HTTPClientTests", ["HTTPClient"]),
         tests(
             "XDSServerTests",

@@ -18,21 +18,25 @@ final class OutputLines: Sendable {
 
     init() {
         (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        pipe.fileHandleForReading.readabilityHandler = { [self] handle in
-            let bytes = handle.availableData
-            if bytes.isEmpty { handle.readabilityHandler = nil }
-            state.withLock { state in
-                guard !bytes.isEmpty else {
-                    state.isEnded = true
-                    return
+    }
+
+    /// Reads on a thread of its own until every writer has closed the pipe.
+    func start() {
+        let thread = Thread { [self] in
+            while true {
+                let bytes = pipe.fileHandleForReading.availableData
+                state.withLock { state in
+                    var parts = (state.rest + String(decoding: bytes, as: UTF8.self))
+                        .components(separatedBy: "\n")
+                    state.rest = parts.removeLast()
+                    state.lines += parts
+                    state.isEnded = bytes.isEmpty
                 }
-                var parts = (state.rest + String(decoding: bytes, as: UTF8.self))
-                    .components(separatedBy: "\n")
-                state.rest = parts.removeLast()
-                state.lines += parts
+                changed.yield()
+                if bytes.isEmpty { return }
             }
-            changed.yield()
         }
+        thread.start()
     }
 
     /// Every line so far.

@@ -70,6 +70,8 @@ final class RunningMesh: Sendable {
         try mesh.save("app.py", application)
         for (name, text) in files { try mesh.save(name, text) }
         try process.run()
+        try output.pipe.fileHandleForWriting.close()
+        output.start()
         defer {
             process.terminate()
             process.waitUntilExit()
