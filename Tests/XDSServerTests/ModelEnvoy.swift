@@ -94,6 +94,13 @@ struct ModelEnvoy {
             // Refused endpoints end the wait as well: the cluster has no hosts then.
             for name in response.resources.map(\.name) { finishWarming(name, universe) }
         }
+        if response.type == .routes, !bad.isEmpty {
+            // So does a refused route configuration: its listener has none then.
+            for resource in response.resources where routes[resource.name] == nil {
+                routes[resource.name] = ""
+            }
+            activateListeners(universe)
+        }
         if isNamed || response.resources.count == 1 {
             refusedVersions[response.nonce] = bad.map(\.version)
         }
