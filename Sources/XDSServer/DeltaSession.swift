@@ -156,7 +156,7 @@ extension DeltaSession {
         for resource in resources {
             subscriptions[type].hold(resource)
             memory.accepted[type][resource.name] = resource
-            if type == .endpoints { memory.stopAwaiting([resource.name]) }
+            if type == .endpoints { stopAwaiting(resource.name) }
         }
     }
 
@@ -183,12 +183,18 @@ extension DeltaSession {
         memory.awaitedEndpoints.subtract(names)
     }
 
+    /// Ends the wait for `endpoints`, unless a cluster that was sent since waits for them again.
+    private mutating func stopAwaiting(_ endpoints: String) {
+        guard !subscriptions[.endpoints].demanded.contains(endpoints) else { return }
+        memory.stopAwaiting([endpoints])
+    }
+
     private mutating func removed(_ type: ResourceType, _ names: [String]) {
         for name in names {
             subscriptions[type].drop(name)
             memory.accepted[type][name] = nil
             memory.unanswered[type].remove(name)
-            if type == .endpoints { memory.stopAwaiting([name]) }
+            if type == .endpoints { stopAwaiting(name) }
         }
     }
 
@@ -242,7 +248,7 @@ extension DeltaSession {
     private mutating func refuse(_ resource: EncodedResource, _ message: String) {
         let type = resource.type
         let name = resource.name
-        if type == .endpoints { memory.stopAwaiting([name]) }
+        if type == .endpoints { stopAwaiting(name) }
         if memory.accepted[type][name] == resource, subscriptions[type].held[name] != resource {
             // A new Envoy does not take what the one before it took.
             memory.accepted[type][name] = nil
@@ -290,7 +296,7 @@ extension DeltaSession {
         return switch type {
         case .clusters, .endpoints: isResumed
         case .listeners: true
-        case .routes: hadListeners
+        case .routes: hadListeners || isResumed && !memory.accepted[.listeners].isEmpty
         }
     }
 
@@ -435,7 +441,7 @@ extension DeltaSession {
     /// copy, and its resources, whose origins are newer.
     private mutating func settle(_ type: ResourceType) {
         guard let target, subscriptions[type].isUnsettled, subscriptions[type].unchecked.isEmpty,
-            subscriptions[type].inFlight == nil,
+            subscriptions[type].isOpen, subscriptions[type].inFlight == nil,
             subscriptions[type].held.count == target[type].count, !memory.hasRefusals
         else { return }
         subscriptions[type].isUnsettled = false
