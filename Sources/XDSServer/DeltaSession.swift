@@ -16,8 +16,6 @@ struct DeltaSession: Sendable {
     /// What outlives the stream.
     private(set) var memory: ProxyMemory
     var subscriptions = PerType(Subscription())
-    /// What the stream before was still waiting for when it ended.
-    private let interruptedEndpoints: Set<String>
     /// Whether the proxy told of resources that it has: it is no new one.
     private var isResumed = false
     /// Whether it told of listeners.
@@ -27,7 +25,7 @@ struct DeltaSession: Sendable {
     init(target: Snapshot?, memory: ProxyMemory = ProxyMemory()) {
         self.target = target
         self.memory = memory
-        interruptedEndpoints = memory.awaitedEndpoints
+        self.memory.interruptedEndpoints.formUnion(memory.awaitedEndpoints)
         self.memory.awaitedEndpoints = []
     }
 }
@@ -63,9 +61,10 @@ extension DeltaSession {
             checkAll(type)
         }
         if type == .endpoints {
-            memory.awaitedEndpoints.subtract(request.resourceNamesUnsubscribe)
+            memory.stopAwaiting(request.resourceNamesUnsubscribe)
             if isFirst {
-                let again = interruptedEndpoints.intersection(request.resourceNamesSubscribe)
+                let again = memory.interruptedEndpoints.union(memory.awaitedEndpoints)
+                    .intersection(request.resourceNamesSubscribe)
                 subscriptions[.endpoints].demanded.formUnion(again)
             }
         }
@@ -87,10 +86,6 @@ extension DeltaSession {
         }
         if memory.forgetRefusals(notIn: snapshot) {
             for type in ResourceType.allCases { checkAll(type) }
-        }
-        if !memory.awaitedEndpoints.isEmpty {
-            let clusters = Array(snapshot[.clusters].values) + memory.accepted[.clusters].values
-            memory.awaitedEndpoints.formIntersection(clusters.compactMap(\.endpointsName))
         }
     }
 
@@ -161,7 +156,7 @@ extension DeltaSession {
         for resource in resources {
             subscriptions[type].hold(resource)
             memory.accepted[type][resource.name] = resource
-            if type == .endpoints { memory.awaitedEndpoints.remove(resource.name) }
+            if type == .endpoints { stopAwaiting(resource.name) }
         }
     }
 
@@ -188,12 +183,18 @@ extension DeltaSession {
         memory.awaitedEndpoints.subtract(names)
     }
 
+    /// Ends the wait for `endpoints`, unless a cluster that was sent since waits for them again.
+    private mutating func stopAwaiting(_ endpoints: String) {
+        guard !subscriptions[.endpoints].demanded.contains(endpoints) else { return }
+        memory.stopAwaiting([endpoints])
+    }
+
     private mutating func removed(_ type: ResourceType, _ names: [String]) {
         for name in names {
             subscriptions[type].drop(name)
             memory.accepted[type][name] = nil
             memory.unanswered[type].remove(name)
-            if type == .endpoints { memory.awaitedEndpoints.remove(name) }
+            if type == .endpoints { stopAwaiting(name) }
         }
     }
 
@@ -247,7 +248,7 @@ extension DeltaSession {
     private mutating func refuse(_ resource: EncodedResource, _ message: String) {
         let type = resource.type
         let name = resource.name
-        if type == .endpoints { memory.awaitedEndpoints.remove(name) }
+        if type == .endpoints { stopAwaiting(name) }
         if memory.accepted[type][name] == resource, subscriptions[type].held[name] != resource {
             // A new Envoy does not take what the one before it took.
             memory.accepted[type][name] = nil
@@ -286,11 +287,17 @@ extension DeltaSession {
         return memory.accepted[type][name].map(Wish.have) ?? .keep
     }
 
-    /// Whether a proxy that reconnected has yet to tell what it has of `type`.
+    /// Whether the proxy has yet to tell what it has of `type`.
     private func isExpected(_ type: ResourceType) -> Bool {
-        guard isResumed, !subscriptions[type].isOpen else { return false }
-        if type == .routes, !hadListeners { return false }
-        return target?[type].isEmpty == false || !memory.accepted[type].isEmpty
+        let isKnown =
+            target?[type].isEmpty == false || !memory.accepted[type].isEmpty
+            || !memory.unanswered[type].isEmpty
+        guard isKnown, !subscriptions[type].isOpen else { return false }
+        return switch type {
+        case .clusters, .endpoints: isResumed
+        case .listeners: true
+        case .routes: hadListeners || isResumed && !memory.accepted[.listeners].isEmpty
+        }
     }
 
     /// Whether a cluster waits for endpoints that exist.
@@ -359,7 +366,8 @@ extension DeltaSession {
             switch subscription.wants(name) ? desired(type, name) : .keep {
             case .have(let resource) where isDemanded || subscription.held[name] != resource:
                 result.send.append(resource)
-            case .nothing where isDemanded && type == .endpoints:
+            case .nothing where isDemanded && type == .endpoints,
+                .keep where isDemanded && type == .endpoints:
                 // Envoy keeps the hosts that a cluster has, and a cluster that warms goes on.
                 result.absent.append(name)
             case .nothing where has || mayLinger(type, name): result.remove.append(name)
@@ -409,11 +417,11 @@ extension DeltaSession {
         return response
     }
 
-    /// Endpoints whose cluster was not sent yet: they follow it.
+    /// Endpoints whose cluster was not sent yet, so that they follow it; not those that a cluster
+    /// already waits for.
     private func endpointsOfPendingClusters(_ clusters: Outstanding) -> Set<String> {
-        let sent = subscriptions[.clusters].inFlight?.resources ?? []
-        return Set(clusters.send.compactMap(\.endpointsName))
-            .subtracting(sent.compactMap(\.endpointsName))
+        Set(clusters.send.compactMap(\.endpointsName))
+            .subtracting(subscriptions[.endpoints].demanded)
     }
 
     /// The resources of the next group of suspects; nil when there is none.
@@ -433,7 +441,7 @@ extension DeltaSession {
     /// copy, and its resources, whose origins are newer.
     private mutating func settle(_ type: ResourceType) {
         guard let target, subscriptions[type].isUnsettled, subscriptions[type].unchecked.isEmpty,
-            subscriptions[type].inFlight == nil,
+            subscriptions[type].isOpen, subscriptions[type].inFlight == nil,
             subscriptions[type].held.count == target[type].count, !memory.hasRefusals
         else { return }
         subscriptions[type].isUnsettled = false

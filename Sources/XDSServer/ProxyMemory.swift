@@ -26,6 +26,14 @@ struct ProxyMemory: Sendable {
     /// A changed cluster warms until it gets its endpoints again, and its proxy, that is subscribed
     /// to them already, does not ask for them.
     var awaitedEndpoints: Set<String> = []
+    /// Those that streams which ended were waiting for.
+    var interruptedEndpoints: Set<String> = []
+
+    /// Ends the wait for `names`.
+    mutating func stopAwaiting(_ names: some Sequence<String>) {
+        awaitedEndpoints.subtract(names)
+        interruptedEndpoints.subtract(names)
+    }
 
     /// Whether anything is refused.
     var hasRefusals: Bool { ResourceType.allCases.contains { !refused[$0].isEmpty } }

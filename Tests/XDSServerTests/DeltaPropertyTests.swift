@@ -13,7 +13,7 @@ import Testing
         if let text = getenv("HEDDLE_SEED").map({ String(cString: $0) }), let seed = UInt64(text) {
             return [seed]
         }
-        return Array(1...400)
+        return Array(1...2000)
     }
 
     @Test(arguments: seeds)
@@ -65,6 +65,8 @@ private struct Run {
     private var versionCount = 0
     /// What the session has been told to be refused.
     private var knownRefusals: Set<String> = []
+    /// Clusters that were bad and have not been sent in a good version since.
+    private var faulty: Set<String> = []
     /// Clusters that are missing by their own fault.
     private var excused: Set<String> = []
     private var snapshotBefore: [String: EncodedResource] = [:]
@@ -126,13 +128,14 @@ private struct Run {
         if let known = response.resources.first(where: { knownRefusals.contains($0.version) }) {
             throw Violation(description: "\(known.type) \(known.name) is sent though refused")
         }
+        let good = response.resources.filter { universe.faults[$0.version] == nil }
+        if response.type == .clusters { faulty.subtract(good.map(\.name)) }
         requests += envoy.receive(response, universe, using: &random)
         // A cluster whose first version is bad can't be there, as long as no good one comes.
         let missing = envoy.missingClusters(universe)
         excused.formIntersection(missing)
         for name in missing where !excused.contains(name) {
-            let version = target[.clusters][name]?.version ?? ""
-            guard universe.faults[version] != nil else {
+            guard faulty.contains(name) else {
                 throw Violation(description: "a route in use names cluster \(name)")
             }
             excused.insert(name)
@@ -163,6 +166,8 @@ private struct Run {
         // A version that comes back after it was away may be sent again, even a refused one.
         snapshotBefore = snapshotBefore.filter { snapshot[$0.value.type][$0.value.name] != nil }
         target = snapshot
+        let bad = snapshot[.clusters].values.filter { universe.faults[$0.version] != nil }
+        faulty.formUnion(bad.map(\.name))
         for resource in ResourceType.allCases.flatMap({ snapshot[$0].values }) {
             let version = resource.version
             let fault = universe.faults[version].map { "\($0)" } ?? "good"

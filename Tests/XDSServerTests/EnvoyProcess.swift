@@ -31,7 +31,9 @@ final class EnvoyProcess {
         return fgetc(file) == 0x7f
     }
 
-    static var isRequired: Bool { getenv("HEDDLE_REQUIRE_ENVOY").map { String(cString: $0) } == "1" }
+    static var isRequired: Bool {
+        getenv("HEDDLE_REQUIRE_ENVOY").map { String(cString: $0) } == "1"
+    }
 
     /// Starts an Envoy whose ADS server listens on the socket `ads`.
     init(ads: String, token: String, folder: String) throws {

@@ -94,11 +94,19 @@ struct ModelEnvoy {
             // Refused endpoints end the wait as well: the cluster has no hosts then.
             for name in response.resources.map(\.name) { finishWarming(name, universe) }
         }
+        if response.type == .routes, !bad.isEmpty {
+            // So does a refused route configuration: its listener has none then.
+            let names = Set(response.resources.map(\.name))
+            for name in names.intersection(subscribed[.routes] ?? []) where routes[name] == nil {
+                routes[name] = ""
+            }
+            activateListeners(universe)
+        }
         if isNamed || response.resources.count == 1 {
             refusedVersions[response.nonce] = bad.map(\.version)
         }
         if bad.isEmpty {
-            for resource in response.resources {
+            for resource in response.resources where isWanted(response.type, resource.name) {
                 claims[response.type, default: [:]][resource.name] = resource.version
             }
         }
@@ -110,6 +118,13 @@ struct ModelEnvoy {
             return requests + releaseAnswer()
         }
         return requests + [answer] + releaseAnswer()
+    }
+
+    private func isWanted(_ type: ResourceType, _ name: String) -> Bool {
+        switch type {
+        case .clusters, .listeners: true
+        case .endpoints, .routes: subscribed[type]?.contains(name) == true
+        }
     }
 
     private mutating func releaseAnswer() -> [Request] {
@@ -150,9 +165,11 @@ struct ModelEnvoy {
             listeners[resource.name, default: Entry()].warming = version
             activateListeners(universe)
         case .endpoints:
+            guard isWanted(.endpoints, resource.name) else { return }
             endpoints[resource.name] = version
             finishWarming(resource.name, universe)
         case .routes:
+            guard isWanted(.routes, resource.name) else { return }
             routes[resource.name] = version
             activateListeners(universe)
         }
