@@ -41,7 +41,6 @@ extension DeltaSession {
         guard let type = ResourceType(typeURL: request.typeURL) else { return false }
         if let inFlight = subscriptions[type].inFlight, inFlight.nonce == request.responseNonce {
             subscriptions[type].inFlight = nil
-            memory.unanswered[type].subtract(inFlight.resources.map(\.name))
             if request.hasErrorDetail {
                 refused(type, inFlight, message: request.errorDetail.message)
             } else {
@@ -156,6 +155,7 @@ extension DeltaSession {
         for resource in resources {
             subscriptions[type].hold(resource)
             memory.accepted[type][resource.name] = resource
+            memory.unanswered[type].remove(resource.name)
             if type == .endpoints { stopAwaiting(resource.name) }
         }
     }

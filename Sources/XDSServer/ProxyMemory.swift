@@ -14,9 +14,10 @@ struct ProxyMemory: Sendable {
 
     /// The last version of each resource that the proxy accepted.
     var accepted = PerType<[String: EncodedResource]>([:])
-    /// Clusters and listeners of responses without an answer.
+    /// What was sent and not accepted.
     ///
-    /// On its next stream Envoy does not tell of those that it took, if it refused others.
+    /// On its next stream Envoy does not tell of what it took from a response of which it refused
+    /// another part.
     var unanswered = PerType<Set<String>>([])
     /// The refused versions, each that of the newest snapshot.
     var refused = PerType<[String: RefusedVersion]>([:])

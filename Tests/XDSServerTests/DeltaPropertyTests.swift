@@ -13,7 +13,7 @@ import Testing
         if let text = getenv("HEDDLE_SEED").map({ String(cString: $0) }), let seed = UInt64(text) {
             return [seed]
         }
-        return Array(1...2000)
+        return Array(1...500)
     }
 
     @Test(arguments: seeds)

@@ -61,7 +61,6 @@ struct `xDS with Envoy` {
             let told = try await observed(store, blue) {
                 $0.refusals.count == 4 && !$0.sync.values.contains(.pending)
             }
-            for refusal in told.refusals { print(refusal.resource, refusal.message) }
             #expect(told.refusals.map(\.resource) == ["bad1", "bad2", "bad", "bad3"])
             #expect(get(port: port)?.hasSuffix("hello") == true)
 
