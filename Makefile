@@ -43,7 +43,7 @@ build-tests: libraries
 
 test: build-tests
 	envoy=$$(.ci/install-envoy) && HEDDLE_ENVOY="$$envoy" HEDDLE_REQUIRE_ENVOY=1 \
-	    swift test --skip-build --explicit-target-dependency-import-check error
+	    swift test --skip-build --no-parallel --explicit-target-dependency-import-check error
 
 lint:
 	find Package.swift Sources Tests -name '*.swift' -not -path '*/Generated/*' -print0 \

@@ -77,25 +77,4 @@ struct LeftoversTests {
             #expect(record.envoy.flatMap { RunningProcess($0) } != nil)
         }
     }
-
-    @Test func `a state directory has one daemon`() async throws {
-        let state = Harness.newFolder()
-        let plan = makePlan(command: ["sleep", "1000"])
-        try await Harness.run(stateDirectory: state) { harness in
-            harness.supervisor.apply(plan)
-            await harness.wait(for: plan.id) { $0?.application?.pid != nil }
-            let second = EnvoySupervisor(
-                configuration: SupervisorConfiguration(
-                    envoyPath: Harness.idleEnvoy,
-                    stateDirectory: state,
-                    xdsSocketPath: ""
-                ),
-                bootstrap: { _, _ in [] },
-                authorize: { _, _ in },
-                logger: .init(label: "test")
-            )
-            let error = await #expect(throws: SystemError.self) { try await second.run() }
-            #expect(error?.attempt == "another daemon runs proxies in \(state)/proxies")
-        }
-    }
 }

@@ -36,13 +36,13 @@ import Testing
         var rest = configurations[...]
         await withTaskGroup(of: String?.self) { group in
             for (name, text) in rest.prefix(2) {
-                group.addTask { validate(text, name, with: envoy) }
+                group.addTask { await validate(text, name, with: envoy) }
             }
             rest = rest.dropFirst(2)
             for await refusal in group {
                 if let refusal { Issue.record("\(refusal)") }
                 if let (name, text) = rest.popFirst() {
-                    group.addTask { validate(text, name, with: envoy) }
+                    group.addTask { await validate(text, name, with: envoy) }
                 }
             }
         }
@@ -50,13 +50,17 @@ import Testing
 }
 
 /// Why `envoy` refuses `configuration`, nil when it accepts it.
-private func validate(_ configuration: String, _ name: String, with envoy: String) -> String? {
+private func validate(_ configuration: String, _ name: String, with envoy: String) async -> String?
+{
     let file = FileManager.default.temporaryDirectory
         .appendingPathComponent("heddle-\(UUID().uuidString).json")
     defer { try? FileManager.default.removeItem(at: file) }
     do {
         try Data(configuration.utf8).write(to: file)
-        let result = try runCommand(envoy, ["--mode", "validate", "-l", "error", "-c", file.path])
+        let result = try await runCommand(
+            envoy,
+            ["--mode", "validate", "-l", "error", "-c", file.path]
+        )
         return result.status == 0 ? nil : "\(name): \(result.output)"
     } catch {
         return "\(name): \(error)"

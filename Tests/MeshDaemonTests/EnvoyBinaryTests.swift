@@ -1,0 +1,24 @@
+import Testing
+
+@testable import MeshDaemon
+
+@Suite struct EnvoyBinaryTests {
+    @Test(arguments: [
+        ("envoy  version: 9e55809/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
+        ("envoy  version: 9e55809/1.41.0-dev/Modified/DEBUG/BoringSSL\n", "1.41.0"),
+        ("command not found\n", nil),
+    ])
+    func `Envoy says its version`(output: String, version: String?) {
+        #expect(EnvoyBinary.version(in: output) == version)
+    }
+
+    @Test func `a path that is no program is named with its source`() {
+        let error = #expect(throws: DaemonError.self) {
+            try EnvoyBinary.find(option: nil, environment: ["HEDDLE_ENVOY": "/nowhere/envoy"])
+        }
+        #expect(
+            error?.description
+                == "HEDDLE_ENVOY names /nowhere/envoy, which is no program; correct the path"
+        )
+    }
+}
