@@ -57,11 +57,32 @@ extension Fields {
         let matches = objects(key, count: 1...10) { header -> HeaderMatch? in
             let invert = header.bool("invert") ?? false
             let match = header.object("match") { $0.valueMatch(presence) }
-            return header.string("name", .required, length: 1...50).map {
+            return header.headerName().map {
                 HeaderMatch(name: $0, invert: invert, match: match ?? .present)
             }
         }
         return matches ?? []
+    }
+
+    /// `name` of a header: a token of HTTP's, or a pseudo-header such as `:path`.
+    private func headerName() -> String? {
+        guard let name = string("name", .required, length: 1...50) else { return nil }
+        let isToken = name.utf8.drop { $0 == UInt8(ascii: ":") }.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+        }
+        if !isToken {
+            error(
+                "name",
+                "\(quoted(name)) is no header name",
+                "use letters, digits and \"-\""
+            )
+        }
+        return name
     }
 
     private func valueMatch(_ presence: Presence) -> ValueMatch? {

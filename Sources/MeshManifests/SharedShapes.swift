@@ -9,8 +9,27 @@ extension Fields {
     static let nameLengths = 1...255
 
     /// `awsName`; empty counts as absent.
+    ///
+    /// It becomes part of resource names, of Envoy's node id and, of a virtual service, the
+    /// authority that requests name; so it has the characters of those.
     func awsName(default name: String) -> String {
         let given = string("awsName", length: 0...255) ?? ""
+        let isName = given.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"), UInt8(ascii: ":"):
+                true
+            default: false
+            }
+        }
+        if !isName {
+            error(
+                "awsName",
+                "\(quoted(given)) has characters that no host or resource name has",
+                "use letters, digits, \"-\", \".\" and \"_\""
+            )
+        }
         return given.isEmpty ? name : given
     }
 
@@ -93,8 +112,8 @@ extension Fields {
     func duration(_ key: String, _ presence: Presence = .optional) -> Duration? {
         object(key, presence) { fields in
             let unit: TimeUnit? = fields.choice("unit", .required)
-            // Protobuf's durations, which Envoy's configuration uses, end at 10,000 years.
-            let longest = unit == .seconds ? 315_576_000_000 : 315_576_000_000_000
+            // Envoy counts in nanoseconds, of which 64 bits hold 292 years.
+            let longest = unit == .seconds ? 9_223_372_036 : 9_223_372_036_000
             guard let value = fields.integer("value", .required, in: 0...longest), let unit else {
                 return nil
             }

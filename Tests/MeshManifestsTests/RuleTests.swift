@@ -259,6 +259,11 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
         ),
         BrokenRule(
             "VirtualRouter",
+            http("prefix: /, headers: [{name: \"a b\"}]"),
+            #"spec.routes[0].httpRoute.match.headers[0].name: "a b" is no header name; use letters, digits and "-""#
+        ),
+        BrokenRule(
+            "VirtualRouter",
             http("prefix: a"),
             #"spec.routes[0].httpRoute.match.prefix: "a" does not start with "/"; put "/" before it"#
         ),
