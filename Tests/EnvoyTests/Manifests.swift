@@ -38,6 +38,24 @@ enum Manifests {
             """
     }
 
+    /// A virtual node whose application runs already, on `appPort` of 127.0.0.1; without a port it
+    /// only calls others.
+    static func running(
+        _ name: String,
+        appPort: Int? = nil,
+        protocol listenerProtocol: String,
+        backends: [String] = []
+    ) -> String {
+        node(name, protocol: listenerProtocol, backends: backends) + """
+            ---
+            apiVersion: heddle.dev/v1alpha1
+            kind: Workload
+            metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
+            spec: {address: 127.0.0.1, ports: {\(appPort.map { "8080: \($0)" } ?? "")}}
+
+            """
+    }
+
     static func node(
         _ name: String,
         protocol listenerProtocol: String = "http",
