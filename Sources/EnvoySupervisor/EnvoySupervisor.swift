@@ -18,7 +18,7 @@ public final class EnvoySupervisor: Service {
 
     private let configuration: SupervisorConfiguration
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
-    private let authorize: @Sendable (ProxyID, String) -> Void
+    private let authorize: @Sendable (ProxyID, String?) -> Void
     private let logger: Logger
     private let observers: AsyncStream<[ProxyID: ProxyProcesses]>.Continuation
     /// Has no bound, and needs none: a process causes few events until these are handled.
@@ -37,7 +37,7 @@ public final class EnvoySupervisor: Service {
     public init(
         configuration: SupervisorConfiguration,
         bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
-        authorize: @escaping @Sendable (ProxyID, String) -> Void,
+        authorize: @escaping @Sendable (ProxyID, String?) -> Void,
         logger: Logger
     ) {
         self.configuration = configuration

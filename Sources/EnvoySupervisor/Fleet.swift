@@ -44,7 +44,7 @@ struct Fleet {
 
     let configuration: SupervisorConfiguration
     let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
-    let authorize: @Sendable (ProxyID, String) -> Void
+    let authorize: @Sendable (ProxyID, String?) -> Void
     let watchExit: @Sendable (RunningProcess, ProcessKey) -> Void
     let logger: Logger
 
@@ -61,7 +61,7 @@ struct Fleet {
     init(
         configuration: SupervisorConfiguration,
         bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
-        authorize: @escaping @Sendable (ProxyID, String) -> Void,
+        authorize: @escaping @Sendable (ProxyID, String?) -> Void,
         watchExit: @escaping @Sendable (RunningProcess, ProcessKey) -> Void,
         logger: Logger
     ) {
@@ -280,6 +280,7 @@ struct Fleet {
         }
         guard let unit = units[id], unit.isGone else { return }
         units[id] = nil
+        authorize(id, nil)
         // A proxy that ends with Heddle keeps its token and logs.
         if !isShuttingDown { unit.folder.delete() }
         logger.info("proxy gone", metadata: ["proxy": "\(id)"])

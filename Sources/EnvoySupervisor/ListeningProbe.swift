@@ -18,15 +18,17 @@ struct ListeningProbe: Sendable {
     func untilListening(stop: StopFlag) async -> Bool {
         var pause = Duration.milliseconds(10)
         while !stop.isSet, !Task.isCancelled {
-            if ports.allSatisfy(takesConnections) { return true }
+            var missing = ports[...]
+            while let port = missing.first, await takesConnections(port) { missing.removeFirst() }
+            if missing.isEmpty { return true }
             try? await Task.sleep(for: pause)
             pause = min(pause * 2, .milliseconds(250))
         }
         return false
     }
 
-    /// Whether a connection can be made within 50 ms, which on one host is a matter of microseconds.
-    private func takesConnections(_ port: Port) -> Bool {
+    /// Whether a connection can be made: on one host at once, elsewhere within 50 ms.
+    private func takesConnections(_ port: Port) async -> Bool {
         var hints = addrinfo()
         hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -41,8 +43,9 @@ struct ListeningProbe: Sendable {
         defer { close(file) }
         if connect(file, found.pointee.ai_addr, found.pointee.ai_addrlen) == 0 { return true }
         guard errno == EINPROGRESS else { return false }
+        try? await Task.sleep(for: .milliseconds(50))
         var waiting = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-        guard poll(&waiting, 1, 50) == 1 else { return false }
+        guard poll(&waiting, 1, 0) == 1 else { return false }
         var problem: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(file, SOL_SOCKET, SO_ERROR, &problem, &size) == 0 && problem == 0

@@ -73,6 +73,8 @@ struct ProcessLifecycle: Sendable {
     /// It shall run with another command: it ends and starts anew.
     mutating func changed() -> [Action] {
         failures = 0
+        // What was wrong with the old command says nothing of the new one.
+        observation.lastError = nil
         switch state {
         case .running: return drain(policy.drainTime)
         case .starting: return terminate()

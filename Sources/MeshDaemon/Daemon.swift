@@ -22,8 +22,10 @@ public struct DaemonConfiguration: Sendable {
     public var apiAddress: HostAndPort?
     /// Where proxies take their addresses from.
     public var addressRanges: AddressRanges
-    /// For how long a removed proxy may finish its requests.
+    /// For how long a removed proxy, or every one at the end, may finish its requests.
     public var drainTime: Duration
+    /// What the client commands need to reach this daemon, such as `--state-dir DIR`.
+    public var clientOptions: String
 
     /// Makes a configuration.
     public init(
@@ -32,7 +34,8 @@ public struct DaemonConfiguration: Sendable {
         envoy: EnvoyBinary,
         apiAddress: HostAndPort?,
         addressRanges: AddressRanges = .loopback,
-        drainTime: Duration = .seconds(20)
+        drainTime: Duration = .seconds(20),
+        clientOptions: String = ""
     ) {
         self.paths = paths
         self.stateDirectory = stateDirectory
@@ -40,10 +43,11 @@ public struct DaemonConfiguration: Sendable {
         self.apiAddress = apiAddress
         self.addressRanges = addressRanges
         self.drainTime = drainTime
+        self.clientOptions = clientOptions
     }
 }
 
-/// Runs a mesh on this host until SIGINT or SIGTERM, and leaves no process behind.
+/// Runs a mesh on this host until SIGINT, SIGTERM, SIGHUP or SIGQUIT, and leaves no process behind.
 ///
 /// - Parameters:
 ///   - configuration: How to run.
@@ -55,7 +59,15 @@ public func runDaemon(
     logger: Logger,
     print: @escaping @Sendable (String) -> Void
 ) async throws {
+    // A reader of our output that goes away must not end the mesh.
+    signal(SIGPIPE, SIG_IGN)
+    raiseDescriptorLimit()
+    for path in configuration.paths where access(path, F_OK) != 0 {
+        throw DaemonError("cannot read \(path): no such file or folder; correct the path")
+    }
     let state = try StateDirectory(configuration.stateDirectory)
+    let reservation = try AddressReservation(configuration.addressRanges)
+    defer { withExtendedLifetime(reservation) {} }
     let store = SnapshotStore()
     let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
     let bootstraps = BootstrapMemo()
@@ -64,11 +76,12 @@ public func runDaemon(
             envoyPath: configuration.envoy.path,
             stateDirectory: state.path,
             xdsSocketPath: state.xdsSocketPath,
-            drainTime: configuration.drainTime
+            drainTime: configuration.drainTime,
+            shutdownDrainTime: configuration.drainTime
         ),
         bootstrap: { proxy, parameters in
             do {
-                return try bootstraps.text(nodeID: proxy.nodeID, parameters)
+                return try bootstraps.text(of: proxy, parameters)
             } catch {
                 logger.error(
                     "no bootstrap",
@@ -77,7 +90,14 @@ public func runDaemon(
                 return []
             }
         },
-        authorize: { proxy, token in store.authorize(token: token, for: proxy) },
+        authorize: { proxy, token in
+            if let token {
+                store.authorize(token: token, for: proxy)
+            } else {
+                store.revoke(proxy)
+                bootstraps.forget(proxy)
+            }
+        },
         logger: logger
     )
     let source = FolderSource(paths: configuration.paths, logger: logger)
@@ -97,18 +117,30 @@ public func runDaemon(
         },
         logger: logger
     )
-    let report = Mutex(RunReport(paths: configuration.paths))
+    let report = Mutex(
+        RunReport(paths: configuration.paths, clientOptions: configuration.clientOptions)
+    )
     let reconciler = Reconciler(
         worlds: source.worlds,
         store: store,
         supervisor: supervisor,
         state: state,
-        options: PlanOptions(addressRanges: configuration.addressRanges),
+        options: PlanOptions(
+            addressRanges: configuration.addressRanges,
+            assumesServing: false
+        ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in
-            api.publish(objects: world.objects, statuses: plan.statuses)
+            api.publish(
+                objects: world.objects,
+                statuses: plan.statuses,
+                problems: plan.problemsOfNoObject
+            )
             report.withLock { $0.lines(world, plan, observations) }.forEach(print)
             if let rolledOut { print(rolledOut) }
+        },
+        stopping: {
+            print("stopping; requests under way may take \(configuration.drainTime) to finish")
         },
         logger: logger
     )
@@ -121,10 +153,29 @@ public func runDaemon(
                 failureTerminationBehavior: .gracefullyShutdownGroup
             )
         },
-        gracefulShutdownSignals: [.sigint, .sigterm],
+        // A terminal that closes says SIGHUP.
+        gracefulShutdownSignals: [.sigint, .sigterm, .sighup, .sigquit],
         logger: logger
     )
-    group.maximumGracefulShutdownDuration = .seconds(20)
+    group.maximumGracefulShutdownDuration = configuration.drainTime + .seconds(20)
     print("heddle on Envoy \(configuration.envoy.version), state in \(state.path)")
     try await ServiceGroup(configuration: group).run()
+}
+
+/// Allows as many open files as the system lets us: each proxy takes a few.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}
+
+extension Plan {
+    /// The errors that no object's condition shows, such as those of a file that does not parse.
+    fileprivate var problemsOfNoObject: [String] {
+        diagnostics.filter { diagnostic in
+            diagnostic.severity == .error && diagnostic.object.map { statuses[$0] == nil } ?? true
+        }
+        .map(\.description)
+    }
 }

@@ -79,7 +79,7 @@ public struct EnvoyBinary: Hashable, Sendable {
 
     /// The version in the line `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
     static func version(in output: String) -> String? {
-        output.split(whereSeparator: { $0 == "/" || $0.isWhitespace }).first { part in
+        output.split(whereSeparator: { $0 == "/" || $0.isWhitespace }).last { part in
             let numbers = part.split(separator: ".", omittingEmptySubsequences: false)
             return numbers.count == 3
                 && numbers.allSatisfy { UInt($0.prefix { $0.isNumber }) != nil }

@@ -18,9 +18,12 @@ struct Reconciler: Service {
     var nowSeconds: @Sendable () -> Int
     /// Shows a plan to the local API and on the terminal, with the line that ends a rollout.
     var show: @Sendable (World, Plan, Observations, _ rolledOut: String?) -> Void
+    /// Tells that the end has begun.
+    var stopping: @Sendable () -> Void
     var logger: Logger
 
     func run() async throws {
+        let addresses = try state.addresses()
         let inputs = InputBoard()
         let (changes, changed) = AsyncStream.makeStream(
             of: Void.self,
@@ -48,7 +51,7 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
-            var cycle = Cycle(addresses: state.addresses(), options)
+            var cycle = Cycle(addresses: addresses, options)
             for await _ in changes.cancelOnGracefulShutdown() {
                 let newest = inputs.newest.withLock { inputs in
                     defer { inputs.worldArrival = nil }
@@ -57,6 +60,7 @@ struct Reconciler: Service {
                 guard let world = newest.world else { continue }
                 cycle.reconcile(world, newest, with: self)
             }
+            stopping()
             group.cancelAll()
         }
     }
@@ -78,12 +82,14 @@ struct Reconciler: Service {
     private struct Cycle {
         var planner: Planner
         var observations = Observations()
+        var savedAddresses: [ProxyID: ProxyAddresses]
         var last = Plan()
         var rollout: Rollout?
 
         init(addresses: [ProxyID: ProxyAddresses], _ options: PlanOptions) {
             planner = Planner(options: options)
             observations.addresses = addresses
+            savedAddresses = addresses
         }
 
         mutating func reconcile(_ world: World, _ inputs: Inputs, with reconciler: Reconciler) {
@@ -97,19 +103,13 @@ struct Reconciler: Service {
             for (proxy, xds) in inputs.xds {
                 observations.proxies[proxy, default: ProxyObservation()].xds = xds
             }
-            let plan = planner.plan(world, observations, nowSeconds: reconciler.nowSeconds())
-            reconciler.store.publish(plan.proxies.mapValues(\.snapshot))
-            reconciler.supervisor.apply(plan.proxies)
-            if plan.addresses != observations.addresses {
-                do {
-                    try reconciler.state.save(plan.addresses)
-                } catch {
-                    reconciler.logger.error(
-                        "addresses not saved",
-                        metadata: ["error": "\(error)"]
-                    )
-                }
-            }
+            let now = reconciler.nowSeconds()
+            // Most observations change statuses only.
+            let unchanged =
+                inputs.worldArrival == nil ? planner.plan(observations, nowSeconds: now) : nil
+            let plan =
+                unchanged ?? planner.plan(world, observations, after: last, nowSeconds: now)
+            if unchanged == nil { publish(plan, reconciler) }
             observations.addresses = plan.addresses
             observations.conditions = plan.statuses.mapValues(\.conditions)
             if let arrival = inputs.worldArrival {
@@ -119,6 +119,18 @@ struct Reconciler: Service {
             if rolledOut != nil { rollout = nil }
             last = plan
             reconciler.show(world, plan, observations, rolledOut)
+        }
+
+        private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
+            reconciler.store.publish(plan.proxies.mapValues(\.snapshot))
+            reconciler.supervisor.apply(plan.proxies)
+            guard plan.addresses != savedAddresses else { return }
+            do {
+                try reconciler.state.save(plan.addresses)
+                savedAddresses = plan.addresses
+            } catch {
+                reconciler.logger.error("addresses not saved", metadata: ["error": "\(error)"])
+            }
         }
     }
 }

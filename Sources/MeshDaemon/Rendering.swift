@@ -9,6 +9,9 @@ public struct RenderedProxies: Sendable {
     /// Every problem and note, sorted by file and line.
     public var diagnostics: [Diagnostic]
 
+    /// Whether no problem is an error.
+    public var isValid: Bool { !diagnostics.contains { $0.severity == .error } }
+
     /// All documents as one text: plain JSON for one proxy, a YAML stream for more.
     public var text: String {
         if documents.count == 1 { return documents[0].text + "\n" }

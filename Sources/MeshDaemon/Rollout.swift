@@ -23,7 +23,7 @@ struct Rollout: Sendable {
         now: ContinuousClock.Instant
     ) -> String? {
         let connected = proxies.compactMap { observations[$0] }.filter(\.isConnected)
-        guard connected.allSatisfy(\.isAnswered) else { return nil }
+        guard !connected.isEmpty, connected.allSatisfy(\.isAnswered) else { return nil }
         let refused = connected.count { !$0.refusals.isEmpty }
         let (seconds, attoseconds) = (now - start).components
         let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000

@@ -8,12 +8,17 @@ internal import MeshPlan
 struct RunReport: Sendable {
     /// The paths as the user gave them.
     var paths: [String]
+    /// What the client commands need to reach this daemon.
+    var clientOptions: String
     private var known: [ProxyID: String] = [:]
     private var problems: Set<Diagnostic> = []
     private var isFirst = true
     private var saidReady = false
 
-    init(paths: [String]) { self.paths = paths }
+    init(paths: [String], clientOptions: String = "") {
+        self.paths = paths
+        self.clientOptions = clientOptions
+    }
 
     /// The lines for a new state of things.
     mutating func lines(
@@ -62,7 +67,7 @@ struct RunReport: Sendable {
                         .map { " \(proxy.addresses.ingress):\($0)" }.joined()
                 }
                 lines.append("ready: \(id)\(address ?? "")")
-            } else if isBadNews(state) {
+            } else if !transientWorkloadReasons.contains(state) {
                 lines.append("not ready: \(id): \(condition.message)")
             }
         }
@@ -73,18 +78,11 @@ struct RunReport: Sendable {
         return lines
     }
 
-    /// Whether `state` is more than a step on the way to readiness.
-    private func isBadNews(_ state: String) -> Bool {
-        !["Pending", "ProxyStarting", "ApplicationStarting", "Disconnected", "Syncing"].contains(
-            state
-        )
-    }
-
     private func hints(_ plan: Plan) -> [String] {
         var lines = [
             "all \(plan.proxies.count) workloads are ready; save a file to change the mesh"
         ]
-        lines.append("try: heddle status")
+        lines.append("try: heddle status\(clientOptions)")
         let serving = plan.proxies.values.sorted { $0.id < $1.id }.first {
             $0.ingressPorts.count > 1
         }

@@ -14,6 +14,13 @@ final class StateDirectory: Sendable {
     /// - Throws: `DaemonError` when it can't be made or another daemon has it.
     init(_ path: String) throws {
         self.path = path
+        // The longest socket's name, while it is bound.
+        guard path.utf8.count + "/api.sock.d/s".utf8.count < 108 else {
+            throw DaemonError(
+                "the state directory \(path) has a path of \(path.utf8.count) bytes, and sockets in "
+                    + "it may have 107 in all; pass a shorter --state-dir"
+            )
+        }
         try makeFolder(path)
         guard chmod(path, 0o700) == 0 else {
             throw DaemonError(
@@ -49,10 +56,17 @@ final class StateDirectory: Sendable {
     var apiSocketPath: String { "\(path)/api.sock" }
 
     /// The addresses that proxies were given.
-    func addresses() -> [ProxyID: ProxyAddresses] {
-        guard let bytes = FileManager.default.contents(atPath: "\(path)/addresses.json"),
-            let members = try? JSONDecoder().decode(JSONValue.self, from: bytes).object
-        else { return [:] }
+    ///
+    /// - Throws: `DaemonError` when the file is there and is not what `save` wrote.
+    func addresses() throws -> [ProxyID: ProxyAddresses] {
+        let file = "\(path)/addresses.json"
+        guard let bytes = FileManager.default.contents(atPath: file) else { return [:] }
+        guard let members = try? JSONDecoder().decode(JSONValue.self, from: bytes).object else {
+            throw DaemonError(
+                "cannot read the addresses of proxies in \(file): not a JSON object; mend it, or "
+                    + "remove it and let all proxies have new ones"
+            )
+        }
         var addresses: [ProxyID: ProxyAddresses] = [:]
         for (name, value) in members {
             let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
@@ -79,6 +93,7 @@ final class StateDirectory: Sendable {
         do {
             let text = try JSONValue.object(members).prettyText + "\n"
             try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+            chmod(file, 0o600)
         } catch {
             throw DaemonError("cannot write \(file): \(error); make room or mend its permissions")
         }

@@ -28,7 +28,8 @@ public struct ValidationReport: Sendable {
 
 /// Reads and plans the manifests in `paths`, files or folders, and reports all problems at once.
 ///
-/// Files that contradict each other, such as two examples with one namespace, are checked apart.
+/// Files that contradict each other in a Namespace or Mesh, as examples side by side, are checked
+/// apart; any other object that is there twice is a problem.
 public func validate(paths: [String]) -> ValidationReport {
     var diagnostics: Set<Diagnostic> = []
     var objects: Set<ObjectPlace> = []

@@ -18,7 +18,7 @@ extension Fields {
                 path.error("", "neither exact nor regex for path is given", "give one of them")
             }
             let exact = path.string("exact", length: 1...255).map(PathMatch.exact)
-            let regex = path.string("regex", length: 1...255).map(PathMatch.regex)
+            let regex = path.regex(length: 1...255).map(PathMatch.regex)
             return exact ?? regex
         }
         if has("prefix"), has("path") {
@@ -64,6 +64,19 @@ extension Fields {
         return matches ?? []
     }
 
+    /// `regex`, which RE2 must understand.
+    private func regex(length: ClosedRange<Int>) -> String? {
+        let pattern = string("regex", length: length)
+        if let pattern, let problem = regexProblem(pattern) {
+            error(
+                "regex",
+                "\(quoted(pattern)) is no regular expression of RE2: \(problem)",
+                "correct it"
+            )
+        }
+        return pattern
+    }
+
     /// `name` of a header: a token of HTTP's, or a pseudo-header such as `:path`.
     private func headerName() -> String? {
         guard let name = string("name", .required, length: 1...50) else { return nil }
@@ -91,7 +104,7 @@ extension Fields {
         let exact = string("exact", length: lengths).map(ValueMatch.exact)
         let prefix = string("prefix", length: lengths).map(ValueMatch.prefix)
         let suffix = string("suffix", length: lengths).map(ValueMatch.suffix)
-        let regex = string("regex", length: lengths).map(ValueMatch.regex)
+        let regex = regex(length: lengths).map(ValueMatch.regex)
         let range = object("range") { $0.rangeMatch() }
         return exact ?? prefix ?? suffix ?? regex ?? range
     }

@@ -56,5 +56,17 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
         left.position < right.position
     }
 
-    private var position: Int { Kind.allCases.firstIndex(of: self) ?? 0 }
+    private var position: Int {
+        switch self {
+        case .namespace: 0
+        case .mesh: 1
+        case .virtualGateway: 2
+        case .gatewayRoute: 3
+        case .virtualService: 4
+        case .virtualRouter: 5
+        case .virtualNode: 6
+        case .backendGroup: 7
+        case .workload: 8
+        }
+    }
 }

@@ -11,7 +11,24 @@ public struct Plan: Sendable {
     /// Addresses of all proxies, present and removed; the next plan's `Observations.addresses`.
     public var addresses: [ProxyID: ProxyAddresses] = [:]
 
+    /// Which mesh each namespace and which node each Workload belongs to.
+    public var designations = Designations()
+
     /// Makes an empty plan.
+    public init() {}
+}
+
+/// What was chosen for a namespace and for a Workload, and stays chosen while it still fits.
+///
+/// App Mesh chose once, when an object or a pod was created, so that a mesh or node that is added
+/// later takes nothing over.
+public struct Designations: Hashable, Sendable {
+    /// The mesh of each namespace.
+    public var meshes: [String: ObjectReference] = [:]
+    /// The virtual node of each Workload.
+    public var nodes: [ObjectReference: ObjectReference] = [:]
+
+    /// Makes designations of nothing.
     public init() {}
 }
 

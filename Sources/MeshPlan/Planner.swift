@@ -4,10 +4,14 @@ public import MeshModel
 public struct PlanOptions: Hashable, Sendable {
     /// Where proxies take their addresses from.
     public var addressRanges: AddressRanges
+    /// Whether a proxy of which nothing was observed counts as serving: so it is where nothing
+    /// runs, as in `heddle render`.
+    public var assumesServing: Bool
 
     /// Makes options; without arguments the defaults.
-    public init(addressRanges: AddressRanges = .loopback) {
+    public init(addressRanges: AddressRanges = .loopback, assumesServing: Bool = true) {
         self.addressRanges = addressRanges
+        self.assumesServing = assumesServing
     }
 }
 
@@ -19,17 +23,20 @@ public struct PlanOptions: Hashable, Sendable {
 /// - Parameters:
 ///   - world: All objects.
 ///   - observations: What proxies answered so far, addresses given, and the last conditions.
+///   - previous: The last plan. What it chose stays chosen while it fits, and a proxy whose Workload
+///     is there and can't be planned any more stays as it was.
 ///   - nowSeconds: The time in seconds since 1970, for conditions that change.
 ///   - options: Settings that come from no object.
 /// - Returns: Proxies, statuses and problems.
 public func plan(
     _ world: World,
     _ observations: Observations = Observations(),
+    after previous: Plan = Plan(),
     nowSeconds: Int,
     options: PlanOptions = PlanOptions()
 ) -> Plan {
     var planner = Planner(options: options)
-    return planner.plan(world, observations, nowSeconds: nowSeconds)
+    return planner.plan(world, observations, after: previous, nowSeconds: nowSeconds)
 }
 
 /// `plan` with a memory: what the last plan made from the same inputs is not made again.
@@ -38,6 +45,7 @@ public func plan(
 public struct Planner: Sendable {
     private let options: PlanOptions
     private var resources = Memo<ResourceKey, EncodedResource>()
+    private var last: (resolution: Resolution, plan: Plan, serving: [ProxyID: Bool])?
 
     /// Makes a planner that remembers nothing.
     public init(options: PlanOptions = PlanOptions()) {
@@ -48,11 +56,13 @@ public struct Planner: Sendable {
     public mutating func plan(
         _ world: World,
         _ observations: Observations,
+        after previous: Plan = Plan(),
         nowSeconds: Int
     ) -> Plan {
         resources.turn()
-        var resolution = Resolution(of: world)
+        var resolution = Resolution(of: world, after: previous.designations)
         resolution.checkBackendGroups()
+        resolution.designateGateways()
         var plan = Plan()
         plan.addresses = assignAddresses(
             to: resolution.nodes.keys.map(ProxyID.init),
@@ -71,10 +81,35 @@ public struct Planner: Sendable {
             let backends = resolution.backends(of: node, in: mesh)
             _ = resolution.egressChains(of: node, to: backends)
         }
+        for reference in world.workloads.keys {
+            let id = ProxyID(reference)
+            if plan.proxies[id] == nil { plan.proxies[id] = previous.proxies[id] }
+        }
+        plan.designations = resolution.designations
         plan.diagnostics =
-            (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: world)).sorted()
+            (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
+            .sorted()
         plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
+        last = (resolution, plan, observations.proxies.mapValues(\.isServing))
         return plan
+    }
+
+    /// The last plan with the statuses that `observations` give; nil when they change more than
+    /// that, which is when a proxy begins or ends to serve.
+    ///
+    /// Guarantee: it equals the plan that `plan` would make of the last world.
+    public mutating func plan(_ observations: Observations, nowSeconds: Int) -> Plan? {
+        guard var last, last.serving == observations.proxies.mapValues(\.isServing),
+            last.plan.addresses == observations.addresses
+        else { return nil }
+        last.plan.statuses = statuses(
+            of: last.resolution,
+            last.plan,
+            observations,
+            nowSeconds: nowSeconds
+        )
+        self.last = last
+        return last.plan
     }
 }
 
@@ -148,6 +183,7 @@ extension Planner {
         _ observations: Observations
     ) throws -> Snapshot {
         var snapshot = Snapshot()
+        let meshOrigin = [mesh.id: mesh.metadata.generation]
         let origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
         for destination in destinations(of: backends) {
             snapshot.insert(try resource(.cluster(destination), destination.origins))
@@ -161,7 +197,7 @@ extension Planner {
                     Endpoint(
                         address: $0.ingress,
                         port: target.mapping.port,
-                        isHealthy: observations.proxies[id]?.isServing ?? true
+                        isHealthy: observations.proxies[id]?.isServing ?? options.assumesServing
                     )
                 }
             }
@@ -175,12 +211,12 @@ extension Planner {
         snapshot.insert(
             try resource(
                 .forwardProxyCluster(name: ClusterName.amazonaws(mesh: mesh.spec.awsName)),
-                origins
+                meshOrigin
             )
         )
         if mesh.spec.egressFilter == .allowAll {
             let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
-            snapshot.insert(try resource(.forwardProxyCluster(name: name), origins))
+            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
         }
         for port in httpPorts(chains) {
             let services = backends.filter {

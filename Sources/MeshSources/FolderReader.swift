@@ -39,8 +39,9 @@ struct FolderReader {
             if read(file) { changed = true }
         }
         let paths = Set(scan.files.map(\.path))
-        // Files below a folder that cannot be listed may still be there.
-        let hidden = scan.problems.filter { $0.code != ENOENT && $0.code != ENOTDIR }.map(\.path)
+        // Files below a folder that cannot be listed may still be there. A folder named on the
+        // command line that is gone may be on its way back: only files that go one by one are gone.
+        let hidden = scan.problems.map(\.path)
         for path in known.keys where !paths.contains(path) {
             if hidden.contains(where: { path == $0 || path.hasPrefix($0 + "/") }) { continue }
             known[path] = nil

@@ -133,8 +133,8 @@ public func loadWorld(
 
 /// The worlds that the files in `paths` can make: one, unless files contradict each other.
 ///
-/// Where several files say different things of one object, each of them is in a world of its own,
-/// with the files that contradict none; warnings of the first world say so.
+/// Where several files say different things of a Namespace or Mesh, each of them is in a world of its
+/// own, with the files that contradict none; warnings of the first world say so.
 public func loadAlternatives(
     paths: [String],
     decode: @escaping FolderSource.Decode = FolderSource.manifests,

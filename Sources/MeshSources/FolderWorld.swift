@@ -76,9 +76,9 @@ public struct FolderWorld: Sendable {
 
     /// The worlds that the files can make: one, unless files contradict each other.
     ///
-    /// Files that say different things of one object can't run together, and are often whole
-    /// examples side by side. Each of them makes a world of its own, with the files that contradict
-    /// none. A warning in the first world names each contradiction.
+    /// Files that each bring a Namespace or Mesh, and contradict each other in it, are whole examples
+    /// side by side and not one mesh. Each of them makes a world of its own, with the files that
+    /// contradict none. A warning in the first world names each contradiction.
     mutating func alternatives(at now: Duration) -> [World] {
         let contradictions = contradictions()
         guard !contradictions.isEmpty else { return [world(at: now)] }
@@ -96,12 +96,13 @@ public struct FolderWorld: Sendable {
         return worlds
     }
 
-    /// Every object of which a file says something else than one that sorts before it.
+    /// Every Namespace and Mesh of which a file says something else than one that sorts before it.
     private func contradictions() -> [Contradiction] {
         var first: [ObjectID: (path: String, manifest: Manifest)] = [:]
         var found: [Contradiction] = []
         for path in files.keys.sorted() {
-            for object in files[path]?.objects.map(\.object) ?? [] {
+            for object in files[path]?.objects.map(\.object) ?? []
+            where !object.id.kind.isNamespaced {
                 guard let other = first[object.id] else {
                     first[object.id] = (path, object.manifest)
                     continue

@@ -90,8 +90,19 @@ struct ProxyMemory: Sendable {
     }
 
     /// The objects that changed between two versions of a resource; all, when none did.
+    ///
+    /// Of these, those whose fields reach the resource as they were written, if any is of such a kind.
     private func suspects(refused: EncodedResource, kept: EncodedResource?) -> [ObjectID] {
         let changed = refused.origins.filter { kept?.origins[$0.key] != $0.value }
-        return (changed.isEmpty ? refused.origins : changed).keys.sorted()
+        let suspects = (changed.isEmpty ? refused.origins : changed).keys.sorted()
+        let kinds: Set<Kind> =
+            switch refused.type {
+            case .routes: [.virtualRouter, .gatewayRoute]
+            case .clusters: [.virtualNode]
+            case .endpoints: [.workload]
+            case .listeners: [.virtualNode, .virtualGateway]
+            }
+        let likely = suspects.filter { kinds.contains($0.kind) }
+        return likely.isEmpty ? suspects : likely
     }
 }

@@ -39,18 +39,15 @@ public struct XDSService: Service {
         try await withThrowingTaskGroup { group in
             group.addTask { try await server.serve() }
             group.addTask {
+                _ = try await server.listeningAddress
+                UnixSocket.raiseBacklog(descriptor)
+                logger.info("listening for xDS", metadata: ["path": "\(socketPath)"])
                 try await gracefulShutdown()
                 // Streams of ADS have no end of their own, and clients that do not read would not
                 // hear of one: who is still there after the grace time is cut off.
                 store.endStreams()
                 server.beginGracefulShutdown()
                 try await Task.sleep(for: XDSService.graceTime + .milliseconds(500))
-            }
-            group.addTask {
-                _ = try await server.listeningAddress
-                UnixSocket.raiseBacklog(descriptor)
-                logger.info("listening for xDS", metadata: ["path": "\(socketPath)"])
-                try await gracefulShutdown()
             }
             try await group.next()
             group.cancelAll()

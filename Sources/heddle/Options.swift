@@ -24,6 +24,11 @@ struct StateOptions: ParsableArguments {
     /// The folder to use.
     var path: String { stateDirectory ?? defaultStateDirectory(environment: environment) }
 
+    /// What another command needs to reach the same daemon.
+    var clientOptions: String {
+        path == defaultStateDirectory(environment: environment) ? "" : " --state-dir \(path)"
+    }
+
     /// The way to the daemon.
     var transport: SocketTransport { SocketTransport(socketPath: "\(path)/api.sock") }
 

@@ -31,7 +31,7 @@ final class Harness: Sendable {
                 xdsSocketPath: "\(stateDirectory)/xds.sock"
             ),
             bootstrap: bootstrap,
-            authorize: { tokens.add($0, $1) },
+            authorize: { proxy, token in if let token { tokens.add(proxy, token) } },
             logger: logger
         )
         services = ServiceGroup(services: [supervisor], logger: logger)

@@ -96,9 +96,9 @@ final class RunningMesh: Sendable {
         try await output.next(containing: text)
     }
 
-    /// Sends SIGTERM and waits for the end.
-    func terminate() async -> Int32 {
-        process.terminate()
+    /// Sends `signal` and waits for the end.
+    func end(by signal: Int32) async -> Int32 {
+        kill(process.processIdentifier, signal)
         await output.end()
         process.waitUntilExit()
         return process.terminationStatus

@@ -6,6 +6,7 @@ import Testing
     @Test(arguments: [
         ("envoy  version: 9e55809/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
         ("envoy  version: 9e55809/1.41.0-dev/Modified/DEBUG/BoringSSL\n", "1.41.0"),
+        ("/py/3.11.7/bin/envoy  version: 9e55809/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
         ("command not found\n", nil),
     ])
     func `Envoy says its version`(output: String, version: String?) {

@@ -24,9 +24,22 @@ import Testing
         let addresses = [proxy: ProxyAddresses(ingress: "127.66.0.7", egress: "127.67.0.7")]
         do {
             let state = try StateDirectory(path)
-            #expect(state.addresses().isEmpty)
+            #expect(try state.addresses().isEmpty)
             try state.save(addresses)
         }
         #expect(try StateDirectory(path).addresses() == addresses)
+    }
+
+    @Test func `a table of addresses that is broken is not taken for an empty one`() throws {
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let state = try StateDirectory(path)
+        try Data("[".utf8).write(to: URL(fileURLWithPath: "\(path)/addresses.json"))
+        #expect(throws: DaemonError.self) { try state.addresses() }
+    }
+
+    @Test func `a path that is too long for sockets is refused`() throws {
+        let deep = path + "/" + String(repeating: "x", count: 80)
+        let error = #expect(throws: DaemonError.self) { try StateDirectory(deep) }
+        #expect(error?.description.hasSuffix("pass a shorter --state-dir") == true)
     }
 }

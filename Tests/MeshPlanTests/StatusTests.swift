@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func `a proxy without its listeners is syncing`() throws {
-        try expectNotReady("Syncing", "Its proxy has not received its listeners.") {
+        try expectNotReady("Syncing", "Its proxy has not acknowledged its listeners.") {
             $0.xds.sync[.listeners] = .pending
         }
     }

@@ -82,7 +82,7 @@ import Testing
 @Suite struct ModuleTests {
     /// A module imports only modules before it.
     private static let order = [
-        "CCurl", "CurlShim", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "MeshManifests",
+        "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "MeshManifests",
         "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon", "heddle",
     ]
 

@@ -1,4 +1,5 @@
 import MeshModel
+import MeshPlan
 
 /// One object as the API holds it; the document it shows is made on reading.
 struct APIEntry: Sendable {
@@ -61,19 +62,7 @@ struct APIEntry: Sendable {
 
     /// The condition that says whether the object is in effect, such as `VirtualNodeActive`.
     var mainCondition: Condition? {
-        guard let type = id.kind.mainConditionType else { return nil }
+        guard let type = id.kind.conditionType else { return nil }
         return status?.conditions.first { $0.type == type }
-    }
-}
-
-extension Kind {
-    /// The condition that scripts wait on; nil for kinds that have none.
-    var mainConditionType: String? {
-        switch self {
-        case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode:
-            "\(rawValue)Active"
-        case .workload: "WorkloadReady"
-        case .namespace, .backendGroup: nil
-        }
     }
 }

@@ -49,7 +49,6 @@ struct APIHandler: Sendable {
     /// Where logs come from.
     var logs: LogSource
     /// Further paths that answer GET, such as `/metrics`.
-    var pages: [String: @Sendable () async throws -> APIPage] = [:]
     /// How often an idle watch that allows bookmarks gets one.
     var bookmarkInterval = Duration.seconds(60)
     /// The present time in seconds since 1970, for ages.
@@ -67,10 +66,9 @@ struct APIHandler: Sendable {
     }
 
     private func answer(_ request: APIRequest) async throws -> APIResponse {
-        if let page = pages[request.path] {
+        if request.path == "/problems" {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
-            let page = try await page()
-            return APIResponse(contentType: page.contentType, body: .bytes(page.body))
+            return .document(.array(state.problems.map(JSONValue.string)))
         }
         guard let route = APIRoute(path: request.path) else { throw APIFailure.noResource }
         guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
@@ -227,19 +225,5 @@ enum Presentation: Hashable {
         }
         guard ranges.isEmpty else { throw .notAcceptable }
         self = .object
-    }
-}
-
-/// A document beside the Kubernetes API on the same port.
-public struct APIPage: Sendable {
-    /// `Content-Type`.
-    public var contentType: String
-    /// The document.
-    public var body: [UInt8]
-
-    /// Makes a page.
-    public init(contentType: String, body: [UInt8]) {
-        self.contentType = contentType
-        self.body = body
     }
 }

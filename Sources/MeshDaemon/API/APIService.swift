@@ -22,7 +22,6 @@ public struct APIService: Service {
     ///     replaced.
     ///   - address: Where to listen for TCP too; nil is nowhere.
     ///   - logs: Where logs come from.
-    ///   - pages: Further paths that answer GET, such as `/metrics`.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -31,14 +30,12 @@ public struct APIService: Service {
         socketPath: String,
         address: HostAndPort? = nil,
         logs: @escaping LogSource,
-        pages: [String: @Sendable () async throws -> APIPage] = [:],
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
         handler = APIHandler(
             state: state,
             logs: logs,
-            pages: pages,
             nowSeconds: { Int(Date.now.timeIntervalSince1970) }
         )
         self.socketPath = socketPath

@@ -26,14 +26,24 @@ public final class APIState: Sendable {
     ///
     /// Namespaces that objects are in and that no manifest declares are shown too, as kubectl and
     /// k9s ask for them.
-    public func publish(objects: [MeshObject], statuses: [ObjectID: ObjectStatus]) {
+    ///
+    /// `problems` are errors that no object's condition shows, one line each.
+    public func publish(
+        objects: [MeshObject],
+        statuses: [ObjectID: ObjectStatus],
+        problems: [String] = []
+    ) {
         let wakes = state.withLock { state in
+            state.problems = problems
             let changed = state.replace(objects: objects, statuses: statuses)
             state.trimHistory(to: historyLimit)
             return changed ? Array(state.wakes.values) : []
         }
         for wake in wakes { wake.yield() }
     }
+
+    /// The errors that no object's condition shows.
+    var problems: [String] { state.withLock { $0.problems } }
 
     /// Whether anything was published.
     var isPublished: Bool { state.withLock { $0.isPublished } }
@@ -91,6 +101,7 @@ extension APIState {
     }
 
     fileprivate struct State {
+        var problems: [String] = []
         var version: Int
         /// The oldest version from which a watch can go on; `history` holds every later change.
         var oldestVersion: Int

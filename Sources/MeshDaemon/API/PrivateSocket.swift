@@ -21,6 +21,8 @@ struct PrivateSocket: Sendable {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST, chmod(directory, 0o700) == 0 else {
             throw failure()
         }
+        // What a daemon left that ended between binding and moving.
+        _ = unlink(bindPath)
     }
 
     /// Moves the bound socket to its place.

@@ -1,4 +1,5 @@
 import MeshModel
+import MeshPlan
 
 /// `heddle status`: one line for each proxy, and what is wrong elsewhere.
 public struct StatusCommand: Sendable {
@@ -40,11 +41,14 @@ public struct StatusCommand: Sendable {
     private func report(_ client: LocalAPIClient) async throws -> (StatusReport, version: String) {
         let (workloads, version) = try await client.objects(.workload, namespace: namespace)
         var objects: [JSONValue] = []
-        for kind in Kind.allCases where kind != .workload && kind.mainConditionType != nil {
+        for kind in Kind.allCases where kind != .workload && kind.conditionType != nil {
             let namespace = kind.isNamespaced ? namespace : nil
             objects += try await client.objects(kind, namespace: namespace).items
         }
-        return (StatusReport(workloads: workloads, objects: objects), version)
+        let problems = try await client.document("/problems").array?.compactMap(\.string) ?? []
+        return (
+            StatusReport(workloads: workloads, objects: objects, problems: problems), version
+        )
     }
 
     private func show(_ report: StatusReport, _ console: Console, isFirst: Bool) throws {
@@ -72,6 +76,8 @@ struct StatusReport {
     let workloads: [JSONValue]
     /// The objects of other kinds whose main condition is False.
     let broken: [BrokenObject]
+    /// Errors that no object shows, such as those of a file that does not parse.
+    let problems: [String]
 
     /// An object that is not in effect.
     struct BrokenObject: Hashable {
@@ -84,12 +90,13 @@ struct StatusReport {
     }
 
     /// Reads what the API shows.
-    init(workloads: [JSONValue], objects: [JSONValue]) {
+    init(workloads: [JSONValue], objects: [JSONValue], problems: [String] = []) {
         self.workloads = workloads
+        self.problems = problems
         broken = objects.compactMap { object in
             guard let kind = object["kind"]?.string.flatMap(Kind.init),
                 let condition = object["status"]?["conditions"]?.array?.first(where: {
-                    $0["type"]?.string == kind.mainConditionType
+                    $0["type"]?.string == kind.conditionType
                 }),
                 condition["status"] == "False"
             else { return nil }
@@ -102,7 +109,7 @@ struct StatusReport {
     }
 
     /// Whether every proxy runs with all it was sent and every object is in effect.
-    var isWell: Bool { broken.isEmpty && notWell.isEmpty }
+    var isWell: Bool { broken.isEmpty && notWell.isEmpty && problems.isEmpty }
 
     private var notWell: [JSONValue] {
         workloads.filter { ProxyState(status: $0["status"] ?? [:]).verdict != .good }
@@ -125,12 +132,13 @@ struct StatusReport {
             }
             text += table.text(isColoured: isColoured) + "\n"
         }
+        if !problems.isEmpty { text += problems.joined(separator: "\n") + "\n\n" }
         return text + summary
     }
 
     /// The last lines: the verdict and what to do next.
     private var summary: String {
-        guard !workloads.isEmpty || !broken.isEmpty else {
+        guard !workloads.isEmpty || !isWell else {
             return "No proxies: no Workload is declared.\n"
         }
         let total = workloads.count
@@ -139,6 +147,9 @@ struct StatusReport {
         ]
         if !broken.isEmpty {
             lines[0] += ", \(broken.count) object\(broken.count == 1 ? "" : "s") not in effect"
+        }
+        if !problems.isEmpty {
+            lines[0] += ", \(problems.count) problem\(problems.count == 1 ? "" : "s") in files"
         }
         if let first = notWell.first.map(Self.reference) {
             lines.append("Next: heddle describe workload \(first.name) -n \(first.namespace)")
@@ -185,6 +196,7 @@ struct StatusReport {
     var document: JSONValue {
         [
             "ok": .bool(isWell),
+            "problems": .array(problems.map(JSONValue.string)),
             "proxies": .array(
                 workloads.map { workload in
                     let reference = Self.reference(workload)

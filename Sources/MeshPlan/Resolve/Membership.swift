@@ -7,9 +7,16 @@ struct Membership {
     /// Why others have none.
     private(set) var diagnostics: [Diagnostic] = []
     private var meshesByNamespace: [String: Result<Mesh, DesignationFailure>] = [:]
+    private let previous: Designations
 
-    init(of world: World) {
-        let meshes = world.meshes.values.sorted { $0.reference < $1.reference }
+    /// The mesh of each namespace that has one.
+    var designations: [String: ObjectReference] {
+        meshesByNamespace.compactMapValues { try? $0.get().reference }
+    }
+
+    init(of world: World, after previous: Designations) {
+        self.previous = previous
+        let meshes = world.meshes.values.sorted { $0.isOlder(than: $1) }
         var names: [String: Mesh] = [:]
         var usable: [Mesh] = []
         for mesh in meshes {
@@ -85,6 +92,20 @@ struct Membership {
         let result: Result<Mesh, DesignationFailure>
         if matching.count == 1 {
             result = .success(matching[0])
+        } else if let chosen = matching.first(where: {
+            $0.reference == previous.meshes[namespace]
+        }) {
+            result = .success(chosen)
+            for other in matching where other.reference != chosen.reference {
+                diagnostics.append(
+                    other.diagnostic(
+                        .error,
+                        "spec.namespaceSelector",
+                        "it selects the namespace \"\(namespace)\" too, which stays in \(chosen.id)",
+                        remedy: "narrow the selector of one of the two"
+                    )
+                )
+            }
         } else if matching.isEmpty {
             result = .failure(
                 DesignationFailure(
@@ -116,4 +137,12 @@ struct Membership {
 private struct DesignationFailure: Error {
     var problem: String
     var remedy: String
+}
+
+extension Object {
+    /// Whether the object was there first: of two that want the same thing, the older one has it.
+    func isOlder(than other: Object) -> Bool {
+        (metadata.creationTimestampSeconds, reference)
+            < (other.metadata.creationTimestampSeconds, other.reference)
+    }
 }

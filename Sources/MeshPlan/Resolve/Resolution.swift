@@ -4,6 +4,8 @@ internal import MeshModel
 struct Resolution {
     let world: World
     let membership: Membership
+    /// Objects with mistakes of their own, which the world may lack for that reason.
+    private let invalid: Set<ObjectID>
     /// Problems of memberships and references; each belongs to the object that holds the mistake.
     private(set) var diagnostics: Set<Diagnostic> = []
     /// Every virtual router that virtual services can use.
@@ -14,17 +16,21 @@ struct Resolution {
     private(set) var nodes: [ObjectReference: VirtualNode] = [:]
     /// The workloads of each virtual node, sorted.
     private(set) var workloads: [ObjectReference: [Workload]] = [:]
+    /// The gateway of each gateway route that has one.
+    var gateways: [ObjectReference: VirtualGateway] = [:]
     private var names: [NameKey: ObjectReference] = [:]
 
-    init(of world: World) {
+    init(of world: World, after previous: Designations) {
         self.world = world
-        membership = Membership(of: world)
+        membership = Membership(of: world, after: previous)
+        invalid = Set(world.diagnostics.filter { $0.severity == .error }.compactMap(\.object))
         diagnostics = Set(membership.diagnostics)
         index(world.virtualNodes, by: \.awsName)
         index(world.virtualRouters, by: \.awsName)
         index(world.virtualServices, by: \.awsName)
         index(world.virtualGateways, by: \.awsName)
-        selectWorkloads()
+        index(world.gatewayRoutes, by: \.awsName)
+        selectWorkloads(after: previous)
         for router in world.virtualRouters.values {
             guard let mesh = membership.meshes[router.id], isIndexed(router, \.awsName) else {
                 continue
@@ -37,6 +43,14 @@ struct Resolution {
             }
             services[service.reference] = resolve(service, in: mesh)
         }
+    }
+
+    /// What was chosen, for the next plan.
+    var designations: Designations {
+        var designations = Designations()
+        designations.meshes = membership.designations
+        designations.nodes = nodes.mapValues(\.reference)
+        return designations
     }
 
     /// The mesh of `id`; nil when it belongs to none.
@@ -60,7 +74,7 @@ extension Resolution {
         _ objects: [ObjectReference: Object<Spec>],
         by awsName: KeyPath<Spec, String>
     ) {
-        for object in objects.values.sorted(by: { $0.reference < $1.reference }) {
+        for object in objects.values.sorted(by: { $0.isOlder(than: $1) }) {
             guard let mesh = membership.meshes[object.id] else { continue }
             let name = object.spec[keyPath: awsName]
             let key = NameKey(mesh: mesh.reference, kind: Spec.kind, name: name.lowercased())
@@ -103,6 +117,15 @@ extension Resolution {
         switch target {
         case .object(let reference):
             guard let object = objects[reference] else {
+                if invalid.contains(ObjectID(Spec.kind, reference)) {
+                    return .failure(
+                        ReferenceFailure(
+                            member: "Ref",
+                            problem: "\(kind) \"\(reference)\" is invalid",
+                            remedy: "mend its own mistakes"
+                        )
+                    )
+                }
                 let near = nearest(to: reference, among: objects.keys)
                 return .failure(
                     ReferenceFailure(
@@ -176,17 +199,35 @@ struct ReferenceFailure: Error {
 
 extension Resolution {
     /// Matches workloads with virtual nodes by the rule of App Mesh's injector.
-    private mutating func selectWorkloads() {
+    private mutating func selectWorkloads(after previous: Designations) {
         let nodes = Dictionary(grouping: world.virtualNodes.values, by: \.metadata.namespace)
         let gateways = Dictionary(grouping: world.virtualGateways.values, by: \.metadata.namespace)
         for workload in world.workloads.values.sorted(by: { $0.reference < $1.reference }) {
             let labels = workload.metadata.labels
             let namespace = workload.metadata.namespace
-            let matching = (nodes[namespace] ?? []).filter {
+            var matching = (nodes[namespace] ?? []).filter {
                 $0.spec.podSelector?.matches(labels) ?? false
             }
-            let matchingGateways = (gateways[namespace] ?? []).filter {
+            var matchingGateways = (gateways[namespace] ?? []).filter {
                 $0.spec.podSelector?.matches(labels) ?? false
+            }
+            if matching.count + matchingGateways.count > 1,
+                let chosen = matching.first(where: {
+                    $0.reference == previous.nodes[workload.reference]
+                })
+            {
+                let others =
+                    matching.map(\.id).filter { $0 != chosen.id } + matchingGateways.map(\.id)
+                report(
+                    workload.diagnostic(
+                        .warning,
+                        "metadata.labels",
+                        "\(others.sorted().map(\.description).joined(separator: ", ")) "
+                            + "selects it too; it stays with \(chosen.id)",
+                        remedy: "narrow the podSelector of all but one"
+                    )
+                )
+                (matching, matchingGateways) = ([chosen], [])
             }
             if let failure = selectionFailure(
                 of: workload,
@@ -254,6 +295,16 @@ extension Resolution {
             return failure(
                 "found multiple matching VirtualNodes for workload \(workload.metadata.name): \(names)",
                 "narrow the podSelector of all but one"
+            )
+        }
+        let namespace = workload.metadata.namespace
+        if nodes.isEmpty,
+            let node = invalid.filter({ $0.kind == .virtualNode && $0.namespace == namespace })
+                .min()
+        {
+            return failure(
+                "no VirtualNode selects it, and VirtualNode \"\(node.reference)\" is invalid",
+                "mend that, if it is the one"
             )
         }
         if nodes.isEmpty {

@@ -20,7 +20,12 @@ func fields(
         return arn("virtualServiceARN", "/virtualService/\(service.spec.awsName)")
     case .virtualGateway(let gateway):
         return arn("virtualGatewayARN", "/virtualGateway/\(gateway.spec.awsName)")
-    case .gatewayRoute: return [:]
+    case .gatewayRoute(let route):
+        guard let gateway = resolution.gateways[route.reference] else { return [:] }
+        return arn(
+            "gatewayRouteARN",
+            "/virtualGateway/\(gateway.spec.awsName)/gatewayRoute/\(route.spec.awsName)"
+        )
     case .virtualRouter(let router):
         let path = "/virtualRouter/\(router.spec.awsName)"
         var fields = arn("virtualRouterARN", path)

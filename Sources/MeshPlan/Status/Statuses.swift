@@ -88,6 +88,9 @@ private func accepted(
     _ observations: Observations
 ) -> Condition {
     guard case .workload(let workload) = object else {
+        if let (reason, message) = object.withoutEffect {
+            return Condition(type: type, status: .false, reason: reason, message: message)
+        }
         return Condition(
             type: type,
             status: .true,
@@ -153,11 +156,19 @@ private func readiness(
             )
         )
     }
-    if observation.xds.sync[.listeners] != .synced {
-        return condition(.false, "Syncing", "Its proxy has not received its listeners.")
+    let waiting = ResourceType.allCases.filter { observation.xds.sync[$0] != .synced }
+    if !waiting.isEmpty {
+        let types = waiting.map(\.rawValue).joined(separator: ", ")
+        return condition(.false, "Syncing", "Its proxy has not acknowledged its \(types).")
     }
     return condition(.true, "Ready", "Its proxy runs and is in sync.")
 }
+
+/// Reasons of `WorkloadReady` that are a step on the way to readiness: nobody has to look.
+public let transientWorkloadReasons: Set<String> = [
+    "Pending", "ProxyStarting", "ProxyDraining", "ApplicationPending", "ApplicationStarting",
+    "Disconnected", "Syncing",
+]
 
 extension Kind {
     /// The condition that App Mesh's controller wrote, and that users' scripts wait for.

@@ -4,9 +4,13 @@ internal import MeshModel
 /// use it.
 ///
 /// What a mesh's security rests on is a warning, the rest a note.
-func featuresWithoutEffect(in world: World) -> [Diagnostic] {
+func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
+    let world = resolution.world
     var uses = FeatureUses()
     for node in world.virtualNodes.values.sorted(by: { $0.reference < $1.reference }) {
+        if node.spec.podSelector != nil, resolution.workloads[node.reference] == nil {
+            uses.note("podSelector", node, "spec")
+        }
         for (index, listener) in node.spec.listeners.enumerated() {
             let field = "spec.listeners[\(index)]"
             if listener.healthCheck != nil { uses.note("healthCheck", node, field) }
@@ -32,6 +36,7 @@ func featuresWithoutEffect(in world: World) -> [Diagnostic] {
 
 /// The features that are read, checked and not acted upon, with what happens instead.
 private let effects: [String: (severity: Diagnostic.Severity, instead: String)] = [
+    "podSelector": (.note, "it selects no Workload, so that callers look up its DNS name"),
     "healthCheck": (.note, "every endpoint whose proxy runs counts as healthy"),
     "outlierDetection": (.note, "no endpoint is ejected"),
     "connectionPool": (.note, "connections are not limited"),
@@ -70,6 +75,28 @@ private struct FeatureUses {
             var diagnostic = use.first
             if use.count > 1 { diagnostic.problem += " (and \(use.count - 1) more)" }
             return diagnostic
+        }
+    }
+}
+
+extension MeshObject {
+    /// Why the object as a whole must not pass for one that is in force; nil when it may.
+    ///
+    /// A security control that is off is more than a note: a node that asks for TLS is not active.
+    var withoutEffect: (reason: String, message: String)? {
+        switch self {
+        case .virtualGateway, .gatewayRoute: ("NotSupported", "No gateway runs here.")
+        case .virtualNode(let node):
+            if node.spec.listeners.contains(where: { $0.tls?.mode == .strict }) {
+                ("TLSNotApplied", "It asks for TLS, and its listener takes plaintext.")
+            } else if node.spec.backendDefaults?.enforce == true
+                || node.spec.backends.contains(where: { $0.clientPolicy?.enforce == true })
+            {
+                ("TLSNotApplied", "It asks for TLS, and its backends are called in plaintext.")
+            } else {
+                nil
+            }
+        case .mesh, .namespace, .virtualService, .virtualRouter, .backendGroup, .workload: nil
         }
     }
 }

@@ -68,7 +68,8 @@ struct RunCommand: AsyncParsableCommand {
                 envoy: try EnvoyBinary.find(option: envoy, environment: state.environment),
                 apiAddress: HostAndPort(address),
                 addressRanges: AddressRanges(proxyAddresses) ?? .loopback,
-                drainTime: duration(drainTime) ?? .seconds(20)
+                drainTime: duration(drainTime) ?? .seconds(20),
+                clientOptions: state.clientOptions
             ),
             logger: logger,
             print: { [console = state.console] line in console.print(line + "\n") }
@@ -107,7 +108,9 @@ struct RenderCommand: ParsableCommand {
         commandName: "render",
         abstract: "Prints the Envoy configuration that manifests give, without running anything.",
         discussion: """
-            The output passes envoy --mode validate. Problems go to standard error.
+            Of one proxy it is JSON that passes envoy --mode validate; of several, a YAML stream \
+            with a document for each. Problems go to standard error; the exit code is 1 if one is \
+            an error.
 
             Examples:
               heddle render ./mesh --proxy demo/blue-1 > envoy.json
@@ -123,6 +126,8 @@ struct RenderCommand: ParsableCommand {
         let rendered = try render(paths: paths, proxy: proxy)
         let console = Console.standard(environment: [:])
         for diagnostic in rendered.diagnostics { console.note("\(diagnostic)") }
+        if rendered.documents.isEmpty { console.note("no proxy to render: no Workload has one") }
         console.print(rendered.text)
+        try (rendered.isValid ? ExitStatus.ok : .badNews).end()
     }
 }

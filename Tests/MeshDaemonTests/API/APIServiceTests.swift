@@ -67,7 +67,6 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
             socketPath: socket,
             address: HostAndPort(host: "127.0.0.1", port: 0),
             logs: { _, _, _, _ in AsyncStream { $0.finish() } },
-            pages: ["/metrics": { APIPage(contentType: "text/plain", body: Array("up 1\n".utf8)) }],
             logger: Logger(label: "test"),
             onListening: { port in listening.yield(port) }
         )
@@ -127,8 +126,8 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         try await serving(colorsState()) { socket, port in
             let health = try await run("curl", ["-s", "--unix-socket", socket, "http://x/healthz"])
             #expect(health == "ok")
-            let metrics = try await run("curl", ["-s", "http://127.0.0.1:\(port)/metrics"])
-            #expect(metrics == "up 1\n")
+            let problems = try await run("curl", ["-s", "http://127.0.0.1:\(port)/problems"])
+            #expect(problems == "[]")
             let named = try await run(
                 "curl",
                 ["-s", "-H", "Host: evil.example", "http://127.0.0.1:\(port)/healthz"]

@@ -151,24 +151,12 @@ import Testing
     @Test(
         arguments: [
             ([:], "Pending", ProxyState.Verdict.changing),
-            (["sidecar": ["phase": "BackingOff"]], "BackingOff", .bad),
-            (["sidecar": ["phase": "Running", "connected": false]], "Disconnected", .bad),
-            (
-                ["sidecar": ["phase": "Running", "sync": ["routes": "Pending"]]], "Syncing",
-                .changing
-            ),
-            (
-                ["sidecar": ["phase": "Running"], "application": ["phase": "BackingOff"]],
-                "ApplicationBackingOff", .bad
-            ),
-            (
-                [
-                    "conditions": [
-                        ["type": "WorkloadReady", "status": "False", "reason": "NoVirtualNode"]
-                    ]
-                ], "NoVirtualNode", .bad
-            ),
-            (["sidecar": ["phase": "Running"]], "Running", .good),
+            (notReady("ProxyBackingOff"), "ProxyBackingOff", .bad),
+            (notReady("ConfigurationRefused"), "ConfigurationRefused", .bad),
+            (notReady("Disconnected"), "Disconnected", .changing),
+            (notReady("Syncing"), "Syncing", .changing),
+            (notReady("ApplicationStarting"), "ApplicationStarting", .changing),
+            (["conditions": [["type": "WorkloadReady", "status": "True"]]], "Running", .good),
         ] as [(JSONValue, String, ProxyState.Verdict)]
     )
     func `a proxy's state in a word`(
@@ -180,4 +168,9 @@ import Testing
         #expect(state.word == word)
         #expect(state.verdict == verdict)
     }
+}
+
+/// The status of a Workload that is not ready for `reason`.
+private func notReady(_ reason: String) -> JSONValue {
+    ["conditions": [["type": "WorkloadReady", "status": "False", "reason": .string(reason)]]]
 }

@@ -1,0 +1,26 @@
+import Testing
+
+@testable import MeshManifests
+
+@Suite struct RegexSyntaxTests {
+    @Test(arguments: [
+        ".*green.*", "a|b", "(a|b)+?", "[]a]", "[^]a]", "[[:alpha:]_]*", "[a[:digit:]b]",
+        #"\(\[\*"#,
+        #"\Q(*\E"#, #"\Q(*"#, "(?i)x", "(?i:x)*", "(?P<name>x)", "(?<name>x)", "a{2,3}", "x*y*",
+        #"\pN+"#, #"\x{10FFFF}"#, #"\123"#, "^$", "", "a??",
+    ])
+    func `what RE2 understands`(pattern: String) {
+        #expect(regexProblem(pattern) == nil)
+    }
+
+    @Test(arguments: [
+        ("(", "missing \")\""), ("a)", "\")\" without \"(\""), ("[a", "missing \"]\""),
+        ("[]", "missing \"]\""), ("*a", "nothing to repeat before \"*\""),
+        ("a|+", "nothing to repeat before \"+\""), ("(?", "missing \")\""),
+        ("a**", "nothing to repeat before \"*\""), (#"a\"#, "a backslash at the end"),
+        (#"(a)\1"#, #"backreference "\1""#), ("(?=a)", "lookaround"), ("(?<!a)b", "lookaround"),
+    ])
+    func `what RE2 refuses`(pattern: String, problem: String) {
+        #expect(regexProblem(pattern) == problem)
+    }
+}
