@@ -48,7 +48,6 @@ struct APIHandler: Sendable {
     var state: APIState
     /// Where logs come from.
     var logs: LogSource
-    /// Further paths that answer GET, such as `/metrics`.
     /// How often an idle watch that allows bookmarks gets one.
     var bookmarkInterval = Duration.seconds(60)
     /// The present time in seconds since 1970, for ages.
