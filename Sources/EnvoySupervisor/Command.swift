@@ -60,6 +60,9 @@ struct Command: Hashable, Sendable {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// The variable that names the state directory to every process that is started for it.
+    static let mark = "HEDDLE_SUPERVISED_FOR"
+
     /// Our own environment.
     static var ownEnvironment: [String: String] {
         var variables: [String: String] = [:]

@@ -328,7 +328,9 @@ struct Fleet {
                 preconditionFailure("only a wanted application is started")
             }
             units[key.proxy]?.launchedApplication = application
-            command = application.startCommand
+            command = application.startCommand(
+                stateDirectory: configuration.stateDirectory
+            )
         }
         let logPath = unit.folder.logPath(key.kind)
         let offset = (try? Descriptor.open(logPath, O_RDONLY))?.status.size ?? 0

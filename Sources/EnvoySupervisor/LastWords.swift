@@ -22,7 +22,11 @@ enum LastWords {
             case .application: lines.last
             case .envoy: envoy(lines)
             }
-        return words.map { String($0.prefix(limitCharacters)) }
+        // What a terminal would obey is left out.
+        return words.map { words in
+            let visible = words.unicodeScalars.filter { $0.properties.generalCategory != .control }
+            return String(String.UnicodeScalarView(visible).prefix(limitCharacters))
+        }
     }
 
     /// Envoy says why it cannot start in its last line, which has no time in front.

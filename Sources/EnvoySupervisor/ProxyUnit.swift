@@ -71,7 +71,7 @@ extension SupervisorConfiguration {
                 "-l", logLevel,
                 "--skip-deprecated-logs",
             ],
-            environment: Command.ownEnvironment,
+            environment: Command.ownEnvironment.merging([Command.mark: stateDirectory]) { $1 },
             directory: folder.path
         )
     }
@@ -95,10 +95,11 @@ extension SupervisorConfiguration {
 
 extension ApplicationPlan {
     /// The application's command, with our own environment below its variables.
-    var startCommand: Command {
+    func startCommand(stateDirectory: String) -> Command {
         Command(
             arguments: command,
-            environment: Command.ownEnvironment.merging(environment) { _, own in own },
+            environment: Command.ownEnvironment.merging(environment) { _, own in own }
+                .merging([Command.mark: stateDirectory]) { $1 },
             directory: workingDirectory
         )
     }

@@ -80,6 +80,8 @@ enum Files {
 
     /// Writes a file that only we may read; others see the old file or the new one whole.
     static func write(_ bytes: [UInt8], to path: String) throws {
+        // On a full disk what is there already can still be used.
+        if read(path) == bytes { return }
         let temporary = path + ".new"
         unlink(temporary)
         let file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL)

@@ -153,8 +153,7 @@ public func runDaemon(
                 failureTerminationBehavior: .gracefullyShutdownGroup
             )
         },
-        // A terminal that closes says SIGHUP.
-        gracefulShutdownSignals: [.sigint, .sigterm, .sighup, .sigquit],
+        gracefulShutdownSignals: endingSignals(),
         logger: logger
     )
     group.maximumGracefulShutdownDuration = configuration.drainTime + .seconds(20)
@@ -166,7 +165,8 @@ public func runDaemon(
 private func raiseDescriptorLimit() {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = limit.rlim_max
+    // Applications inherit it, and some go through all that they might have.
+    limit.rlim_cur = min(limit.rlim_max, 65_536)
     _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
@@ -178,4 +178,13 @@ extension Plan {
         }
         .map(\.description)
     }
+}
+
+/// The signals that end the mesh in order; a terminal that closes says SIGHUP, unless `nohup` has
+/// that ignored.
+private func endingSignals() -> [UnixSignal] {
+    var action = sigaction()
+    sigaction(SIGHUP, nil, &action)
+    let isIgnored = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
+    return [.sigint, .sigterm, .sigquit] + (isIgnored ? [] : [.sighup])
 }

@@ -36,7 +36,7 @@ public struct EnvoyBinary: Hashable, Sendable {
                     + "with --envoy"
             )
         }
-        return EnvoyBinary(path: path, version: version)
+        return EnvoyBinary(path: absolutePath(path), version: version)
     }
 
     private static func locate(

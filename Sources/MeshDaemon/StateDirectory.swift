@@ -13,6 +13,7 @@ final class StateDirectory: Sendable {
     ///
     /// - Throws: `DaemonError` when it can't be made or another daemon has it.
     init(_ path: String) throws {
+        let path = absolutePath(path)
         self.path = path
         // The longest socket's name, while it is bound.
         guard path.utf8.count + "/api.sock.d/s".utf8.count < 108 else {
@@ -116,3 +117,8 @@ private func makeFolder(_ path: String) throws {
 
 /// What the last failed system call says.
 private func systemError() -> String { String(cString: strerror(errno)) }
+
+/// `path` as seen from the working directory; proxies start in folders of their own.
+func absolutePath(_ path: String) -> String {
+    path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
+}

@@ -43,10 +43,27 @@ private struct RegexScanner {
             if rest.first == "?" { rest.removeFirst() }
             hasOperand = false
             return nil
+        case "{": return count()
         default:
             hasOperand = true
             return nil
         }
+    }
+
+    /// Checks `{n}`, `{n,}` or `{n,m}`; a brace in any other place stands for itself.
+    private mutating func count() -> String? {
+        let numbers = rest.prefix { $0 != "}" }
+        let text = String(String.UnicodeScalarView(numbers))
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard hasOperand, numbers.endIndex < rest.endIndex, (1...2).contains(parts.count),
+            let least = Int(parts[0]), parts.count == 1 || parts[1].isEmpty || Int(parts[1]) != nil
+        else {
+            hasOperand = true
+            return nil
+        }
+        let most = parts.count == 2 ? Int(parts[1]) ?? least : least
+        if max(least, most) > 1000 { return "a repetition over 1000 in \"{\(text)}\"" }
+        return most < least ? "a repetition that ends before it begins in \"{\(text)}\"" : nil
     }
 
     private mutating func escape() -> String? {

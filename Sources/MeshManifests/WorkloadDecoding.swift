@@ -110,7 +110,15 @@ extension Fields {
         case .scalar, .sequence, .mapping: text = nil
         }
         if let text, let value = quantity(text, inThousandths: inThousandths), value > 0 {
-            return Amount(value: value, text: text)
+            // No Envoy has use for more threads, nor a host so much memory.
+            let largest = inThousandths ? 256_000 : 1 << 50
+            guard value > largest else { return Amount(value: value, text: text) }
+            error(
+                key,
+                "\(entry.value.description) is more than any host has",
+                "write it as \(example)"
+            )
+            return nil
         }
         error(
             key,

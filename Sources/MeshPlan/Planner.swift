@@ -154,6 +154,18 @@ extension Planner {
                 )
                 continue
             }
+            if options.addressRanges.contain(workload.spec.address) {
+                resolution.report(
+                    workload.diagnostic(
+                        .error,
+                        "spec.address",
+                        "\"\(workload.spec.address)\" is among the proxies' own addresses, so that "
+                            + "requests would come back for ever",
+                        remedy: "let the application listen on 127.0.0.1"
+                    )
+                )
+                continue
+            }
             do {
                 plan.proxies[id] = try proxy(
                     of: workload,
@@ -356,5 +368,5 @@ extension Mesh {
 
 extension SidecarResources {
     /// Envoy's worker threads: one for each core begun, of the limit or else of the request.
-    var workerCount: Int { max(1, ((cpuLimitMillicores ?? cpuRequestMillicores) + 999) / 1000) }
+    var workerCount: Int { (max(1, cpuLimitMillicores ?? cpuRequestMillicores) - 1) / 1000 + 1 }
 }

@@ -82,7 +82,7 @@ struct MeshTests {
             mesh in
             try mesh.save(
                 "router.yaml",
-                router("{prefix: /, headers: [{name: x, match: {regex: \"a{1001}\"}}]}")
+                router("{prefix: /, headers: [{name: x, match: {regex: \"[z-a]\"}}]}")
             )
             _ = try await mesh.line(containing: "1 of them refused it")
             let answer = try await mesh.request(from: "front", host: "color.demo:8080")
@@ -94,7 +94,7 @@ struct MeshTests {
             )
             let condition = router["status"]?["conditions"]?.array?.first
             #expect(condition?["status"]?.string == "False")
-            #expect(condition?["message"]?.string?.contains("invalid repetition size") == true)
+            #expect(condition?["message"]?.string?.contains("invalid character class range") == true)
             #expect(try await mesh.sidecar("front", "sync")?["routes"]?.string == "Refused")
             #expect(try await mesh.sidecar("other", "sync")?["routes"]?.string == "Synced")
 

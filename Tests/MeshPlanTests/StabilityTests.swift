@@ -144,4 +144,22 @@ import Testing
             #expect(first?["health_status"] == health)
         }
     }
+
+    @Test func `an application address among the proxies' own is a mistake`() {
+        var world = World(yaml: base)
+        for key in world.workloads.keys { world.workloads[key]?.spec.address = "127.66.0.1" }
+        let plan = plan(world, nowSeconds: 0)
+        #expect(plan.proxies.isEmpty)
+        let mistake = plan.diagnostics.first { $0.severity == .error }
+        #expect(mistake?.field == "spec.address")
+    }
+
+    @Test(arguments: [(1, 1), (250, 1), (1000, 1), (1001, 2), (256_000, 256)])
+    func `an Envoy has a worker for each core begun`(millicores: Int, workers: Int) {
+        var world = World(yaml: base)
+        for key in world.workloads.keys {
+            world.workloads[key]?.spec.sidecar.cpuLimitMillicores = millicores
+        }
+        #expect(plan(world, nowSeconds: 0).proxies.values.map(\.concurrency) == [workers])
+    }
 }

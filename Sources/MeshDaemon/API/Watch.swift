@@ -38,7 +38,8 @@ struct Watch: Sendable {
         guard let timeoutSeconds = Int(seconds), timeoutSeconds >= 0 else {
             throw .badRequest("timeoutSeconds \"\(seconds)\" is not a number of seconds")
         }
-        timeout = timeoutSeconds == 0 ? nil : .seconds(timeoutSeconds)
+        // A clock can count so far and no farther.
+        timeout = timeoutSeconds == 0 ? nil : .seconds(min(timeoutSeconds, 7 * 24 * 3600))
     }
 
     /// Sends events until the timeout, the client's end, or the server's shutdown.

@@ -42,7 +42,9 @@ public struct SocketTransport: LocalAPITransport {
     /// The whole answer to `GET target`.
     public func response(_ target: String, accept: String) async throws -> LocalAPIResponse {
         var body: [UInt8] = []
-        let response = try await stream(target, accept: accept) { body += $0 }
+        let response = try await stream(target, accept: accept, timeout: .seconds(30)) {
+            body += $0
+        }
         return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
     }
 
@@ -52,12 +54,21 @@ public struct SocketTransport: LocalAPITransport {
         accept: String,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse {
+        try await stream(target, accept: accept, timeout: nil, onPart: onPart)
+    }
+
+    private func stream(
+        _ target: String,
+        accept: String,
+        timeout: Duration?,
+        onPart: ([UInt8]) async throws -> Void
+    ) async throws -> LocalAPIResponse {
         let request = HTTPRequest(
             "GET",
             "http://localhost\(target)",
             unixSocketPath: socketPath,
             headers: [HTTPField("Accept", accept)],
-            timeout: nil
+            timeout: timeout
         )
         do {
             let response = try await client.stream(request)

@@ -16,7 +16,8 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Parses `127.66.0.0/16,127.67.0.0/16`: two different /16 ranges of the loopback network,
-    /// ingress first; nil for anything else.
+    /// ingress first; nil for anything
+    /// else, and for 127.0.0.0/16, where applications listen.
     public init?(_ text: String) {
         let ranges = text.split(separator: ",", omittingEmptySubsequences: false).map { range in
             let suffix = ".0.0/16"
@@ -27,7 +28,7 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
             )
             return bytes.compactMap { UInt8($0) }
         }
-        guard ranges.count == 2, ranges.allSatisfy({ $0.count == 2 && $0[0] == 127 }),
+        guard ranges.count == 2, ranges.allSatisfy({ $0.count == 2 && $0[0] == 127 && $0[1] != 0 }),
             ranges[0] != ranges[1]
         else { return nil }
         self.init(ingress: ranges[0], egress: ranges[1])
@@ -42,6 +43,11 @@ public struct AddressRanges: Hashable, Sendable, CustomStringConvertible {
     func contains(_ addresses: ProxyAddresses) -> Bool {
         addresses.ingress.hasPrefix("\(ingress[0]).\(ingress[1]).")
             && addresses.egress.hasPrefix("\(egress[0]).\(egress[1]).")
+    }
+
+    /// Whether `address` is in one of the ranges.
+    func contain(_ address: String) -> Bool {
+        [ingress, egress].contains { address.hasPrefix("\($0[0]).\($0[1]).") }
     }
 
     /// How many proxies the ranges hold.
