@@ -277,7 +277,7 @@ def check(heddle, mesh, arguments):
     print(f"heddle run to the first 200 through the mesh: {seconds:.2f} s", flush=True)
     load = Load(address, rate=arguments.rate)
     problems = []
-    for values in [None, [50, 50]]:
+    for values in [None, *arguments.weights]:
         if values:
             set_weights(mesh, values)
             load.take(arguments.rate)  # a second of requests while the change is under way
@@ -312,6 +312,14 @@ def main():
     parser.add_argument("--check", action="store_true", help="verify instead of showing")
     parser.add_argument("--requests", type=int, default=5000, help="requests per split of --check")
     parser.add_argument("--rate", type=int, default=400, help="requests a second of --check")
+    parser.add_argument(
+        "--weights",
+        type=lambda text: [int(weight) for weight in text.split("/")],
+        nargs="*",
+        default=[[50, 50]],
+        metavar="BLUE/GREEN",
+        help="weights that --check saves one after the other",
+    )
     parser.add_argument("--tolerance", type=float, default=3, help="points a split may be off")
     arguments = parser.parse_args()
 
