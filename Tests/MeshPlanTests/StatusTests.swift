@@ -118,9 +118,16 @@ import Testing
     }
 
     @Test func `a proxy without its listeners is syncing`() throws {
-        try expectNotReady("Syncing", "Its proxy has not acknowledged its listeners.") {
-            $0.xds.sync[.listeners] = .pending
+        try expectNotReady("Syncing", "Its proxy has not asked for its listeners.") {
+            $0.xds.sync[.listeners] = .notSent
         }
+    }
+
+    @Test func `an update on its way leaves a workload ready`() throws {
+        let condition = try condition(of: Self.workload, Self.serving) {
+            $0.xds.sync[.routes] = .pending
+        }
+        #expect(condition.status == Condition.Status.true)
     }
 
     @Test func `a workload whose proxy refuses a resource says Envoy's reason`() throws {

@@ -102,7 +102,7 @@ private func accepted(
     return readiness(of: observations.proxies[id], plan.proxies[id]?.application)
 }
 
-/// Whether a workload serves: its proxy runs, is connected and in sync, and its application runs.
+/// Whether a workload serves: its proxy runs, is connected and configured, and its application runs.
 private func readiness(
     of observation: ProxyObservation?,
     _ planned: ApplicationPlan?
@@ -156,12 +156,15 @@ private func readiness(
             )
         )
     }
-    let waiting = ResourceType.allCases.filter { observation.xds.sync[$0] != .synced }
-    if !waiting.isEmpty {
-        let types = waiting.map(\.rawValue).joined(separator: ", ")
-        return condition(.false, "Syncing", "Its proxy has not acknowledged its \(types).")
+    // An update on its way does not make a proxy that serves unready.
+    let missing = ResourceType.allCases.filter {
+        (observation.xds.sync[$0] ?? .notSent) == .notSent
     }
-    return condition(.true, "Ready", "Its proxy runs and is in sync.")
+    if !missing.isEmpty {
+        let types = missing.map(\.rawValue).joined(separator: ", ")
+        return condition(.false, "Syncing", "Its proxy has not asked for its \(types).")
+    }
+    return condition(.true, "Ready", "Its proxy runs and has its configuration.")
 }
 
 /// Reasons of `WorkloadReady` that are a step on the way to readiness: nobody has to look.
