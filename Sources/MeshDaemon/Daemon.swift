@@ -127,7 +127,8 @@ public func runDaemon(
         state: state,
         options: PlanOptions(
             addressRanges: configuration.addressRanges,
-            assumesServing: false
+            assumesServing: false,
+            lowestPort: lowestPort()
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in
@@ -187,4 +188,12 @@ private func endingSignals() -> [UnixSignal] {
     sigaction(SIGHUP, nil, &action)
     let isIgnored = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     return [.sigint, .sigterm, .sigquit] + (isIgnored ? [] : [.sighup])
+}
+
+/// The lowest port that this process may listen on; nil is any.
+private func lowestPort() -> Port? {
+    guard geteuid() != 0 else { return nil }
+    let file = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+    let text = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
+    return Port(Int(text.filter(\.isNumber)) ?? 1024)
 }

@@ -7,12 +7,22 @@ public struct PlanOptions: Hashable, Sendable {
     /// Whether a proxy of which nothing was observed counts as serving: so it is where nothing
     /// runs, as in `heddle render`.
     public var assumesServing: Bool
+    /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
+    public var lowestPort: Port?
 
     /// Makes options; without arguments the defaults.
-    public init(addressRanges: AddressRanges = .loopback, assumesServing: Bool = true) {
+    public init(
+        addressRanges: AddressRanges = .loopback,
+        assumesServing: Bool = true,
+        lowestPort: Port? = nil
+    ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
+        self.lowestPort = lowestPort
     }
+
+    /// Whether proxies may listen on `port`.
+    func allows(_ port: Port) -> Bool { lowestPort.map { port >= $0 } ?? true }
 }
 
 /// What to do for `world`: the function that is the program.
@@ -126,6 +136,8 @@ extension Planner {
     ) {
         let backends = resolution.backends(of: node, in: mesh)
         let chains = resolution.egressChains(of: node, to: backends)
+            .filter { options.allows($0.key) }
+        reportForbiddenPorts(of: node, backends, &resolution)
         let shared: Snapshot
         do {
             shared = try sharedResources(
@@ -181,6 +193,40 @@ extension Planner {
                     workload.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)")
                 )
             }
+        }
+    }
+
+    /// Reports ports that only root may listen on, where Heddle is not root: Envoy would refuse a
+    /// listener with one of them as a whole.
+    private func reportForbiddenPorts(
+        of node: VirtualNode,
+        _ backends: [ResolvedService],
+        _ resolution: inout Resolution
+    ) {
+        let remedy = "run as root, or lower net.ipv4.ip_unprivileged_port_start"
+        for (index, listener) in node.spec.listeners.enumerated() {
+            let port = listener.portMapping.port
+            if options.allows(port) { continue }
+            resolution.report(
+                node.diagnostic(
+                    .error,
+                    "spec.listeners[\(index)].portMapping.port",
+                    "only root may listen on port \(port), so that nothing reaches it there",
+                    remedy: remedy
+                )
+            )
+        }
+        let called = Set(backends.flatMap(\.ports.keys)).filter { !options.allows($0) }
+        for port in called.sorted() {
+            resolution.report(
+                node.diagnostic(
+                    .warning,
+                    "spec.backends",
+                    "only root may listen on port \(port), so that its backends there are reached "
+                        + "through port 15001 alone",
+                    remedy: remedy
+                )
+            )
         }
     }
 
@@ -285,12 +331,13 @@ extension Planner {
             clusters[mapping.port] = name
             snapshot.insert(try resource(.localCluster(local), origins))
         }
+        let listeners = node.spec.listeners.filter { options.allows($0.portMapping.port) }
         let ingress = IngressListener(
             address: addresses.ingress,
-            listeners: node.spec.listeners,
+            listeners: listeners,
             clusters: clusters
         )
-        if !node.spec.listeners.isEmpty {
+        if !listeners.isEmpty {
             snapshot.insert(try resource(.ingressListener(ingress), origins))
         }
         let egress = EgressListener(
@@ -305,7 +352,7 @@ extension Planner {
             owner: node.id,
             nodeID: nodeID,
             addresses: addresses,
-            ingressPorts: node.spec.listeners.isEmpty ? [] : ingress.ports,
+            ingressPorts: listeners.isEmpty ? [] : ingress.ports,
             egressPorts: egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
             snapshot: snapshot,

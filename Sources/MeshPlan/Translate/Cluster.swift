@@ -147,7 +147,7 @@ func loadAssignment(
     return assignment
 }
 
-private let unlimitedConnections: Envoy_Config_Cluster_V3_CircuitBreakers = {
+let unlimitedConnections: Envoy_Config_Cluster_V3_CircuitBreakers = {
     var thresholds = Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds()
     thresholds.maxConnections = .init(unlimited)
     thresholds.maxPendingRequests = .init(unlimited)

@@ -21,6 +21,7 @@ func forwardProxyCluster(named name: String) throws -> Envoy_Config_Cluster_V3_C
     cluster.name = name
     cluster.connectTimeout = Google_Protobuf_Duration(.seconds(1))
     cluster.lbPolicy = .clusterProvided
+    cluster.circuitBreakers = unlimitedConnections
     cluster.clusterType.name = "envoy.clusters.dynamic_forward_proxy"
     cluster.clusterType.typedConfig = try packed(configuration)
     return cluster
