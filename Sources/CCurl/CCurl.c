@@ -32,11 +32,6 @@ CURLcode ccurl_set_body_receiver(CURL *handle, ccurl_receiver receiver, void *co
 
 size_t ccurl_write_pause(void) { return CURL_WRITEFUNC_PAUSE; }
 
-void *ccurl_get_private(CURL *handle) {
-    char *value = NULL;
-    return curl_easy_getinfo(handle, CURLINFO_PRIVATE, &value) == CURLE_OK ? value : NULL;
-}
-
 CURL *ccurl_done(const CURLMsg *message, CURLcode *result) {
     if (message->msg != CURLMSG_DONE) return NULL;
     *result = message->data.result;

@@ -82,7 +82,6 @@ final class Transfer {
 
     private func setReceivers() {
         let context = Unmanaged.passUnretained(self).toOpaque()
-        ccurl_set_pointer(handle, CURLOPT_PRIVATE, context)
         ccurl_set_pointer(handle, CURLOPT_ERRORBUFFER, errorText)
         ccurl_set_header_receiver(
             handle,

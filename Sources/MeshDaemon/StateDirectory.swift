@@ -54,7 +54,7 @@ final class StateDirectory: Sendable {
     /// The Unix socket of the xDS server.
     var xdsSocketPath: String { "\(path)/xds.sock" }
     /// The Unix socket of the local API.
-    var apiSocketPath: String { "\(path)/api.sock" }
+    var apiSocketPath: String { MeshDaemon.apiSocketPath(stateDirectory: path) }
 
     /// The addresses that proxies were given.
     ///

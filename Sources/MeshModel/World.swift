@@ -39,6 +39,13 @@ public struct World: Sendable {
         }
     }
 
+    /// The labels of the namespace `name`, with the one that Kubernetes gives to each.
+    public func labels(ofNamespace name: String) -> [String: String] {
+        var labels = namespaces[ObjectReference(name: name)]?.metadata.labels ?? [:]
+        labels["kubernetes.io/metadata.name"] = name
+        return labels
+    }
+
     /// Every object, ordered by identity.
     public var objects: [MeshObject] {
         var all: [MeshObject] = []

@@ -30,7 +30,9 @@ struct StateOptions: ParsableArguments {
     }
 
     /// The way to the daemon.
-    var transport: SocketTransport { SocketTransport(socketPath: "\(path)/api.sock") }
+    var transport: SocketTransport {
+        SocketTransport(socketPath: apiSocketPath(stateDirectory: path))
+    }
 
     /// Where to print.
     var console: Console { .standard(environment: environment) }

@@ -37,7 +37,6 @@ final class RunningMesh: Sendable {
     /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own.
     static func run(
         _ files: [String: String],
-        waitsUntilReady: Bool = true,
         _ body: (RunningMesh) async throws -> Void
     ) async throws {
         let number = count.withLock { count in
@@ -77,7 +76,7 @@ final class RunningMesh: Sendable {
             process.waitUntilExit()
         }
         do {
-            if waitsUntilReady { _ = try await mesh.line(containing: "workloads are ready") }
+            _ = try await mesh.line(containing: "workloads are ready")
             try await body(mesh)
         } catch {
             print("output of heddle run:\n" + output.all.joined(separator: "\n"))

@@ -21,8 +21,6 @@ CURLcode ccurl_set_body_receiver(CURL *handle, ccurl_receiver receiver, void *co
 /// What a write function returns to be called with the same bytes later.
 size_t ccurl_write_pause(void);
 
-/// The pointer that `CURLOPT_PRIVATE` set.
-void *ccurl_get_private(CURL *handle);
 
 /// The handle and result of a message that says a transfer is done; NULL for other messages.
 CURL *ccurl_done(const CURLMsg *message, CURLcode *result);

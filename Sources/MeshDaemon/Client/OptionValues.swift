@@ -17,6 +17,9 @@ func defaultStateDirectory(environment: [String: String], isRoot: Bool) -> Strin
     return "\(value("HOME") ?? "")/.local/state/heddle"
 }
 
+/// The Unix socket of the local API of the daemon whose state is in `stateDirectory`.
+public func apiSocketPath(stateDirectory: String) -> String { "\(stateDirectory)/api.sock" }
+
 /// Reads a time such as `20s`, `500ms` or `2m`; nil for anything else.
 public func duration(_ text: String) -> Duration? {
     for (unit, milliseconds) in [("ms", 1), ("s", 1000), ("m", 60_000)] where text.hasSuffix(unit) {

@@ -29,7 +29,7 @@ extension Resolution {
     }
 
     private mutating func designate(_ route: GatewayRoute, in mesh: Mesh) {
-        let labels = labels(ofNamespace: route.metadata.namespace)
+        let labels = world.labels(ofNamespace: route.metadata.namespace)
         let matching = world.virtualGateways.values.filter { gateway in
             (gateway.spec.namespaceSelector?.matches(labels) ?? false)
                 && (gateway.spec.gatewayRouteSelector?.matches(route.metadata.labels) ?? true)
@@ -72,12 +72,6 @@ extension Resolution {
             )
         }
         gateways[route.reference] = gateway
-    }
-
-    private func labels(ofNamespace namespace: String) -> [String: String] {
-        var labels = world.namespaces[ObjectReference(name: namespace)]?.metadata.labels ?? [:]
-        labels["kubernetes.io/metadata.name"] = namespace
-        return labels
     }
 }
 

@@ -86,8 +86,7 @@ struct Membership {
     ) -> Result<Mesh, DesignationFailure> {
         if let known = meshesByNamespace[namespace] { return known }
         let declared = world.namespaces[ObjectReference(name: namespace)]
-        var labels = declared?.metadata.labels ?? [:]
-        labels["kubernetes.io/metadata.name"] = namespace
+        let labels = world.labels(ofNamespace: namespace)
         let matching = meshes.filter { $0.spec.namespaceSelector?.matches(labels) ?? false }
         let result: Result<Mesh, DesignationFailure>
         if matching.count == 1 {
