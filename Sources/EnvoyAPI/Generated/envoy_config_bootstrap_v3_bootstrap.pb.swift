@@ -61,6 +61,15 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_Bootstrap: @unchecked Sendab
   /// Clears the value of `clusterManager`. Subsequent reads from it will return its default value.
   public mutating func clearClusterManager() {_uniqueStorage()._clusterManager = nil}
 
+  public var hdsConfig: Envoy_Config_Core_V3_ApiConfigSource {
+    get {_storage._hdsConfig ?? Envoy_Config_Core_V3_ApiConfigSource()}
+    set {_uniqueStorage()._hdsConfig = newValue}
+  }
+  /// Returns true if `hdsConfig` has been explicitly set.
+  public var hasHdsConfig: Bool {_storage._hdsConfig != nil}
+  /// Clears the value of `hdsConfig`. Subsequent reads from it will return its default value.
+  public mutating func clearHdsConfig() {_uniqueStorage()._hdsConfig = nil}
+
   public var statsSinks: [Envoy_Config_Metrics_V3_StatsSink] {
     get {_storage._statsSinks}
     set {_uniqueStorage()._statsSinks = newValue}
@@ -210,9 +219,32 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_ClusterManager: Sendable {
 
   public var localClusterName: String = String()
 
+  public var outlierDetection: Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection {
+    get {_outlierDetection ?? Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection()}
+    set {_outlierDetection = newValue}
+  }
+  /// Returns true if `outlierDetection` has been explicitly set.
+  public var hasOutlierDetection: Bool {self._outlierDetection != nil}
+  /// Clears the value of `outlierDetection`. Subsequent reads from it will return its default value.
+  public mutating func clearOutlierDetection() {self._outlierDetection = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  public nonisolated struct OutlierDetection: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var eventLogPath: String = String()
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public init() {}
+  }
+
   public init() {}
+
+  fileprivate var _outlierDetection: Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection? = nil
 }
 
 public nonisolated struct Envoy_Config_Bootstrap_V3_RuntimeLayer: Sendable {
@@ -279,13 +311,14 @@ fileprivate nonisolated let _protobuf_package = "envoy.config.bootstrap.v3"
 
 nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Bootstrap"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{3}cluster_manager\0\u{4}\u{2}stats_sinks\0\u{3}stats_flush_interval\0\u{2}\u{5}admin\0\u{3}stats_config\0\u{4}\u{2}overload_manager\0\u{3}enable_dispatcher_stats\0\u{3}layered_runtime\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{3}cluster_manager\0\u{4}\u{2}stats_sinks\0\u{3}stats_flush_interval\0\u{2}\u{5}admin\0\u{3}stats_config\0\u{3}hds_config\0\u{3}overload_manager\0\u{3}enable_dispatcher_stats\0\u{3}layered_runtime\0")
 
   fileprivate class _StorageClass {
     var _node: Envoy_Config_Core_V3_Node? = nil
     var _staticResources: Envoy_Config_Bootstrap_V3_Bootstrap.StaticResources? = nil
     var _dynamicResources: Envoy_Config_Bootstrap_V3_Bootstrap.DynamicResources? = nil
     var _clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager? = nil
+    var _hdsConfig: Envoy_Config_Core_V3_ApiConfigSource? = nil
     var _statsSinks: [Envoy_Config_Metrics_V3_StatsSink] = []
     var _statsConfig: Envoy_Config_Metrics_V3_StatsConfig? = nil
     var _statsFlushInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
@@ -307,6 +340,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       _staticResources = source._staticResources
       _dynamicResources = source._dynamicResources
       _clusterManager = source._clusterManager
+      _hdsConfig = source._hdsConfig
       _statsSinks = source._statsSinks
       _statsConfig = source._statsConfig
       _statsFlushInterval = source._statsFlushInterval
@@ -340,6 +374,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         case 7: try { try decoder.decodeSingularMessageField(value: &_storage._statsFlushInterval) }()
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._admin) }()
         case 13: try { try decoder.decodeSingularMessageField(value: &_storage._statsConfig) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._hdsConfig) }()
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._overloadManager) }()
         case 16: try { try decoder.decodeSingularBoolField(value: &_storage._enableDispatcherStats) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._layeredRuntime) }()
@@ -379,6 +414,9 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       try { if let v = _storage._statsConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
       } }()
+      try { if let v = _storage._hdsConfig {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
       try { if let v = _storage._overloadManager {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
       } }()
@@ -401,6 +439,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         if _storage._staticResources != rhs_storage._staticResources {return false}
         if _storage._dynamicResources != rhs_storage._dynamicResources {return false}
         if _storage._clusterManager != rhs_storage._clusterManager {return false}
+        if _storage._hdsConfig != rhs_storage._hdsConfig {return false}
         if _storage._statsSinks != rhs_storage._statsSinks {return false}
         if _storage._statsConfig != rhs_storage._statsConfig {return false}
         if _storage._statsFlushInterval != rhs_storage._statsFlushInterval {return false}
@@ -587,7 +626,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Admin: SwiftProtobuf.Message, Sw
 
 nonisolated extension Envoy_Config_Bootstrap_V3_ClusterManager: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ClusterManager"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}local_cluster_name\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}local_cluster_name\0\u{3}outlier_detection\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -596,20 +635,59 @@ nonisolated extension Envoy_Config_Bootstrap_V3_ClusterManager: SwiftProtobuf.Me
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.localClusterName) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._outlierDetection) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.localClusterName.isEmpty {
       try visitor.visitSingularStringField(value: self.localClusterName, fieldNumber: 1)
     }
+    try { if let v = self._outlierDetection {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Bootstrap_V3_ClusterManager, rhs: Envoy_Config_Bootstrap_V3_ClusterManager) -> Bool {
     if lhs.localClusterName != rhs.localClusterName {return false}
+    if lhs._outlierDetection != rhs._outlierDetection {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Config_Bootstrap_V3_ClusterManager.protoMessageName + ".OutlierDetection"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}event_log_path\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.eventLogPath) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.eventLogPath.isEmpty {
+      try visitor.visitSingularStringField(value: self.eventLogPath, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection, rhs: Envoy_Config_Bootstrap_V3_ClusterManager.OutlierDetection) -> Bool {
+    if lhs.eventLogPath != rhs.eventLogPath {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

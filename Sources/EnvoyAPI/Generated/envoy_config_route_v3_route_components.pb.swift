@@ -294,7 +294,22 @@ public nonisolated struct Envoy_Config_Route_V3_WeightedCluster: Sendable {
 
   public var runtimeKeyPrefix: String = String()
 
+  public var randomValueSpecifier: Envoy_Config_Route_V3_WeightedCluster.OneOf_RandomValueSpecifier? = nil
+
+  public var useHashPolicy: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {
+      if case .useHashPolicy(let v)? = randomValueSpecifier {return v}
+      return SwiftProtobuf.Google_Protobuf_BoolValue()
+    }
+    set {randomValueSpecifier = .useHashPolicy(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_RandomValueSpecifier: Equatable, Sendable {
+    case useHashPolicy(SwiftProtobuf.Google_Protobuf_BoolValue)
+
+  }
 
   public nonisolated struct ClusterWeight: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1888,7 +1903,7 @@ nonisolated extension Envoy_Config_Route_V3_Route: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Envoy_Config_Route_V3_WeightedCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".WeightedCluster"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clusters\0\u{3}runtime_key_prefix\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clusters\0\u{3}runtime_key_prefix\0\u{4}\u{3}use_hash_policy\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1898,24 +1913,45 @@ nonisolated extension Envoy_Config_Route_V3_WeightedCluster: SwiftProtobuf.Messa
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.clusters) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.runtimeKeyPrefix) }()
+      case 5: try {
+        var v: SwiftProtobuf.Google_Protobuf_BoolValue?
+        var hadOneofValue = false
+        if let current = self.randomValueSpecifier {
+          hadOneofValue = true
+          if case .useHashPolicy(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.randomValueSpecifier = .useHashPolicy(v)
+        }
+      }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.clusters.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.clusters, fieldNumber: 1)
     }
     if !self.runtimeKeyPrefix.isEmpty {
       try visitor.visitSingularStringField(value: self.runtimeKeyPrefix, fieldNumber: 2)
     }
+    try { if case .useHashPolicy(let v)? = self.randomValueSpecifier {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_WeightedCluster, rhs: Envoy_Config_Route_V3_WeightedCluster) -> Bool {
     if lhs.clusters != rhs.clusters {return false}
     if lhs.runtimeKeyPrefix != rhs.runtimeKeyPrefix {return false}
+    if lhs.randomValueSpecifier != rhs.randomValueSpecifier {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
