@@ -88,11 +88,14 @@ struct NodePort: Hashable {
     /// The node's `awsName`.
     var name: String
     /// The listener.
-    var mapping: PortMapping
+    var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
     /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
+
+    /// The listener's port and protocol.
+    var mapping: PortMapping { listener.portMapping }
 }
 
 /// How callers find a node's endpoints.

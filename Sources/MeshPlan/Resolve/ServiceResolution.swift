@@ -142,7 +142,7 @@ extension Resolution {
     /// The listeners of `node` as callers reach them.
     func nodePorts(of node: VirtualNode, in mesh: Mesh) -> [NodePort] {
         let discovery: Discovery
-        if workloads[node.reference]?.isEmpty == false {
+        if instances[node.reference] != nil {
             discovery = .workloads
         } else {
             switch node.spec.serviceDiscovery {
@@ -160,7 +160,7 @@ extension Resolution {
                 node: node.reference,
                 mesh: mesh.spec.awsName,
                 name: node.spec.awsName,
-                mapping: listener.portMapping,
+                listener: listener,
                 discovery: discovery,
                 origins: [
                     mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,

@@ -1,4 +1,5 @@
 internal import EnvoyAPI
+internal import MeshModel
 internal import SwiftProtobuf
 
 /// The network filter that serves HTTP with the routes `routes`.
@@ -13,6 +14,8 @@ struct HTTPConnectionManager {
     var normalizesPaths = false
     /// Whether requests may be forwarded by their host, and CONNECT is understood.
     var isForwardProxy = false
+    /// Where requests are logged.
+    var accessLog: AccessLog?
 
     /// The filter.
     ///
@@ -25,6 +28,7 @@ struct HTTPConnectionManager {
         manager.codecType = .auto
         manager.rds.configSource = aggregatedDiscovery
         manager.rds.routeConfigName = routes
+        manager.accessLog = try accessLogs(for: accessLog)
         manager.httpFilters = try httpFilters()
         manager.upgradeConfigs = (isForwardProxy ? ["websocket", "CONNECT"] : ["websocket"]).map {
             var upgrade = Manager.UpgradeConfig()

@@ -106,7 +106,8 @@ func routeConfiguration(
     return configuration
 }
 
-private func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
+/// The route of a caller; nil for tcp, which has none.
+func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
     guard let match = routeMatch(for: route.match) else { return nil }
     var result = Envoy_Config_Route_V3_Route()
     if let name = route.name { result.name = name }
