@@ -41,7 +41,15 @@ extension Planner {
             }
             let sockets = sockets(of: workload, gateway, &resolution)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
-                try planner.proxy(of: workload, gateway, resolved, in: mesh, addresses, sockets, shared)
+                try planner.proxy(
+                    of: workload,
+                    gateway,
+                    resolved,
+                    in: mesh,
+                    addresses,
+                    sockets,
+                    shared
+                )
             }
         }
     }
@@ -83,7 +91,8 @@ extension Planner {
         _ observations: Observations
     ) throws -> Snapshot {
         var snapshot = Snapshot()
-        let origins = resolved.origins.merging([mesh.id: mesh.metadata.generation]) { own, _ in own }
+        let origins = resolved.origins.merging([mesh.id: mesh.metadata.generation]) { own, _ in own
+        }
         for destination in destinations(of: resolved.services) {
             try insert(destination, resolution, addresses, observations, into: &snapshot)
         }

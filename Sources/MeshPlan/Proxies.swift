@@ -72,7 +72,8 @@ extension Planner {
                 Endpoint(
                     address: $0.ingress,
                     port: port,
-                    isHealthy: observations.proxies[id]?.isServing ?? options.assumesServing
+                    isHealthy: observations.proxies[id]?.isServing ?? options.assumesServing,
+                    healthCheckPort: target.probe?.port
                 )
             }
         }

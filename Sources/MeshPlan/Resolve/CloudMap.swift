@@ -16,14 +16,18 @@ extension Resolution {
     /// that the finding node names.
     func instancesOfNodes() -> [ObjectReference: [Workload]] {
         var instances: [ObjectReference: [Workload]] = [:]
-        var registered: [CloudMapService: [(workload: Workload, attributes: [String: String])]] = [:]
+        var registered: [CloudMapService: [(workload: Workload, attributes: [String: String])]] =
+            [:]
         for (owner, workloads) in workloads where owner.kind == .virtualNode {
             instances[owner.reference] = workloads
             guard let node = world.virtualNodes[owner.reference],
                 let (service, attributes) = cloudMap(of: node)
             else { continue }
             registered[service, default: []] += workloads.map { workload in
-                (workload, workload.metadata.labels.merging(attributes) { _, registered in registered })
+                (
+                    workload,
+                    workload.metadata.labels.merging(attributes) { _, registered in registered }
+                )
             }
         }
         for node in world.virtualNodes.values where instances[node.reference] == nil {

@@ -108,7 +108,8 @@ extension Resolution {
                 "it matches nothing, as no listener of \(gateway.id) has its "
                     + (route.spec.rule.port.map { "port \($0) and " } ?? "") + "type",
                 remedy: listeners.isEmpty
-                    ? "give the gateway one" : "its listeners are \(listeners.joined(separator: ", "))"
+                    ? "give the gateway one"
+                    : "its listeners are \(listeners.joined(separator: ", "))"
             )
         )
     }

@@ -91,11 +91,24 @@ struct NodePort: Hashable {
     var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
+    /// The node's own host name; nil when its manifest has none.
+    var hostname: String?
     /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
 
     /// The listener's port and protocol.
     var mapping: PortMapping { listener.portMapping }
+
+    /// The health check that callers do; nil when they do none.
+    ///
+    /// Envoy asks the gRPC health service over HTTP/2 only.
+    var probe: HealthCheck? {
+        guard let check = listener.healthCheck, discovery != .none else { return nil }
+        switch (check.protocol, mapping.protocol) {
+        case (.grpc, .http), (.grpc, .tcp): return nil
+        case (.grpc, .http2), (.grpc, .grpc), (.http, _), (.http2, _), (.tcp, _): return check
+        }
+    }
 }
 
 /// How callers find a node's endpoints.

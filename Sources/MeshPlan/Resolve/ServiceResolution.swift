@@ -162,10 +162,22 @@ extension Resolution {
                 name: node.spec.awsName,
                 listener: listener,
                 discovery: discovery,
+                hostname: node.spec.serviceDiscovery?.hostname,
                 origins: [
                     mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
                 ]
             )
+        }
+    }
+}
+
+extension ServiceDiscovery {
+    /// The name under which the node is looked up, in DNS or in Cloud Map.
+    fileprivate var hostname: String {
+        switch self {
+        case .dns(let hostname, _, _): hostname
+        case .awsCloudMap(let namespaceName, let serviceName, _, _):
+            "\(serviceName).\(namespaceName)"
         }
     }
 }

@@ -39,7 +39,9 @@ private func substitutionFormat(
     switch format {
     case .text(let text): result.textFormatSource.inlineString = text
     case .json(let fields):
-        for field in fields { result.jsonFormat.fields[field.key] = .init(stringValue: field.value) }
+        for field in fields {
+            result.jsonFormat.fields[field.key] = .init(stringValue: field.value)
+        }
     }
     return result
 }

@@ -71,6 +71,15 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
         cluster.loadAssignment.clusterName = cluster.name
     case .node(let target):
         try cluster.speak(target.mapping.protocol)
+        if let check = target.probe {
+            var check = healthCheck(for: check)
+            if case .httpHealthCheck = check.healthChecker, let host = target.hostname {
+                check.httpHealthCheck.host = host
+            }
+            cluster.healthChecks = [check]
+            // Else an endpoint that was removed gets requests for as long as its checks pass.
+            cluster.ignoreHealthOnHostRemoval = true
+        }
         if let outlierDetection = target.listener.outlierDetection {
             cluster.outlierDetection = MeshPlan.outlierDetection(for: outlierDetection)
         }
@@ -89,7 +98,14 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
             cluster.dnsLookupFamily = lookupFamily(preference)
             cluster.loadAssignment = loadAssignment(
                 cluster.name,
-                [Endpoint(address: hostname, port: target.mapping.port, isHealthy: true)]
+                [
+                    Endpoint(
+                        address: hostname,
+                        port: target.mapping.port,
+                        isHealthy: true,
+                        healthCheckPort: target.probe?.port
+                    )
+                ]
             )
         }
     }
@@ -140,6 +156,8 @@ struct Endpoint: Hashable {
     var port: Port
     /// Unhealthy endpoints get requests only when most of their siblings are unhealthy too.
     var isHealthy: Bool
+    /// Where health checks go; nil is `port`.
+    var healthCheckPort: Port?
 }
 
 /// The endpoints of the cluster `name`.
@@ -154,6 +172,9 @@ func loadAssignment(
     locality.lbEndpoints = endpoints.map { endpoint in
         var result = Envoy_Config_Endpoint_V3_LbEndpoint()
         result.endpoint.address = socketAddress(endpoint.address, UInt32(endpoint.port.number))
+        if let port = endpoint.healthCheckPort, port != endpoint.port {
+            result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
+        }
         result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
         return result
     }
