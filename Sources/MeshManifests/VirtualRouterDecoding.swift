@@ -5,7 +5,7 @@ extension Fields {
     func virtualRouter(_ metadata: Metadata) -> VirtualRouterSpec? {
         var ports: [Port: Int] = [:]
         let listeners = objects("listeners", count: 1...Int.max) { listener in
-            let mapping = listener.portMapping([.grpc, .http, .http2, .tcp])
+            let mapping = listener.portMapping()
             listener.checkUnique(mapping?.port, &ports)
             return mapping
         }

@@ -162,7 +162,7 @@ private let target = TableColumn(
     name: "Target",
     description: "The virtual service that requests go to."
 ) { entry, _ in
-    for key in ["httpRoute", "http2Route", "grpcRoute"] {
+    for key in ["httpRoute", "http2Route", "grpcRoute", "tcpRoute"] {
         let service = entry.manifest["spec"]?[key]?["action"]?["target"]?["virtualService"]
         if let name = service?["virtualServiceRef"]?["name"] ?? service?["virtualServiceARN"] {
             return name

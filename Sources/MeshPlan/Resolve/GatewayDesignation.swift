@@ -82,6 +82,7 @@ extension GatewayRouteSpec.Rule {
         case .http: "httpRoute"
         case .http2: "http2Route"
         case .grpc: "grpcRoute"
+        case .tcp: "tcpRoute"
         }
     }
 }
