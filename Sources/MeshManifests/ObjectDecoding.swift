@@ -192,6 +192,9 @@ private func specification(
     case .workload:
         let spec = root.spec { $0.workload(folder: folder) }
         return decoded(MeshObject.workload, spec, awsName: nil)
+    case .trafficPolicy:
+        let spec = root.spec { $0.trafficPolicy(metadata) }
+        return decoded(MeshObject.trafficPolicy, spec, awsName: nil)
     }
 }
 

@@ -140,7 +140,8 @@ extension Fields {
         }
     }
 
-    private func retryPolicy(isGRPC: Bool) -> RetryPolicySpec? {
+    /// `retryPolicy`; events of gRPC are for routes of gRPC alone.
+    func retryPolicy(isGRPC: Bool) -> RetryPolicySpec? {
         let retries = integer("maxRetries", .required, in: 0...Int(UInt32.max))
         let timeout = duration("perRetryTimeout", .required)
         let http: [RetryPolicySpec.HTTPEvent]? = choices("httpRetryEvents", count: 1...25)

@@ -31,6 +31,9 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     for route in world.gatewayRoutes.values.sorted(by: { $0.reference < $1.reference }) {
         uses.note("GatewayRoute", route, "")
     }
+    for policy in world.trafficPolicies.values.sorted(by: { $0.reference < $1.reference }) {
+        uses.note("TrafficPolicy", policy, "")
+    }
     return uses.diagnostics
 }
 
@@ -45,6 +48,7 @@ private let effects: [String: (severity: Diagnostic.Severity, instead: String)] 
     "logging": (.note, "no access log is written"),
     "VirtualGateway": (.note, "no gateway runs"),
     "GatewayRoute": (.note, "no gateway runs"),
+    "TrafficPolicy": (.warning, "no policy acts"),
 ]
 
 private struct FeatureUses {
@@ -86,6 +90,7 @@ extension MeshObject {
     var withoutEffect: (reason: String, message: String)? {
         switch self {
         case .virtualGateway, .gatewayRoute: ("NotSupported", "No gateway runs here.")
+        case .trafficPolicy: ("NotSupported", "No policy acts here.")
         case .virtualNode(let node):
             if node.spec.listeners.contains(where: { $0.tls?.mode == .strict }) {
                 ("TLSNotApplied", "It asks for TLS, and its listener takes plaintext.")
