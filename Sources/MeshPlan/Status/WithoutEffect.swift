@@ -95,7 +95,7 @@ extension MeshObject {
                 [node.spec.backendDefaults] + node.spec.backends.map(\.clientPolicy)
             )
         case .mesh, .namespace, .virtualService, .virtualRouter, .gatewayRoute, .backendGroup,
-            .workload:
+            .trafficPolicy, .workload:
             nil
         }
     }
