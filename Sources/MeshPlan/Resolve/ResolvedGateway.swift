@@ -31,6 +31,8 @@ struct ResolvedGatewayRoute: Hashable {
     var rule: GatewayRouteSpec.Rule
     /// Where it leads; nil when that does not exist, and requests are answered with 503.
     var target: GatewayTarget?
+    /// What traffic policies add.
+    var features = TrafficFeatures()
 }
 
 /// One port of a virtual service as a gateway reaches it.
@@ -52,8 +54,9 @@ extension Resolution {
     /// `gateway` with the targets of its routes resolved, and what is wrong with them reported.
     mutating func resolve(_ gateway: VirtualGateway, in mesh: Mesh) -> ResolvedGateway {
         var resolved = ResolvedGateway(
-            origins: [gateway.id: gateway.metadata.generation]
+            origins: policies.origins(of: gateway.id)
         )
+        resolved.origins[gateway.id] = gateway.metadata.generation
         let routes = inOrderOfTrial(
             world.gatewayRoutes.values.filter {
                 gateways[$0.reference]?.reference == gateway.reference
@@ -63,6 +66,7 @@ extension Resolution {
         var services: [ObjectReference: ResolvedService] = [:]
         for route in routes {
             resolved.origins[route.id] = route.metadata.generation
+            resolved.origins.merge(policies.origins(of: route.id)) { own, _ in own }
             checkListener(of: route, gateway)
             if case .success(let found) = find(
                 route.spec.virtualService,
@@ -85,7 +89,10 @@ extension Resolution {
                         ResolvedGatewayRoute(
                             name: route.spec.awsName,
                             rule: route.spec.rule,
-                            target: target(of: route, on: mapping.port, in: mesh)
+                            target: target(of: route, on: mapping.port, in: mesh),
+                            features: policies.features(of: route.id).filled(
+                                by: policies.features(of: gateway.id)
+                            )
                         )
                     }
                 )

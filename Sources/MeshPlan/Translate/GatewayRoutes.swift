@@ -24,7 +24,7 @@ struct GatewayRoutes: Hashable {
 /// not matter.
 func routeConfiguration(
     for gateway: GatewayRoutes
-) -> Envoy_Config_Route_V3_RouteConfiguration {
+) throws -> Envoy_Config_Route_V3_RouteConfiguration {
     var configuration = Envoy_Config_Route_V3_RouteConfiguration()
     configuration.name = RouteConfigurationName.ingress(gateway.port)
     configuration.validateClusters = false
@@ -33,13 +33,13 @@ func routeConfiguration(
     for host in gateway.routes.map({ $0.rule.hostname?.lowercased }) where !hosts.contains(host) {
         hosts.append(host)
     }
-    configuration.virtualHosts = hosts.sorted { ($0?.domain ?? "~") < ($1?.domain ?? "~") }.map {
-        host in
+    let sorted = hosts.sorted { ($0?.domain ?? "~") < ($1?.domain ?? "~") }
+    configuration.virtualHosts = try sorted.map { host in
         var result = Envoy_Config_Route_V3_VirtualHost()
         result.name = host?.domain ?? "self_redirect"
         result.domains = [host?.domain ?? "*"]
-        result.routes = gateway.routes.filter { $0.rule.hostname.covers(host) }.flatMap {
-            routes(for: $0, cluster: gateway.cluster)
+        result.routes = try gateway.routes.filter { $0.rule.hostname.covers(host) }.flatMap {
+            try routes(for: $0, cluster: gateway.cluster)
         }
         return result
     }
@@ -73,7 +73,7 @@ func routeConfiguration(
         var host = Envoy_Config_Route_V3_VirtualHost()
         host.name = target.key
         host.domains = [target.key]
-        host.routes = try routes.compactMap(route)
+        host.routes = try routes.flatMap(MeshPlan.routes)
         configuration.virtualHosts.append(host)
     }
     return configuration
@@ -84,20 +84,22 @@ func routeConfiguration(
 private func routes(
     for route: ResolvedGatewayRoute,
     cluster: String
-) -> [Envoy_Config_Route_V3_Route] {
+) throws -> [Envoy_Config_Route_V3_Route] {
     guard let match = route.rule.match.flatMap(routeMatch) else { return [] }
     var result = Envoy_Config_Route_V3_Route()
     result.name = route.name
     result.match = match
+    try result.apply(route.features)
+    let preflight = route.features.cors == nil ? [] : preflight(of: result)
     guard let target = route.target else {
         result.directResponse.status = 503
-        return [result]
+        return preflight + [result]
     }
     var name = Envoy_Config_Core_V3_HeaderValueOption()
     name.header.key = virtualServiceHeader
     name.header.value = target.key
     name.appendAction = .overwriteIfExistsOrAdd
-    result.requestHeadersToAdd = [name]
+    result.requestHeadersToAdd.append(name)
     result.route.cluster = cluster
     // The second hop keeps the times that the virtual service's own routes ask for.
     result.route.timeout = Google_Protobuf_Duration(.zero)
@@ -105,22 +107,22 @@ private func routes(
     if route.rule.rewrite.usesTargetHostname { result.route.hostRewriteLiteral = target.authority }
     let replacement: String
     switch route.rule.rewrite.path {
-    case .unchanged: return [result]
+    case .unchanged: return preflight + [result]
     case .exact(let path):
         result.route.regexRewrite.pattern.regex = "^.*$"
         result.route.regexRewrite.substitution = path.replacing("\\", with: "\\\\")
-        return [result]
+        return preflight + [result]
     case .defaultPrefix: replacement = "/"
     case .prefix(let prefix): replacement = prefix
     }
     guard case .prefix(let prefix) = match.pathSpecifier, prefix != replacement,
         !route.rule.isGRPC
-    else { return [result] }
+    else { return preflight + [result] }
     result.route.prefixRewrite = replacement
-    guard !prefix.hasSuffix("/") else { return [result] }
+    guard !prefix.hasSuffix("/") else { return preflight + [result] }
     var folder = result
     folder.match.prefix = prefix + "/"
-    return [folder, result]
+    return preflight + [folder, result]
 }
 
 extension GatewayRouteSpec.Rule {
