@@ -56,7 +56,14 @@ extension Fields {
         case .virtualNode:
             outlierDetection = object("outlierDetection") { $0.outlierDetection() }
             timeout = object("timeout") { $0.listenerTimeouts(mapping?.protocol) }
-        case .virtualGateway: break
+        case .virtualGateway:
+            if mapping?.protocol == .tcp, has("connectionPool") {
+                error(
+                    "connectionPool",
+                    "a gateway's TCP connections go straight to their node",
+                    "limit them in the node's connectionPool"
+                )
+            }
         }
         return mapping.map {
             ListenerSpec(

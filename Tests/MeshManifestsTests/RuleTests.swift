@@ -138,6 +138,12 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
             "spec.listeners[0].connectionPool.tcp: http and tcp are given, and only one is allowed; keep one"
         ),
         BrokenRule(
+            "VirtualGateway",
+            "listeners: [{portMapping: {port: 1, protocol: tcp}, connectionPool: {tcp: {maxConnections: 1}}}]",
+            "spec.listeners[0].connectionPool: a gateway's TCP connections go straight to their node; "
+                + "limit them in the node's connectionPool"
+        ),
+        BrokenRule(
             "VirtualNode",
             listener("connectionPool: {grpc: {maxRequests: 1}}"),
             #"spec.listeners[0].connectionPool.grpc: the connectionPool is for grpc, and the listener's protocol is http; put it under "http""#
