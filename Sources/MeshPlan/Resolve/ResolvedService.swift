@@ -10,6 +10,8 @@ struct ResolvedService: Hashable {
     var ports: [Port: ResolvedPort]
     /// What answers on every port, when the provider does not say which ports there are.
     var fallback: ResolvedPort?
+    /// The limit that all its routes share, but for those that have one of their own.
+    var rateLimit: RateLimit?
     /// The objects that the service was resolved from, with their generations.
     var origins: [ObjectID: Int]
 
@@ -38,6 +40,8 @@ struct ResolvedService: Hashable {
 struct ResolvedRouter: Hashable {
     /// What answers on each of its listeners' ports.
     var ports: [Port: ResolvedPort] = [:]
+    /// The limit that all its routes share.
+    var rateLimit: RateLimit?
     /// The router and the nodes that its routes target, with their generations.
     var origins: [ObjectID: Int]
 }
@@ -62,6 +66,17 @@ struct ResolvedRoute: Hashable {
     var retryPolicy: RetryPolicySpec?
     /// Timeouts; nil members are App Mesh's defaults.
     var timeout: Timeouts
+    /// What traffic policies add.
+    var features = TrafficFeatures()
+    /// Where copies of requests go.
+    var mirror: ResolvedMirror?
+}
+
+/// Where copies of requests go, whose answers nobody waits for.
+struct ResolvedMirror: Hashable {
+    var target: NodePort
+    /// The share of requests that is copied.
+    var percentage: Percentage
 }
 
 /// One weighted target.
@@ -88,11 +103,33 @@ struct NodePort: Hashable {
     /// The node's `awsName`.
     var name: String
     /// The listener.
-    var mapping: PortMapping
+    var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
+    /// Who checks the node's health.
+    var healthChecks: HealthCheckMode
+    /// How callers choose among endpoints; nil is round robin.
+    var loadBalancing: LoadBalancing?
+    /// The node's own host name; nil when its manifest has none.
+    var hostname: String?
     /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
+
+    /// The listener's port and protocol.
+    var mapping: PortMapping { listener.portMapping }
+
+    /// The health check that callers do; nil when they do none.
+    ///
+    /// Envoy asks the gRPC health service over HTTP/2 only.
+    var probe: HealthCheck? {
+        guard let check = listener.healthCheck, discovery != .none,
+            healthChecks == .callers || discovery != .workloads
+        else { return nil }
+        switch (check.protocol, mapping.protocol) {
+        case (.grpc, .http), (.grpc, .tcp): return nil
+        case (.grpc, .http2), (.grpc, .grpc), (.http, _), (.http2, _), (.tcp, _): return check
+        }
+    }
 }
 
 /// How callers find a node's endpoints.
@@ -103,4 +140,13 @@ enum Discovery: Hashable {
     case dns(hostname: String, ServiceDiscovery.DNSResponseType, IPPreference?)
     /// No endpoint is known: Cloud Map without Workloads.
     case none
+
+    /// Whether callers see one endpoint, whatever answers behind the name: leaving it out would leave
+    /// nothing.
+    var isOneLogicalEndpoint: Bool {
+        switch self {
+        case .dns(_, .loadBalancer, _): true
+        case .dns(_, .endpoints, _), .workloads, .none: false
+        }
+    }
 }
