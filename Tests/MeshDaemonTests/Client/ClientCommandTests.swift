@@ -162,6 +162,33 @@ import Testing
         #expect(recorder.output.contains("\n            \"state\": \"Refused\",\n"))
     }
 
+    @Test func `a policy shows its targets and features`() async throws {
+        let state = APIState()
+        let policy = trafficPolicy("limits")
+        state.publish(objects: [policy], statuses: [policy.id: status("TrafficPolicyActive")])
+        let transport = HandlerTransport(handler: handler(state))
+        let get = GetCommand(kinds: "tp")
+        #expect(try await get.run(transport, recorder.console()) == .ok)
+        #expect(
+            recorder.output == """
+                NAME     TARGETS                                     FEATURES          READY   REASON       AGE
+                limits   virtualservice/color,virtualrouter/colors   rateLimit,fault   True    Programmed   5m12s
+
+                """
+        )
+    }
+
+    @Test func `describe shows a policy as it was written`() async throws {
+        let state = APIState()
+        let policy = trafficPolicy("limits")
+        state.publish(objects: [policy], statuses: [policy.id: status("TrafficPolicyActive")])
+        let transport = HandlerTransport(handler: handler(state))
+        let command = DescribeCommand(kind: "trafficpolicy", name: "limits")
+        #expect(try await command.run(transport, recorder.console()) == .ok)
+        #expect(recorder.output.contains("  rateLimit:\n    requests: 100\n"))
+        #expect(recorder.output.contains("TrafficPolicyActive"))
+    }
+
     @Test func `describe shows a workload with what its proxy refused`() async throws {
         let command = DescribeCommand(kind: "workload", name: "red-1")
         #expect(try await command.run(transport, recorder.console()) == .ok)
