@@ -105,6 +105,7 @@ extension RandomWorld {
                 baseInterval: .milliseconds(number(1...25)),
                 maxInterval: .milliseconds(250)
             )
+        case .retryOtherTargets: features.retryOtherTargets = generator.chance(50)
         case .timeout: features.timeout = timeouts()
         case .loadBalancing:
             let algorithm = generator.pick(LoadBalancing.Algorithm.allCases)

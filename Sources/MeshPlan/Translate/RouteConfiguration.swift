@@ -130,7 +130,7 @@ func routes(for route: ResolvedRoute) throws -> [Envoy_Config_Route_V3_Route] {
         result.directResponse.status = 503
     }
     try result.apply(route.features)
-    return (route.features.cors == nil ? [] : preflight(of: result)) + [result]
+    return preflight(of: result) + [result]
 }
 
 /// A missing target keeps its share, which is answered with 503.
