@@ -7,13 +7,14 @@ extension Fields {
         let priority = integer("priority", in: 0...1000)
         let meshRef = designatedReference("meshRef")
         let gatewayRef = designatedReference("virtualGatewayRef")
-        union(["httpRoute", "http2Route", "grpcRoute"])
+        union(["httpRoute", "http2Route", "grpcRoute", "tcpRoute"])
         let http = object("httpRoute") { $0.httpGatewayRoute(metadata.namespace) { .http($0, $1) } }
         let http2 = object("http2Route") {
             $0.httpGatewayRoute(metadata.namespace) { .http2($0, $1) }
         }
         let grpc = object("grpcRoute") { $0.grpcGatewayRoute(metadata.namespace) }
-        return (http ?? http2 ?? grpc).map { route in
+        let tcp = object("tcpRoute") { $0.tcpGatewayRoute(metadata.namespace) }
+        return (http ?? http2 ?? grpc ?? tcp).map { route in
             GatewayRouteSpec(
                 awsName: awsName,
                 priority: priority ?? 1000,
@@ -46,6 +47,7 @@ extension Fields {
         if !has("prefix"), !has("path"), !has("hostname") {
             error("", "none of prefix, path and hostname is given", "give at least one of them")
         }
+        checkReserved("prefix", ["/aws-appmesh", "/aws-app-mesh"])
         return HTTPGatewayRouteMatch(
             path: pathMatch(isOptional: true),
             hostname: hostnameMatch(),
@@ -65,6 +67,10 @@ extension Fields {
                     "give at least one of them"
                 )
             }
+            match.checkReserved(
+                "serviceName",
+                ["aws.app-mesh", "aws.appmesh", "/aws.app-mesh", "/aws.appmesh"]
+            )
             return GRPCGatewayRouteMatch(
                 serviceName: match.string("serviceName", length: 1...Int.max),
                 hostname: match.hostnameMatch(),
@@ -79,6 +85,24 @@ extension Fields {
         guard let match, let (target, usesTargetHostname) = action else { return nil }
         let rewrite = GatewayRouteRewrite(usesTargetHostname: usesTargetHostname ?? true)
         return GatewayRouteDraft(rule: .grpc(match, rewrite), target: target)
+    }
+
+    private func tcpGatewayRoute(_ namespace: String) -> GatewayRouteDraft? {
+        let port = object("match") { $0.port("port") }
+        let target = object("action", .required) { $0.target(namespace) }
+        return target.map { GatewayRouteDraft(rule: .tcp(port: port), target: $0) }
+    }
+
+    /// Reports a `key` that begins as names do which App Mesh keeps for itself.
+    private func checkReserved(_ key: String, _ prefixes: [String]) {
+        guard let text = entry(key)?.value.string,
+            let prefix = prefixes.first(where: text.hasPrefix)
+        else { return }
+        error(
+            key,
+            "\(quoted(text)) begins with \(quoted(prefix)), which App Mesh reserves",
+            "use another name"
+        )
     }
 
     /// `action.target`.
@@ -139,7 +163,7 @@ extension Fields {
     }
 }
 
-/// What the three types of gateway route have in common.
+/// What the four types of gateway route have in common.
 private struct GatewayRouteDraft {
     var rule: GatewayRouteSpec.Rule
     var target: GatewayRouteTarget

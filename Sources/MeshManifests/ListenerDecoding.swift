@@ -1,17 +1,13 @@
 import MeshModel
 
-/// Whose listeners are decoded: nodes have more fields, gateways no tcp.
+/// Whose listeners are decoded: nodes have more fields.
 enum ListenerHolder {
     case virtualNode
     case virtualGateway
-
-    var protocols: [ListenerProtocol] {
-        switch self {
-        case .virtualNode: [.grpc, .http, .http2, .tcp]
-        case .virtualGateway: [.grpc, .http, .http2]
-        }
-    }
 }
+
+/// The protocols of listeners; App Mesh's gateways lack tcp, and Heddle's have it.
+private let protocols: [ListenerProtocol] = [.grpc, .http, .http2, .tcp]
 
 extension Fields {
     /// `listeners` of a node or gateway, on ports of their own.
@@ -40,19 +36,19 @@ extension Fields {
     }
 
     /// `portMapping`.
-    func portMapping(_ allowed: [ListenerProtocol]) -> PortMapping? {
+    func portMapping() -> PortMapping? {
         object("portMapping", .required) { fields in
             let port = fields.port("port", .required)
-            let `protocol` = fields.choice("protocol", .required, allowed)
+            let `protocol` = fields.choice("protocol", .required, protocols)
             guard let port, let `protocol` else { return nil }
             return PortMapping(port: port, protocol: `protocol`)
         }
     }
 
     private func listener(of holder: ListenerHolder) -> ListenerSpec? {
-        let mapping = portMapping(holder.protocols)
+        let mapping = portMapping()
         let healthCheck = object("healthCheck") { $0.healthCheck(of: holder, mapping?.port) }
-        let pool = object("connectionPool") { $0.connectionPool(of: holder, mapping?.protocol) }
+        let pool = object("connectionPool") { $0.connectionPool(mapping?.protocol) }
         let tls = listenerTLS()
         var outlierDetection: OutlierDetection?
         var timeout: Timeouts?
@@ -85,7 +81,7 @@ extension Fields {
         let timeout = integer("timeoutMillis", .required, in: 2000...60_000)
         let path = string("path")
         let port = port("port")
-        let `protocol` = choice("protocol", .required, holder.protocols)
+        let `protocol` = choice("protocol", .required, protocols)
         if let port, let listenerPort, port != listenerPort {
             report.warning(
                 self.path(of: "port"),
@@ -120,12 +116,9 @@ extension Fields {
         )
     }
 
-    private func connectionPool(
-        of holder: ListenerHolder,
-        _ listenerProtocol: ListenerProtocol?
-    ) -> ConnectionPool? {
-        union(holder.protocols.map(\.rawValue))
-        checkMember("connectionPool", is: listenerProtocol, of: holder.protocols)
+    private func connectionPool(_ listenerProtocol: ListenerProtocol?) -> ConnectionPool? {
+        union(protocols.map(\.rawValue))
+        checkMember("connectionPool", is: listenerProtocol)
         let http = object("http") { fields -> ConnectionPool? in
             let pending = fields.integer("maxPendingRequests", in: Fields.counts)
             return fields.integer("maxConnections", .required, in: Fields.counts).map {
@@ -138,18 +131,14 @@ extension Fields {
         let grpc = object("grpc") { fields in
             fields.integer("maxRequests", .required, in: Fields.counts)
         }
-        var tcp: Int?
-        if holder == .virtualNode {
-            tcp = object("tcp") { $0.integer("maxConnections", .required, in: Fields.counts) }
-        }
+        let tcp = object("tcp") { $0.integer("maxConnections", .required, in: Fields.counts) }
         return http ?? http2.map { .http2(maxRequests: $0) } ?? grpc.map { .grpc(maxRequests: $0) }
             ?? tcp.map { .tcp(maxConnections: $0) }
     }
 
     private func listenerTimeouts(_ listenerProtocol: ListenerProtocol?) -> Timeouts? {
-        let protocols = ListenerHolder.virtualNode.protocols
         union(protocols.map(\.rawValue))
-        checkMember("timeout", is: listenerProtocol, of: protocols)
+        checkMember("timeout", is: listenerProtocol)
         let tcp = object("tcp") { Timeouts(idle: $0.duration("idle")) }
         let others = ["http", "http2", "grpc"].compactMap { key in object(key) { $0.timeouts() } }
         return tcp ?? others.first
@@ -161,11 +150,7 @@ extension Fields {
     }
 
     /// Reports a member of a union by protocol that is not the listener's.
-    private func checkMember(
-        _ name: String,
-        is listenerProtocol: ListenerProtocol?,
-        of protocols: [ListenerProtocol]
-    ) {
+    private func checkMember(_ name: String, is listenerProtocol: ListenerProtocol?) {
         let given = protocols.filter { has($0.rawValue) }
         guard let listenerProtocol, given.count == 1, given[0] != listenerProtocol else { return }
         error(

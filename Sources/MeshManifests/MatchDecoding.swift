@@ -57,7 +57,7 @@ extension Fields {
         let matches = objects(key, count: 1...10) { header -> HeaderMatch? in
             let invert = header.bool("invert") ?? false
             let match = header.object("match") { $0.valueMatch(presence) }
-            return header.headerName().map {
+            return header.headerName("name", .required).map {
                 HeaderMatch(name: $0, invert: invert, match: match ?? .present)
             }
         }
@@ -65,7 +65,7 @@ extension Fields {
     }
 
     /// `regex`, which RE2 must understand.
-    private func regex(length: ClosedRange<Int>) -> String? {
+    func regex(length: ClosedRange<Int>) -> String? {
         let pattern = string("regex", length: length)
         if let pattern, let problem = regexProblem(pattern) {
             error(
@@ -77,20 +77,12 @@ extension Fields {
         return pattern
     }
 
-    /// `name` of a header: a token of HTTP's, or a pseudo-header such as `:path`.
-    private func headerName() -> String? {
-        guard let name = string("name", .required, length: 1...50) else { return nil }
-        let isToken = name.utf8.drop { $0 == UInt8(ascii: ":") }.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
-            }
-        }
-        if !isToken {
+    /// The name of a header: a token of HTTP's, or a pseudo-header such as `:path`.
+    func headerName(_ key: String, _ presence: Presence = .optional) -> String? {
+        guard let name = string(key, presence, length: 1...50) else { return nil }
+        if !isToken(name.drop { $0 == ":" }) {
             error(
-                "name",
+                key,
                 "\(quoted(name)) is no header name",
                 "use letters, digits and \"-\""
             )
@@ -132,5 +124,17 @@ extension Fields {
             }
         }
         return parameters ?? []
+    }
+}
+
+/// Whether `text` has only characters of HTTP's tokens, such as methods and header names.
+func isToken(_ text: some StringProtocol) -> Bool {
+    text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        }
     }
 }

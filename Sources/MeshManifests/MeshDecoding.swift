@@ -1,8 +1,8 @@
 import MeshModel
 
 extension Fields {
-    /// `spec` of the Mesh `metadata`.
-    func mesh(_ metadata: Metadata) -> MeshSpec? {
+    /// `spec` of the Mesh `metadata`, whose annotations say more.
+    func mesh(_ metadata: Metadata, _ annotations: MeshAnnotations) -> MeshSpec? {
         let filter: MeshSpec.EgressFilter? = object("egressFilter") { filter in
             filter.choice("type", .required, [.allowAll, .dropAll])
         }
@@ -15,7 +15,9 @@ extension Fields {
             namespaceSelector: selector("namespaceSelector"),
             egressFilter: filter ?? .dropAll,
             meshOwner: string("meshOwner", length: 12...12),
-            ipPreference: preference
+            ipPreference: preference,
+            alwaysAllowed: annotations.alwaysAllowed ?? [.amazonWebServices],
+            healthChecks: annotations.healthChecks ?? .callers
         )
     }
 }

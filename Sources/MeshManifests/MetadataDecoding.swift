@@ -14,6 +14,7 @@ extension Fields {
         let namespace = namespace(of: kind)
         let labels = stringMap("labels") ?? [:]
         let annotations = stringMap("annotations") ?? [:]
+        checkAnnotations(of: kind)
         let uid = string("uid") ?? ""
         let generation = integer("generation", in: 0...Int.max) ?? 1
         let version = string("resourceVersion") ?? ""

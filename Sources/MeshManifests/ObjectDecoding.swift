@@ -168,7 +168,8 @@ private func specification(
         _ = root.entry("spec")
         return decoded(MeshObject.namespace, NamespaceSpec(), awsName: nil)
     case .mesh:
-        let spec = root.spec { $0.mesh(metadata) }
+        let annotations = root.meshAnnotations()
+        let spec = root.spec { $0.mesh(metadata, annotations) }
         return decoded(MeshObject.mesh, spec, awsName: spec?.awsName)
     case .virtualNode:
         let spec = root.spec { $0.virtualNode(metadata) }
@@ -191,6 +192,9 @@ private func specification(
     case .workload:
         let spec = root.spec { $0.workload(folder: folder) }
         return decoded(MeshObject.workload, spec, awsName: nil)
+    case .trafficPolicy:
+        let spec = root.spec { $0.trafficPolicy(metadata) }
+        return decoded(MeshObject.trafficPolicy, spec, awsName: nil)
     }
 }
 

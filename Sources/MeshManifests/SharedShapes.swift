@@ -5,6 +5,8 @@ import MeshModel
 extension Fields {
     /// The counts that Envoy keeps in 32 bits.
     static let counts = 1...Int(UInt32.max)
+    /// The longest duration: Envoy counts in nanoseconds, of which 64 bits hold 292 years.
+    static let longestDuration = Duration.seconds(9_223_372_036)
     /// The lengths of an `awsName`.
     static let nameLengths = 1...255
 
@@ -112,8 +114,8 @@ extension Fields {
     func duration(_ key: String, _ presence: Presence = .optional) -> Duration? {
         object(key, presence) { fields in
             let unit: TimeUnit? = fields.choice("unit", .required)
-            // Envoy counts in nanoseconds, of which 64 bits hold 292 years.
-            let longest = unit == .seconds ? 9_223_372_036 : 9_223_372_036_000
+            let seconds = Int(Fields.longestDuration.components.seconds)
+            let longest = unit == .seconds ? seconds : seconds * 1000
             guard let value = fields.integer("value", .required, in: 0...longest), let unit else {
                 return nil
             }
@@ -141,8 +143,17 @@ extension Fields {
     private func accessLogFormat() -> AccessLog.Format? {
         union(["json", "text"])
         let text = string("text", length: 1...1000)
+        var lines: [String: Int] = [:]
         let json = objects("json", count: 1...Int.max) { fields -> AccessLog.JSONField? in
             let key = fields.string("key", .required, length: 1...100)
+            if let key, let first = lines.updateValue(fields.line(of: "key"), forKey: key) {
+                report.warning(
+                    fields.path(of: "key"),
+                    line: fields.line(of: "key"),
+                    "duplicate key \(quoted(key))\(lineWords(first)); the last one counts",
+                    "rename one"
+                )
+            }
             let value = fields.string("value", .required, length: 1...100)
             guard let key, let value else { return nil }
             return AccessLog.JSONField(key: key, value: value)

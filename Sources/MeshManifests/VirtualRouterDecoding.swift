@@ -5,7 +5,7 @@ extension Fields {
     func virtualRouter(_ metadata: Metadata) -> VirtualRouterSpec? {
         var ports: [Port: Int] = [:]
         let listeners = objects("listeners", count: 1...Int.max) { listener in
-            let mapping = listener.portMapping([.grpc, .http, .http2, .tcp])
+            let mapping = listener.portMapping()
             listener.checkUnique(mapping?.port, &ports)
             return mapping
         }
@@ -140,7 +140,8 @@ extension Fields {
         }
     }
 
-    private func retryPolicy(isGRPC: Bool) -> RetryPolicySpec? {
+    /// `retryPolicy`; events of gRPC are for routes of gRPC alone.
+    func retryPolicy(isGRPC: Bool) -> RetryPolicySpec? {
         let retries = integer("maxRetries", .required, in: 0...Int(UInt32.max))
         let timeout = duration("perRetryTimeout", .required)
         let http: [RetryPolicySpec.HTTPEvent]? = choices("httpRetryEvents", count: 1...25)

@@ -20,7 +20,7 @@ extension Fields {
             sidecar.object("resources") { $0.sidecarResources() }
         }
         return WorkloadSpec(
-            address: address ?? "127.0.0.1",
+            address: address,
             ports: applicationPorts(),
             command: command ?? [],
             environment: environment(),

@@ -9,12 +9,13 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     case virtualNode = "VirtualNode"
     case backendGroup = "BackendGroup"
     case workload = "Workload"
+    case trafficPolicy = "TrafficPolicy"
 
     /// The API group, empty for Kubernetes' core group.
     public var group: String {
         switch self {
         case .namespace: ""
-        case .workload: "heddle.dev"
+        case .workload, .trafficPolicy: "heddle.dev"
         case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
             .backendGroup:
             "appmesh.k8s.aws"
@@ -25,7 +26,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     public var version: String {
         switch self {
         case .namespace: "v1"
-        case .workload: "v1alpha1"
+        case .workload, .trafficPolicy: "v1alpha1"
         case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
             .backendGroup:
             "v1beta2"
@@ -39,6 +40,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     public var plural: String {
         switch self {
         case .mesh: "meshes"
+        case .trafficPolicy: "trafficpolicies"
         case .namespace, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter,
             .virtualNode, .backendGroup, .workload:
             singular + "s"
@@ -67,6 +69,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .virtualNode: 6
         case .backendGroup: 7
         case .workload: 8
+        case .trafficPolicy: 9
         }
     }
 }

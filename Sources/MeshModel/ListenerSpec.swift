@@ -1,4 +1,4 @@
-/// Active health checking of a listener (`healthCheck`), done by every client's proxy.
+/// Active health checking of a listener (`healthCheck`); `MeshSpec.healthChecks` says by whom.
 public struct HealthCheck: Hashable, Sendable {
     /// Successes until healthy; 2 where a VirtualGateway omits it.
     public var healthyThreshold: Int

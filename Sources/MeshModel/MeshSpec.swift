@@ -19,6 +19,11 @@ public struct MeshSpec: ObjectSpec {
     public var meshOwner: String?
     /// `meshServiceDiscovery.ipPreference`.
     public var ipPreference: IPPreference?
+    /// What proxies may reach under every `egressFilter`, each once (the annotation
+    /// `heddle.dev/always-allowed`).
+    public var alwaysAllowed: [AllowedDestination]
+    /// Who probes endpoints (the annotation `heddle.dev/health-checks`).
+    public var healthChecks: HealthCheckMode
 
     /// Makes a mesh.
     public init(
@@ -26,14 +31,43 @@ public struct MeshSpec: ObjectSpec {
         namespaceSelector: LabelSelector? = nil,
         egressFilter: EgressFilter = .dropAll,
         meshOwner: String? = nil,
-        ipPreference: IPPreference? = nil
+        ipPreference: IPPreference? = nil,
+        alwaysAllowed: [AllowedDestination] = [.amazonWebServices],
+        healthChecks: HealthCheckMode = .callers
     ) {
         self.awsName = awsName
         self.namespaceSelector = namespaceSelector
         self.egressFilter = egressFilter
         self.meshOwner = meshOwner
         self.ipPreference = ipPreference
+        self.alwaysAllowed = alwaysAllowed
+        self.healthChecks = healthChecks
     }
+}
+
+/// A host that proxies may reach without a backend.
+public struct AllowedDestination: Hashable, Sendable {
+    /// A host name in lower case, or `*.` and the domain whose hosts it stands for.
+    public var host: String
+    /// The port.
+    public var port: Port
+
+    /// Makes a destination.
+    public init(host: String, port: Port = .https) {
+        self.host = host
+        self.port = port
+    }
+
+    /// What App Mesh let pass from everywhere, which is the default.
+    public static let amazonWebServices = AllowedDestination(host: "*.amazonaws.com")
+}
+
+/// Who probes the endpoints of listeners with a `healthCheck`.
+public enum HealthCheckMode: String, CaseIterable, Hashable, Sendable {
+    /// The proxy of every caller does, as in App Mesh.
+    case callers
+    /// Each workload's own proxy does, once for all callers.
+    case once
 }
 
 /// `spec` of a Namespace: nothing that matters to a mesh.

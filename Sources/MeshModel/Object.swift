@@ -104,6 +104,8 @@ public typealias BackendGroup = Object<BackendGroupSpec>
 public typealias Namespace = Object<NamespaceSpec>
 /// A Workload.
 public typealias Workload = Object<WorkloadSpec>
+/// A TrafficPolicy.
+public typealias TrafficPolicy = Object<TrafficPolicySpec>
 
 /// The document that an object was read from, after pruning unknown fields and filling in defaults.
 public struct Manifest: Sendable {

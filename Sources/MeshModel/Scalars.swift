@@ -39,6 +39,23 @@ public struct Weight: Hashable, Sendable {
     }
 }
 
+/// A share of requests, in millionths: the finest that Envoy draws.
+public struct Percentage: Hashable, Sendable {
+    /// 0 to 1,000,000.
+    public let millionths: UInt32
+
+    /// The share `millionths`; nil outside 0 to 1,000,000.
+    public init?(millionths: Int) {
+        guard (0...1_000_000).contains(millionths) else { return nil }
+        self.millionths = UInt32(millionths)
+    }
+
+    /// Every request.
+    public static let all = Percentage(trusted: 1_000_000)
+
+    private init(trusted millionths: UInt32) { self.millionths = millionths }
+}
+
 /// The protocol of a listener.
 public enum ListenerProtocol: String, CaseIterable, Hashable, Sendable {
     case http

@@ -55,6 +55,8 @@ public struct GatewayRouteSpec: ObjectSpec {
         case http2(HTTPGatewayRouteMatch, GatewayRouteRewrite)
         /// `grpcRoute`, which rewrites the hostname only.
         case grpc(GRPCGatewayRouteMatch, GatewayRouteRewrite)
+        /// `tcpRoute`, which App Mesh has not; the port is that of the gateway's listener.
+        case tcp(port: Port?)
     }
 
     /// Default `<name>_<namespace>`.

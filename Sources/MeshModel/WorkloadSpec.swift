@@ -3,9 +3,11 @@ public struct WorkloadSpec: ObjectSpec {
     /// Workload.
     public static var kind: Kind { .workload }
 
-    /// Where the application listens, an IP address; default 127.0.0.1.
-    public var address: String
-    /// Virtual node port to application port; a port that is absent stays the same.
+    /// Where the application listens, an IP address; nil is 127.0.0.1. Of a gateway an address of
+    /// this host on which it takes requests too; nil is none.
+    public var address: String?
+    /// Virtual node port to application port, or gateway port to the port on `address`; a port that
+    /// is absent stays the same.
     public var ports: [Port: Port]
     /// The application's command line; empty when Heddle does not run it.
     public var command: [String]
@@ -18,7 +20,7 @@ public struct WorkloadSpec: ObjectSpec {
 
     /// Makes a workload.
     public init(
-        address: String = "127.0.0.1",
+        address: String? = nil,
         ports: [Port: Port] = [:],
         command: [String] = [],
         environment: [String: String] = [:],
@@ -32,6 +34,9 @@ public struct WorkloadSpec: ObjectSpec {
         self.workingDirectory = workingDirectory
         self.sidecar = sidecar
     }
+
+    /// Where the application listens.
+    public var applicationAddress: String { address ?? "127.0.0.1" }
 }
 
 /// Resources of a proxy (`sidecar.resources`).

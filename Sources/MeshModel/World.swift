@@ -18,6 +18,8 @@ public struct World: Sendable {
     public var backendGroups: [ObjectReference: BackendGroup] = [:]
     /// Workloads by namespace and name.
     public var workloads: [ObjectReference: Workload] = [:]
+    /// Traffic policies by namespace and name.
+    public var trafficPolicies: [ObjectReference: TrafficPolicy] = [:]
     /// Problems met while reading, sorted.
     public var diagnostics: [Diagnostic] = []
 
@@ -36,6 +38,7 @@ public struct World: Sendable {
         case .gatewayRoute(let object): gatewayRoutes[object.reference] = object
         case .backendGroup(let object): backendGroups[object.reference] = object
         case .workload(let object): workloads[object.reference] = object
+        case .trafficPolicy(let object): trafficPolicies[object.reference] = object
         }
     }
 
@@ -58,6 +61,7 @@ public struct World: Sendable {
         all += gatewayRoutes.values.map(MeshObject.gatewayRoute)
         all += backendGroups.values.map(MeshObject.backendGroup)
         all += workloads.values.map(MeshObject.workload)
+        all += trafficPolicies.values.map(MeshObject.trafficPolicy)
         return all.sorted { $0.id < $1.id }
     }
 }
@@ -73,6 +77,7 @@ public enum MeshObject: Sendable {
     case gatewayRoute(GatewayRoute)
     case backendGroup(BackendGroup)
     case workload(Workload)
+    case trafficPolicy(TrafficPolicy)
 
     /// Kind, namespace and name.
     public var id: ObjectID {
@@ -86,6 +91,7 @@ public enum MeshObject: Sendable {
         case .gatewayRoute(let object): object.id
         case .backendGroup(let object): object.id
         case .workload(let object): object.id
+        case .trafficPolicy(let object): object.id
         }
     }
 
@@ -102,6 +108,7 @@ public enum MeshObject: Sendable {
             case .gatewayRoute(let object): object.metadata
             case .backendGroup(let object): object.metadata
             case .workload(let object): object.metadata
+            case .trafficPolicy(let object): object.metadata
             }
         }
         set {
@@ -121,6 +128,9 @@ public enum MeshObject: Sendable {
             case .gatewayRoute(var object): object.metadata = newValue; self = .gatewayRoute(object)
             case .backendGroup(var object): object.metadata = newValue; self = .backendGroup(object)
             case .workload(var object): object.metadata = newValue; self = .workload(object)
+            case .trafficPolicy(var object):
+                object.metadata = newValue
+                self = .trafficPolicy(object)
             }
         }
     }
@@ -137,6 +147,7 @@ public enum MeshObject: Sendable {
         case .gatewayRoute(let object): object.manifest
         case .backendGroup(let object): object.manifest
         case .workload(let object): object.manifest
+        case .trafficPolicy(let object): object.manifest
         }
     }
 }

@@ -28,7 +28,7 @@ func applicationPlan(
         command: workload.spec.command,
         environment: environment,
         workingDirectory: workload.spec.workingDirectory,
-        address: workload.spec.address,
+        address: workload.spec.applicationAddress,
         ports: node.spec.listeners.map { workload.spec.applicationPort(of: $0.portMapping.port) }
     )
 }
@@ -43,13 +43,13 @@ extension Resolution {
     mutating func checkApplicationPorts() {
         var owners: [String: Workload] = [:]
         for workload in world.workloads.values.sorted(by: { $0.reference < $1.reference }) {
-            guard !workload.spec.command.isEmpty, let node = nodes[workload.reference] else {
+            guard !workload.spec.command.isEmpty, let node = node(of: workload.reference) else {
                 continue
             }
             for listener in node.spec.listeners {
                 let port = listener.portMapping.port
                 let socket =
-                    "\(workload.spec.address):\(workload.spec.applicationPort(of: port))"
+                    "\(workload.spec.applicationAddress):\(workload.spec.applicationPort(of: port))"
                 if let first = owners[socket], first.reference != workload.reference {
                     report(
                         workload.diagnostic(

@@ -11,7 +11,7 @@ public struct Plan: Sendable {
     /// Addresses of all proxies, present and removed; the next plan's `Observations.addresses`.
     public var addresses: [ProxyID: ProxyAddresses] = [:]
 
-    /// Which mesh each namespace and which node each Workload belongs to.
+    /// Which mesh each namespace and which node or gateway each Workload belongs to.
     public var designations = Designations()
 
     /// Makes an empty plan.
@@ -25,8 +25,8 @@ public struct Plan: Sendable {
 public struct Designations: Hashable, Sendable {
     /// The mesh of each namespace.
     public var meshes: [String: ObjectReference] = [:]
-    /// The virtual node of each Workload.
-    public var nodes: [ObjectReference: ObjectReference] = [:]
+    /// The virtual node or virtual gateway of each Workload.
+    public var owners: [ObjectReference: ObjectID] = [:]
 
     /// Makes designations of nothing.
     public init() {}

@@ -189,8 +189,8 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
         ),
         BrokenRule(
             "VirtualGateway",
-            "listeners: [{portMapping: {port: 80, protocol: tcp}}]",
-            #"spec.listeners[0].portMapping.protocol: unknown value "tcp"; use grpc, http or http2"#
+            "listeners: [{portMapping: {port: 80, protocol: udp}}]",
+            #"spec.listeners[0].portMapping.protocol: unknown value "udp"; use grpc, http, http2 or tcp"#
         ),
         BrokenRule(
             "VirtualGateway",
@@ -372,7 +372,7 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
         BrokenRule(
             "GatewayRoute",
             "priority: 1",
-            "spec: none of httpRoute, http2Route and grpcRoute is given; give exactly one"
+            "spec: none of httpRoute, http2Route, grpcRoute and tcpRoute is given; give exactly one"
         ),
         BrokenRule(
             "GatewayRoute",

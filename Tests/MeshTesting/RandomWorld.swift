@@ -85,7 +85,7 @@ public struct RandomWorld {
             var metadata = metadata
             metadata.labels = ["app": generator.chance(60) ? name : "o\(number(0...3))"]
             return .workload(Workload(metadata: metadata, spec: workload()))
-        case .namespace, .mesh, .virtualGateway, .gatewayRoute:
+        case .namespace, .mesh, .virtualGateway, .gatewayRoute, .trafficPolicy:
             preconditionFailure("random worlds have no \(kind) in a namespace")
         }
     }

@@ -75,6 +75,7 @@ enum ObjectTable {
         case .virtualGateway: [name, ports, ready, reason, age, arn("virtualGatewayARN")]
         case .gatewayRoute: [name, target, ready, reason, age, arn("gatewayRouteARN")]
         case .backendGroup: [name, age]
+        case .trafficPolicy: [name, targets, features, ready, reason, age]
         case .workload:
             [
                 name, field("Node", "The virtual node or gateway it is of.", "virtualNode"), state,
@@ -162,13 +163,37 @@ private let target = TableColumn(
     name: "Target",
     description: "The virtual service that requests go to."
 ) { entry, _ in
-    for key in ["httpRoute", "http2Route", "grpcRoute"] {
+    for key in ["httpRoute", "http2Route", "grpcRoute", "tcpRoute"] {
         let service = entry.manifest["spec"]?[key]?["action"]?["target"]?["virtualService"]
         if let name = service?["virtualServiceRef"]?["name"] ?? service?["virtualServiceARN"] {
             return name
         }
     }
     return none
+}
+
+private let targets = TableColumn(
+    name: "Targets",
+    description: "The objects that the policy applies to."
+) { entry, _ in
+    let references = entry.manifest["spec"]?["targetRefs"]?.array ?? []
+    let targets = references.compactMap { reference -> String? in
+        guard let kind = reference["kind"]?.string, let name = reference["name"]?.string else {
+            return nil
+        }
+        return "\(kind.lowercased())/\(name)"
+    }
+    return targets.isEmpty ? none : .string(targets.joined(separator: ","))
+}
+
+private let features = TableColumn(
+    name: "Features",
+    description: "What the policy adds to them."
+) { entry, _ in
+    let given = TrafficFeature.allCases.map(\.rawValue).filter {
+        entry.manifest["spec"]?[$0] != nil
+    }
+    return given.isEmpty ? none : .string(given.joined(separator: ","))
 }
 
 private func arn(_ key: String) -> TableColumn {

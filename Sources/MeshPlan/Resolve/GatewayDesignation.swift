@@ -74,14 +74,3 @@ extension Resolution {
         gateways[route.reference] = gateway
     }
 }
-
-extension GatewayRouteSpec.Rule {
-    /// The field of `spec` that holds the rule.
-    fileprivate var fieldName: String {
-        switch self {
-        case .http: "httpRoute"
-        case .http2: "http2Route"
-        case .grpc: "grpcRoute"
-        }
-    }
-}

@@ -5,17 +5,21 @@ struct Resolution {
     let world: World
     let membership: Membership
     /// Objects with mistakes of their own, which the world may lack for that reason.
-    private let invalid: Set<ObjectID>
+    let invalid: Set<ObjectID>
     /// Problems of memberships and references; each belongs to the object that holds the mistake.
     private(set) var diagnostics: Set<Diagnostic> = []
+    /// What traffic policies add.
+    var policies = TrafficPolicies()
     /// Every virtual router that virtual services can use.
     private(set) var routers: [ObjectReference: ResolvedRouter] = [:]
     /// Every virtual service that callers can use.
     private(set) var services: [ObjectReference: ResolvedService] = [:]
-    /// The virtual node of each workload that has one.
-    private(set) var nodes: [ObjectReference: VirtualNode] = [:]
-    /// The workloads of each virtual node, sorted.
-    private(set) var workloads: [ObjectReference: [Workload]] = [:]
+    /// The virtual node or virtual gateway of each workload that has one.
+    var owners: [ObjectReference: ObjectID] = [:]
+    /// The workloads of each virtual node and virtual gateway, sorted.
+    var workloads: [ObjectID: [Workload]] = [:]
+    /// The workloads that answer for each virtual node that has any, sorted.
+    private(set) var instances: [ObjectReference: [Workload]] = [:]
     /// The gateway of each gateway route that has one.
     var gateways: [ObjectReference: VirtualGateway] = [:]
     private var names: [NameKey: ObjectReference] = [:]
@@ -31,6 +35,8 @@ struct Resolution {
         index(world.virtualGateways, by: \.awsName)
         index(world.gatewayRoutes, by: \.awsName)
         selectWorkloads(after: previous)
+        instances = instancesOfNodes()
+        resolvePolicies()
         for router in world.virtualRouters.values {
             guard let mesh = membership.meshes[router.id], isIndexed(router, \.awsName) else {
                 continue
@@ -49,7 +55,7 @@ struct Resolution {
     var designations: Designations {
         var designations = Designations()
         designations.meshes = membership.designations
-        designations.nodes = nodes.mapValues(\.reference)
+        designations.owners = owners
         return designations
     }
 
@@ -193,127 +199,4 @@ struct ReferenceFailure: Error {
     var member: String
     var problem: String
     var remedy: String
-}
-
-// MARK: - Workloads
-
-extension Resolution {
-    /// Matches workloads with virtual nodes by the rule of App Mesh's injector.
-    private mutating func selectWorkloads(after previous: Designations) {
-        let nodes = Dictionary(grouping: world.virtualNodes.values, by: \.metadata.namespace)
-        let gateways = Dictionary(grouping: world.virtualGateways.values, by: \.metadata.namespace)
-        for workload in world.workloads.values.sorted(by: { $0.reference < $1.reference }) {
-            let labels = workload.metadata.labels
-            let namespace = workload.metadata.namespace
-            var matching = (nodes[namespace] ?? []).filter {
-                $0.spec.podSelector?.matches(labels) ?? false
-            }
-            var matchingGateways = (gateways[namespace] ?? []).filter {
-                $0.spec.podSelector?.matches(labels) ?? false
-            }
-            if matching.count + matchingGateways.count > 1,
-                let chosen = matching.first(where: {
-                    $0.reference == previous.nodes[workload.reference]
-                })
-            {
-                let others =
-                    matching.map(\.id).filter { $0 != chosen.id } + matchingGateways.map(\.id)
-                report(
-                    workload.diagnostic(
-                        .warning,
-                        "metadata.labels",
-                        "\(others.sorted().map(\.description).joined(separator: ", ")) "
-                            + "selects it too; it stays with \(chosen.id)",
-                        remedy: "narrow the podSelector of all but one"
-                    )
-                )
-                (matching, matchingGateways) = ([chosen], [])
-            }
-            if let failure = selectionFailure(
-                of: workload,
-                nodes: matching,
-                gateways: matchingGateways
-            ) {
-                report(failure)
-                continue
-            }
-            guard let node = matching.first, membership.meshes[node.id] != nil,
-                isIndexed(node, \.awsName)
-            else {
-                report(
-                    workload.diagnostic(
-                        .error,
-                        "metadata.labels",
-                        "VirtualNode \"\(matching[0].reference)\" selects it and is not in use",
-                        remedy: "mend the VirtualNode"
-                    )
-                )
-                continue
-            }
-            let ports = Set(node.spec.listeners.map(\.portMapping.port))
-            for port in workload.spec.ports.keys.sorted() where !ports.contains(port) {
-                report(
-                    workload.diagnostic(
-                        .warning,
-                        "spec.ports",
-                        "VirtualNode \"\(node.reference)\" has no listener on port \(port)",
-                        remedy: ports.isEmpty
-                            ? "remove it"
-                            : "map its listener ports: "
-                                + ports.sorted().map(\.description).joined(separator: ", ")
-                    )
-                )
-            }
-            self.nodes[workload.reference] = node
-            workloads[node.reference, default: []].append(workload)
-        }
-    }
-
-    private func selectionFailure(
-        of workload: Workload,
-        nodes: [VirtualNode],
-        gateways: [VirtualGateway]
-    ) -> Diagnostic? {
-        func failure(_ problem: String, _ remedy: String) -> Diagnostic {
-            workload.diagnostic(.error, "metadata.labels", problem, remedy: remedy)
-        }
-        if !nodes.isEmpty, !gateways.isEmpty {
-            return failure(
-                "both VirtualNode \"\(nodes[0].reference)\" and VirtualGateway "
-                    + "\"\(gateways[0].reference)\" select it",
-                "please use podSelector on one"
-            )
-        }
-        if !gateways.isEmpty {
-            return failure(
-                "VirtualGateway \"\(gateways[0].reference)\" selects it, and gateways do not run here",
-                "let a VirtualNode select it"
-            )
-        }
-        if nodes.count > 1 {
-            let names = nodes.map(\.metadata.name).sorted().joined(separator: ",")
-            return failure(
-                "found multiple matching VirtualNodes for workload \(workload.metadata.name): \(names)",
-                "narrow the podSelector of all but one"
-            )
-        }
-        let namespace = workload.metadata.namespace
-        if nodes.isEmpty,
-            let node = invalid.filter({ $0.kind == .virtualNode && $0.namespace == namespace })
-                .min()
-        {
-            return failure(
-                "no VirtualNode selects it, and VirtualNode \"\(node.reference)\" is invalid",
-                "mend that, if it is the one"
-            )
-        }
-        if nodes.isEmpty {
-            return failure(
-                "no matching VirtualNode or VirtualGateway found in namespace "
-                    + "\"\(workload.metadata.namespace)\"",
-                "give it the labels that a podSelector asks for"
-            )
-        }
-        return nil
-    }
 }

@@ -62,6 +62,17 @@ struct ResolvedRoute: Hashable {
     var retryPolicy: RetryPolicySpec?
     /// Timeouts; nil members are App Mesh's defaults.
     var timeout: Timeouts
+    /// What traffic policies add.
+    var features = TrafficFeatures()
+    /// Where copies of requests go.
+    var mirror: ResolvedMirror?
+}
+
+/// Where copies of requests go, whose answers nobody waits for.
+struct ResolvedMirror: Hashable {
+    var target: NodePort
+    /// The share of requests that is copied.
+    var percentage: Percentage
 }
 
 /// One weighted target.
@@ -88,11 +99,33 @@ struct NodePort: Hashable {
     /// The node's `awsName`.
     var name: String
     /// The listener.
-    var mapping: PortMapping
+    var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
+    /// Who checks the node's health.
+    var healthChecks: HealthCheckMode
+    /// How callers choose among endpoints; nil is round robin.
+    var loadBalancing: LoadBalancing?
+    /// The node's own host name; nil when its manifest has none.
+    var hostname: String?
     /// The mesh and the node, with their generations.
     var origins: [ObjectID: Int]
+
+    /// The listener's port and protocol.
+    var mapping: PortMapping { listener.portMapping }
+
+    /// The health check that callers do; nil when they do none.
+    ///
+    /// Envoy asks the gRPC health service over HTTP/2 only.
+    var probe: HealthCheck? {
+        guard let check = listener.healthCheck, discovery != .none,
+            healthChecks == .callers || discovery != .workloads
+        else { return nil }
+        switch (check.protocol, mapping.protocol) {
+        case (.grpc, .http), (.grpc, .tcp): return nil
+        case (.grpc, .http2), (.grpc, .grpc), (.http, _), (.http2, _), (.tcp, _): return check
+        }
+    }
 }
 
 /// How callers find a node's endpoints.

@@ -56,7 +56,8 @@ extension RouteSpec.Match {
         }
     }
 
-    fileprivate var specificity: (path: (rank: Int, length: Int), conditions: Int) {
+    /// How narrow the match is: the kind and length of its path, and its number of conditions.
+    var specificity: (path: (rank: Int, length: Int), conditions: Int) {
         switch self {
         case .http(let match), .http2(let match):
             let conditions =

@@ -184,6 +184,7 @@ extension Kind {
         case .virtualRouter: "VirtualRouterActive"
         case .virtualNode: "VirtualNodeActive"
         case .workload: "WorkloadReady"
+        case .trafficPolicy: "TrafficPolicyActive"
         case .namespace, .backendGroup: nil
         }
     }

@@ -8,17 +8,17 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     let world = resolution.world
     var uses = FeatureUses()
     for node in world.virtualNodes.values.sorted(by: { $0.reference < $1.reference }) {
-        if node.spec.podSelector != nil, resolution.workloads[node.reference] == nil {
+        if case .awsCloudMap = node.spec.serviceDiscovery {
+            if resolution.instances[node.reference] == nil {
+                uses.note("awsCloudMap", node, "spec.serviceDiscovery")
+            }
+        } else if node.spec.podSelector != nil, resolution.workloads[node.id] == nil {
             uses.note("podSelector", node, "spec")
         }
         for (index, listener) in node.spec.listeners.enumerated() {
             let field = "spec.listeners[\(index)]"
-            if listener.healthCheck != nil { uses.note("healthCheck", node, field) }
-            if listener.outlierDetection != nil { uses.note("outlierDetection", node, field) }
-            if listener.connectionPool != nil { uses.note("connectionPool", node, field) }
             if let tls = listener.tls, tls.mode != .disabled { uses.note("tls", node, field) }
         }
-        if node.spec.accessLog != nil { uses.note("logging", node, "spec") }
         if node.spec.backendDefaults != nil
             || node.spec.backends.contains(where: { $0.clientPolicy != nil })
         {
@@ -26,10 +26,13 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
         }
     }
     for gateway in world.virtualGateways.values.sorted(by: { $0.reference < $1.reference }) {
-        uses.note("VirtualGateway", gateway, "")
-    }
-    for route in world.gatewayRoutes.values.sorted(by: { $0.reference < $1.reference }) {
-        uses.note("GatewayRoute", route, "")
+        if resolution.workloads[gateway.id] == nil { uses.note("VirtualGateway", gateway, "") }
+        for (index, listener) in gateway.spec.listeners.enumerated() {
+            if let tls = listener.tls, tls.mode != .disabled {
+                uses.note("tls", gateway, "spec.listeners[\(index)]")
+            }
+        }
+        if gateway.spec.backendDefaults != nil { uses.note("clientPolicy", gateway, "spec") }
     }
     return uses.diagnostics
 }
@@ -37,14 +40,13 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
 /// The features that are read, checked and not acted upon, with what happens instead.
 private let effects: [String: (severity: Diagnostic.Severity, instead: String)] = [
     "podSelector": (.note, "it selects no Workload, so that callers look up its DNS name"),
-    "healthCheck": (.note, "every endpoint whose proxy runs counts as healthy"),
-    "outlierDetection": (.note, "no endpoint is ejected"),
-    "connectionPool": (.note, "connections are not limited"),
     "tls": (.warning, "the listener takes plaintext"),
     "clientPolicy": (.warning, "backends are called in plaintext"),
-    "logging": (.note, "no access log is written"),
-    "VirtualGateway": (.note, "no gateway runs"),
-    "GatewayRoute": (.note, "no gateway runs"),
+    "awsCloudMap": (
+        .note,
+        "no Workload answers for it, and Cloud Map itself is not asked, so that it has no endpoints"
+    ),
+    "VirtualGateway": (.note, "it selects no Workload, so that none of its proxies runs"),
 ]
 
 private struct FeatureUses {
@@ -85,18 +87,29 @@ extension MeshObject {
     /// A security control that is off is more than a note: a node that asks for TLS is not active.
     var withoutEffect: (reason: String, message: String)? {
         switch self {
-        case .virtualGateway, .gatewayRoute: ("NotSupported", "No gateway runs here.")
+        case .virtualGateway(let gateway):
+            withoutTLS(gateway.spec.listeners, [gateway.spec.backendDefaults])
         case .virtualNode(let node):
-            if node.spec.listeners.contains(where: { $0.tls?.mode == .strict }) {
-                ("TLSNotApplied", "It asks for TLS, and its listener takes plaintext.")
-            } else if node.spec.backendDefaults?.enforce == true
-                || node.spec.backends.contains(where: { $0.clientPolicy?.enforce == true })
-            {
-                ("TLSNotApplied", "It asks for TLS, and its backends are called in plaintext.")
-            } else {
-                nil
-            }
-        case .mesh, .namespace, .virtualService, .virtualRouter, .backendGroup, .workload: nil
+            withoutTLS(
+                node.spec.listeners,
+                [node.spec.backendDefaults] + node.spec.backends.map(\.clientPolicy)
+            )
+        case .mesh, .namespace, .virtualService, .virtualRouter, .gatewayRoute, .backendGroup,
+            .trafficPolicy, .workload:
+            nil
+        }
+    }
+
+    private func withoutTLS(
+        _ listeners: [ListenerSpec],
+        _ policies: [ClientTLS?]
+    ) -> (reason: String, message: String)? {
+        if listeners.contains(where: { $0.tls?.mode == .strict }) {
+            ("TLSNotApplied", "It asks for TLS, and its listener takes plaintext.")
+        } else if policies.contains(where: { $0?.enforce == true }) {
+            ("TLSNotApplied", "It asks for TLS, and its backends are called in plaintext.")
+        } else {
+            nil
         }
     }
 }

@@ -58,9 +58,7 @@ public func bootstrap(
     cluster.name = xds
     cluster.type = .static
     cluster.connectTimeout = .init(.seconds(1))
-    cluster.typedExtensionProtocolOptions[
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    ] = try packed(options)
+    cluster.typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
     var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
     endpoint.endpoint.address.pipe.path = parameters.xdsSocketPath
     var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
@@ -69,10 +67,18 @@ public func bootstrap(
     cluster.loadAssignment.endpoints = [locality]
     bootstrap.staticResources.clusters = [cluster]
 
+    bootstrap.clusterManager = clusterManager
     bootstrap.layeredRuntime = runtime
     bootstrap.overloadManager = try overloadManager()
     return bootstrap
 }
+
+/// Ejections go to the proxy's own log, as in App Mesh.
+private let clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager = {
+    var manager = Envoy_Config_Bootstrap_V3_ClusterManager()
+    manager.outlierDetection.eventLogPath = "/dev/stdout"
+    return manager
+}()
 
 /// Settings that are no field of any resource, for static configurations as well.
 let runtime: Envoy_Config_Bootstrap_V3_LayeredRuntime = {

@@ -2,9 +2,6 @@ internal import EnvoyAPI
 internal import MeshModel
 internal import SwiftProtobuf
 
-/// "Unlimited", as App Mesh has set it: 2147483647.
-private let unlimited: UInt32 = 0x7fff_ffff
-
 /// Names of clusters as App Mesh's management service gave them; dashboards and stats filters
 /// depend on them.
 enum ClusterName {
@@ -17,6 +14,18 @@ enum ClusterName {
     /// The cluster through which a proxy reaches its own application.
     static func ingress(mesh: String, node: String, _ mapping: PortMapping) -> String {
         "cds_ingress_\(mesh)_\(node)_\(mapping.protocol.rawValue)_\(mapping.port)"
+    }
+
+    /// The cluster through which a request re-enters its gateway.
+    static func selfRedirect(
+        mesh: String,
+        gateway: String,
+        _ mapping: PortMapping,
+        isOnlyListener: Bool
+    ) -> String {
+        let port = isOnlyListener ? "" : "\(mapping.port)_"
+        return "cds_ingress_\(mesh)_\(gateway)_self_redirect_\(port)"
+            + "\(mapping.protocol.rawValue)_\(Port.egress)"
     }
 
     /// The cluster that stands for a target that does not exist, and has no endpoints.
@@ -43,7 +52,8 @@ extension Destination {
 
 /// The cluster through which callers reach `destination`.
 ///
-/// Round robin, connect timeout 1 s and no limits, as in App Mesh, where callers were never limited.
+/// Round robin unless a traffic policy says otherwise, connect timeout 1 s and no limits, as in App
+/// Mesh, where callers were never limited.
 /// A node with Workloads takes its endpoints over EDS; else its DNS name holds, `LOADBALANCER` as
 /// `LOGICAL_DNS` and `ENDPOINTS` as `STRICT_DNS`. App Mesh ended DNS names with a dot, which spares a
 /// cluster's resolver its search list; here names are left as they are, since Envoy does not find a
@@ -62,6 +72,21 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
         cluster.loadAssignment.clusterName = cluster.name
     case .node(let target):
         try cluster.speak(target.mapping.protocol)
+        if let loadBalancing = target.loadBalancing {
+            cluster.lbPolicy = loadBalancing.algorithm.lbPolicy
+        }
+        if let check = target.probe {
+            var check = healthCheck(for: check)
+            if case .httpHealthCheck = check.healthChecker, let host = target.hostname {
+                check.httpHealthCheck.host = host
+            }
+            cluster.healthChecks = [check]
+            // Else an endpoint that was removed gets requests for as long as its checks pass.
+            cluster.ignoreHealthOnHostRemoval = true
+        }
+        if let outlierDetection = target.listener.outlierDetection {
+            cluster.outlierDetection = MeshPlan.outlierDetection(for: outlierDetection)
+        }
         switch target.discovery {
         case .workloads:
             cluster.type = .eds
@@ -77,7 +102,14 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
             cluster.dnsLookupFamily = lookupFamily(preference)
             cluster.loadAssignment = loadAssignment(
                 cluster.name,
-                [Endpoint(address: hostname, port: target.mapping.port, isHealthy: true)]
+                [
+                    Endpoint(
+                        address: hostname,
+                        port: target.mapping.port,
+                        isHealthy: true,
+                        healthCheckPort: target.probe?.port
+                    )
+                ]
             )
         }
     }
@@ -85,14 +117,14 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
 }
 
 /// The cluster through which a proxy reaches its own application: connect timeout
-/// 0.25 s, no limits.
+/// 0.25 s, and the limits of the listener's `connectionPool`.
 func cluster(for local: LocalCluster) throws -> Envoy_Config_Cluster_V3_Cluster {
     var cluster = Envoy_Config_Cluster_V3_Cluster()
     cluster.name = local.name
     cluster.type = .static
     cluster.connectTimeout = Google_Protobuf_Duration(.milliseconds(250))
     cluster.lbPolicy = .roundRobin
-    cluster.circuitBreakers = unlimitedConnections
+    cluster.circuitBreakers = circuitBreakers(for: local.connectionPool)
     try cluster.speak(local.mapping.protocol)
     cluster.loadAssignment = loadAssignment(
         local.name,
@@ -110,6 +142,8 @@ struct LocalCluster: Hashable {
     /// Where the application listens.
     var address: String
     var port: Port
+    /// What protects the application.
+    var connectionPool: ConnectionPool?
 }
 
 /// The endpoints of one cluster.
@@ -126,6 +160,8 @@ struct Endpoint: Hashable {
     var port: Port
     /// Unhealthy endpoints get requests only when most of their siblings are unhealthy too.
     var isHealthy: Bool
+    /// Where health checks go; nil is `port`.
+    var healthCheckPort: Port?
 }
 
 /// The endpoints of the cluster `name`.
@@ -140,23 +176,15 @@ func loadAssignment(
     locality.lbEndpoints = endpoints.map { endpoint in
         var result = Envoy_Config_Endpoint_V3_LbEndpoint()
         result.endpoint.address = socketAddress(endpoint.address, UInt32(endpoint.port.number))
+        if let port = endpoint.healthCheckPort, port != endpoint.port {
+            result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
+        }
         result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
         return result
     }
     assignment.endpoints = [locality]
     return assignment
 }
-
-let unlimitedConnections: Envoy_Config_Cluster_V3_CircuitBreakers = {
-    var thresholds = Envoy_Config_Cluster_V3_CircuitBreakers.Thresholds()
-    thresholds.maxConnections = .init(unlimited)
-    thresholds.maxPendingRequests = .init(unlimited)
-    thresholds.maxRequests = .init(unlimited)
-    thresholds.maxRetries = .init(unlimited)
-    var breakers = Envoy_Config_Cluster_V3_CircuitBreakers()
-    breakers.thresholds = [thresholds]
-    return breakers
-}()
 
 extension Envoy_Config_Cluster_V3_Cluster {
     /// Makes upstream connections speak `protocol`: HTTP/2 for http2 and grpc, else Envoy's default.
@@ -166,12 +194,13 @@ extension Envoy_Config_Cluster_V3_Cluster {
         case .http2, .grpc:
             var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
             options.explicitHTTPConfig.http2ProtocolOptions = .init()
-            typedExtensionProtocolOptions[
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-            ] = try packed(options)
+            typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
         }
     }
 }
+
+/// The name of the extension that says which HTTP version a cluster speaks.
+let httpProtocolOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 /// Unset means IPv6 first, then IPv4.
 func lookupFamily(

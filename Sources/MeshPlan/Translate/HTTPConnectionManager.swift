@@ -1,4 +1,5 @@
 internal import EnvoyAPI
+internal import MeshModel
 internal import SwiftProtobuf
 
 /// The network filter that serves HTTP with the routes `routes`.
@@ -13,6 +14,8 @@ struct HTTPConnectionManager {
     var normalizesPaths = false
     /// Whether requests may be forwarded by their host, and CONNECT is understood.
     var isForwardProxy = false
+    /// Where requests are logged.
+    var accessLog: AccessLog?
 
     /// The filter.
     ///
@@ -25,6 +28,7 @@ struct HTTPConnectionManager {
         manager.codecType = .auto
         manager.rds.configSource = aggregatedDiscovery
         manager.rds.routeConfigName = routes
+        manager.accessLog = try accessLogs(for: accessLog)
         manager.httpFilters = try httpFilters()
         manager.upgradeConfigs = (isForwardProxy ? ["websocket", "CONNECT"] : ["websocket"]).map {
             var upgrade = Manager.UpgradeConfig()
@@ -49,7 +53,7 @@ struct HTTPConnectionManager {
         -> [Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter]
     {
         typealias Filter = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
-        var filters: [Filter] = []
+        var filters = try policyFilters()
         if isForwardProxy {
             var forward = Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig()
             forward.dnsCacheConfig = forwardProxyDNSCache

@@ -13,6 +13,8 @@ struct IngressListener: Hashable {
     var listeners: [ListenerSpec]
     /// The names of the clusters of the application, by listener port.
     var clusters: [Port: String]
+    /// The node's access log.
+    var accessLog: AccessLog?
 
     /// The ports that it binds: 15000, as in App Mesh, and those of the node's listeners.
     var ports: [Port] {
@@ -27,7 +29,7 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = IngressListener.name
     listener.trafficDirection = .inbound
-    listener.bind(ingress.address, ingress.ports)
+    listener.bind(ingress.ports.map { ListeningSocket(address: ingress.address, port: $0) })
     listener.filterChains = try ingress.listeners.map { spec in
         let mapping = spec.portMapping
         let statPrefix =
@@ -43,7 +45,8 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
                 statPrefix: statPrefix,
                 routes: RouteConfigurationName.ingress(mapping.port),
                 idleTimeout: spec.timeout.idle,
-                normalizesPaths: true
+                normalizesPaths: true,
+                accessLog: ingress.accessLog
             )
             chain.filters = [try manager.filter()]
         case .tcp:
@@ -51,7 +54,8 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
                 try tcpProxy(
                     statPrefix: statPrefix,
                     clusters: [(ingress.clusters[mapping.port] ?? "", 1)],
-                    idleTimeout: spec.timeout.idle
+                    idleTimeout: spec.timeout.idle,
+                    accessLog: ingress.accessLog
                 )
             ]
         }
@@ -77,8 +81,13 @@ struct EgressListener: Hashable {
     var address: String
     /// What answers on the backends' ports; 15001 itself is always an HTTP proxy.
     var chains: [Port: Chain]
-    /// What else may be reached.
-    var egressFilter: MeshSpec.EgressFilter
+    /// Whether requests may be forwarded by their host on every port of HTTP; on 15001 an
+    /// application's proxy does so in any case.
+    var forwardsEverywhere = false
+    /// Whether a gateway's routes end here, and no application's.
+    var servesGateway = false
+    /// The access log of the node or gateway.
+    var accessLog: AccessLog?
 
     /// The ports that it binds.
     var ports: [Port] { [.egress] + chains.keys.filter { $0 != .egress }.sorted() }
@@ -90,7 +99,7 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = EgressListener.name
     listener.trafficDirection = .outbound
-    listener.bind(egress.address, egress.ports)
+    listener.bind(egress.ports.map { ListeningSocket(address: egress.address, port: $0) })
     listener.filterChains = try egress.ports.map { port in
         var chain: Envoy_Config_Listener_V3_FilterChain
         switch port == .egress ? .http : egress.chains[port] ?? .http {
@@ -99,7 +108,9 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
             let manager = HTTPConnectionManager(
                 statPrefix: "egress",
                 routes: RouteConfigurationName.egress(port),
-                isForwardProxy: port == .egress || egress.egressFilter == .allowAll
+                isForwardProxy: !egress.servesGateway
+                    && (port == .egress || egress.forwardsEverywhere),
+                accessLog: egress.accessLog
             )
             chain.filters = [try manager.filter()]
         case .tcp(let targets, let idleTimeout):
@@ -108,7 +119,8 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
                 try tcpProxy(
                     statPrefix: "egress",
                     clusters: merged(targets),
-                    idleTimeout: idleTimeout
+                    idleTimeout: idleTimeout,
+                    accessLog: egress.accessLog
                 )
             ]
         }
@@ -125,14 +137,20 @@ private func filterChain(_ name: String, _ port: Port) -> Envoy_Config_Listener_
 }
 
 extension Envoy_Config_Listener_V3_Listener {
-    /// Binds `address` on each of `ports`, of which there is at least one.
-    fileprivate mutating func bind(_ address: String, _ ports: [Port]) {
-        let addresses = ports.map { socketAddress(address, UInt32($0.number)) }
-        self.address = addresses[0]
+    /// Listens on `sockets`, of which there is at least one.
+    mutating func bind(_ sockets: [ListeningSocket]) {
+        let addresses = sockets.map { socketAddress($0.address, UInt32($0.port.number)) }
+        address = addresses[0]
         additionalAddresses = addresses.dropFirst().map {
             var additional = Envoy_Config_Listener_V3_AdditionalAddress()
             additional.address = $0
             return additional
         }
     }
+}
+
+/// An address and port on which a proxy listens.
+struct ListeningSocket: Hashable {
+    var address: String
+    var port: Port
 }

@@ -12,6 +12,10 @@ enum ResourceInput: Hashable {
     case ingressRoutes(IngressRoutes)
     case ingressListener(IngressListener)
     case egressListener(EgressListener)
+    case gatewayListener(GatewayListener)
+    case gatewayRoutes(GatewayRoutes)
+    case selfRedirectCluster(SelfRedirectCluster)
+    case virtualServiceRoutes(VirtualServiceRoutes)
 
     /// Translates and encodes the resource.
     func encoded(origins: [ObjectID: Int]) throws -> EncodedResource {
@@ -50,6 +54,16 @@ enum ResourceInput: Hashable {
             return try encode(.listeners, IngressListener.name, listener(for: input))
         case .egressListener(let input):
             return try encode(.listeners, EgressListener.name, listener(for: input))
+        case .gatewayListener(let input):
+            return try encode(.listeners, input.name, listener(for: input))
+        case .gatewayRoutes(let input):
+            let name = RouteConfigurationName.ingress(input.port)
+            return try encode(.routes, name, routeConfiguration(for: input))
+        case .selfRedirectCluster(let input):
+            return try encode(.clusters, input.name, MeshPlan.cluster(for: input))
+        case .virtualServiceRoutes(let input):
+            let name = RouteConfigurationName.egress(.egress)
+            return try encode(.routes, name, routeConfiguration(for: input))
         }
     }
 }

@@ -24,6 +24,8 @@ struct EgressRoutes: Hashable {
     var mesh: String
     /// What else may be reached.
     var egressFilter: MeshSpec.EgressFilter
+    /// What may be reached under either filter.
+    var alwaysAllowed: [AllowedDestination]
 }
 
 /// What an ingress route configuration is made from.
@@ -32,14 +34,16 @@ struct IngressRoutes: Hashable {
     var listener: ListenerSpec
     /// The name of the application's cluster.
     var cluster: String
+    /// What traffic policies add.
+    var features = TrafficFeatures()
 }
 
 /// The routes to backends on one port: one virtual host per virtual service, with the domains
 /// `<name>` and `<name>:<port>`.
 ///
 /// On port 15001, `<name>` alone means port 80 if the service listens there, else its lowest port;
-/// and HTTPS to `*.amazonaws.com` passes by CONNECT under either filter, as App Mesh always let it.
-/// Under `ALLOW_ALL` every other host is forwarded to where its name leads.
+/// and what the mesh always allows passes under either filter: by CONNECT, and on other ports than
+/// 443 by plain requests too. App Mesh always allowed HTTPS to `*.amazonaws.com`. Under `ALLOW_ALL` every other host is forwarded to where its name leads.
 func routeConfiguration(
     for egress: EgressRoutes
 ) throws -> Envoy_Config_Route_V3_RouteConfiguration {
@@ -64,23 +68,27 @@ func routeConfiguration(
     for service in egress.services {
         for (domains, port) in service.domains(on: egress.port) {
             guard let routes = service.httpRoutes(on: port) else { continue }
-            add(domains, try routes.compactMap(route))
+            add(domains, try routes.flatMap(MeshPlan.routes))
         }
     }
     if egress.port == .egress {
         let cluster = ClusterName.amazonaws(mesh: egress.mesh)
-        add(["*.amazonaws.com:443"], [connectRoute(to: cluster)], named: "amazonaws")
+        for allowed in egress.alwaysAllowed {
+            let domain = "\(allowed.host):\(allowed.port)"
+            add(
+                allowed.port == .http ? [domain, allowed.host] : [domain],
+                [connectRoute(to: cluster)]
+                    + (allowed.port == .https ? [] : [forwardRoute(to: cluster)]),
+                named: allowed == .amazonWebServices ? "amazonaws" : nil
+            )
+        }
     }
     switch egress.egressFilter {
     case .dropAll: break
     case .allowAll:
         let cluster = ClusterName.allowAll(mesh: egress.mesh)
-        var forward = Envoy_Config_Route_V3_Route()
-        forward.match.prefix = "/"
-        forward.route.cluster = cluster
-        forward.route.timeout = Google_Protobuf_Duration(.zero)
         let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
-        add(["*"], connect + [forward], named: "mesh-allow-all")
+        add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
     }
     return configuration
 }
@@ -90,11 +98,12 @@ func routeConfiguration(
 /// The listener's own timeout holds here, by default 15 s.
 func routeConfiguration(
     for ingress: IngressRoutes
-) -> Envoy_Config_Route_V3_RouteConfiguration {
+) throws -> Envoy_Config_Route_V3_RouteConfiguration {
     var route = Envoy_Config_Route_V3_Route()
     route.match.prefix = "/"
     route.route.cluster = ingress.cluster
     route.route.apply(ingress.listener.timeout)
+    try route.apply(ingress.features)
     var host = Envoy_Config_Route_V3_VirtualHost()
     host.name = "*"
     host.domains = ["*"]
@@ -106,8 +115,10 @@ func routeConfiguration(
     return configuration
 }
 
-private func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
-    guard let match = routeMatch(for: route.match) else { return nil }
+/// The Envoy routes of one route of a virtual service, in the order in which they are tried; none for
+/// tcp.
+func routes(for route: ResolvedRoute) throws -> [Envoy_Config_Route_V3_Route] {
+    guard let match = routeMatch(for: route.match) else { return [] }
     var result = Envoy_Config_Route_V3_Route()
     if let name = route.name { result.name = name }
     result.match = match
@@ -116,7 +127,8 @@ private func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Rou
     } else {
         result.directResponse.status = 503
     }
-    return result
+    try result.apply(route.features)
+    return (route.features.cors == nil ? [] : preflight(of: result)) + [result]
 }
 
 /// A missing target keeps its share, which is answered with 503.
@@ -134,7 +146,11 @@ private func action(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Ro
         }
     }
     action.apply(route.timeout)
-    if let policy = try retryPolicy(for: route.retryPolicy) { action.retryPolicy = policy }
+    if let policy = try retryPolicy(for: route.retryPolicy, route.features.retryBackOff) {
+        action.retryPolicy = policy
+    }
+    if let mirror = route.mirror { action.requestMirrorPolicies = [mirrorPolicy(for: mirror)] }
+    action.hashPolicy = hashPolicies(for: route.targets)
     return action
 }
 
@@ -150,6 +166,15 @@ func merged(_ targets: [ResolvedTarget]) -> [(cluster: String, weight: UInt32)] 
         }
     }
     return result
+}
+
+/// A route by which requests go wherever their host leads.
+private func forwardRoute(to cluster: String) -> Envoy_Config_Route_V3_Route {
+    var route = Envoy_Config_Route_V3_Route()
+    route.match.prefix = "/"
+    route.route.cluster = cluster
+    route.route.timeout = Google_Protobuf_Duration(.zero)
+    return route
 }
 
 private func connectRoute(to cluster: String) -> Envoy_Config_Route_V3_Route {

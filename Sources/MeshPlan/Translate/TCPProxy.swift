@@ -1,4 +1,5 @@
 internal import EnvoyAPI
+internal import MeshModel
 internal import SwiftProtobuf
 
 /// The network filter that carries each connection to one of `clusters`, by weight; at least one
@@ -6,11 +7,13 @@ internal import SwiftProtobuf
 func tcpProxy(
     statPrefix: String,
     clusters: [(cluster: String, weight: UInt32)],
-    idleTimeout: Duration?
+    idleTimeout: Duration?,
+    accessLog: AccessLog?
 ) throws -> Envoy_Config_Listener_V3_Filter {
     typealias Proxy = Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy
     var proxy = Proxy()
     proxy.statPrefix = statPrefix
+    proxy.accessLog = try accessLogs(for: accessLog)
     let weighted = clusters.filter { $0.weight > 0 }
     if weighted.count > 1 {
         proxy.weightedClusters.clusters = weighted.map { name, weight in

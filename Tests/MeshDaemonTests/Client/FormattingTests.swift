@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test func `all is every kind of a namespace`() throws {
-        #expect(try KindName.kinds("all").count == 7)
+        #expect(try KindName.kinds("all").count == 8)
         #expect(try KindName.kinds("vn,mesh") == [.virtualNode, .mesh])
     }
 

@@ -1,0 +1,121 @@
+import MeshModel
+
+/// The annotations that Heddle reads, each on objects of one kind.
+private enum Annotation: String, CaseIterable {
+    case alwaysAllowed = "heddle.dev/always-allowed"
+    case healthChecks = "heddle.dev/health-checks"
+
+    /// What the names of all of them begin with.
+    static let prefix = "heddle.dev/"
+
+    var kind: Kind {
+        switch self {
+        case .alwaysAllowed, .healthChecks: .mesh
+        }
+    }
+}
+
+/// What a Mesh's annotations say.
+struct MeshAnnotations {
+    var alwaysAllowed: [AllowedDestination]?
+    var healthChecks: HealthCheckMode?
+}
+
+extension Fields {
+    /// The annotations of a Mesh, from the fields of the whole object.
+    func meshAnnotations() -> MeshAnnotations {
+        let annotations = entry("metadata")?.value["annotations"]
+        // What is no string was reported with the metadata.
+        let strings = (annotations?.entries ?? []).filter { $0.value.string != nil }
+        let fields = Fields(
+            strings,
+            path: "metadata.annotations",
+            line: annotations?.line ?? line,
+            report: report
+        )
+        return MeshAnnotations(
+            alwaysAllowed: fields.allowedDestinations(Annotation.alwaysAllowed.rawValue),
+            healthChecks: fields.choice(Annotation.healthChecks.rawValue)
+        )
+    }
+
+    /// Warns of annotations under `metadata` that are named as Heddle's and that a `kind` has not.
+    func checkAnnotations(of kind: Kind) {
+        let names = Annotation.allCases.filter { $0.kind == kind }.map(\.rawValue)
+        for entry in entry("annotations")?.value.entries ?? []
+        where entry.key.hasPrefix(Annotation.prefix) && !names.contains(entry.key) {
+            let remedy: String
+            if let elsewhere = Annotation(rawValue: entry.key) {
+                remedy = "it acts on a \(elsewhere.kind.rawValue)"
+            } else if let nearest = nearestName(
+                to: entry.key,
+                among: Annotation.allCases.map(\.rawValue)
+            ) {
+                remedy = "did you mean \(quoted(nearest))?"
+            } else {
+                remedy = "known are \(enumeration(Annotation.allCases.map(\.rawValue)))"
+            }
+            report.warning(
+                pathOfMember(entry.key, in: path(of: "annotations")),
+                line: entry.line,
+                "unknown annotation \(quoted(entry.key)) is ignored",
+                remedy
+            )
+        }
+    }
+
+    /// Hosts and ports with commas between them; a text of nothing but spaces is none.
+    private func allowedDestinations(_ key: String) -> [AllowedDestination]? {
+        guard let text = string(key) else { return nil }
+        guard text.contains(where: { $0 != " " }) else { return [] }
+        var destinations: [AllowedDestination] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let part = part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
+            if let destination = AllowedDestination(String(part)) {
+                if !destinations.contains(destination) { destinations.append(destination) }
+            } else {
+                error(
+                    key,
+                    "\(quoted(String(part))) is no host",
+                    "write host or host:port with commas between; the host may begin with \"*.\""
+                )
+            }
+        }
+        return destinations
+    }
+}
+
+extension AllowedDestination {
+    /// Reads `host` or `host:port`.
+    fileprivate init?(_ text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard let host = parts.first.map({ $0.lowercased() }), parts.count <= 2, isHost(host) else {
+            return nil
+        }
+        guard parts.count == 2 else {
+            self.init(host: host)
+            return
+        }
+        guard parts[1].utf8.allSatisfy({ (48...57).contains($0) }),
+            let port = Int(parts[1]).flatMap({ Port($0) })
+        else { return nil }
+        self.init(host: host, port: port)
+    }
+}
+
+/// Whether `text` is a host's name, or `*.` and a domain.
+private func isHost(_ text: String) -> Bool {
+    let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
+    guard name.utf8.count <= 253 else { return false }
+    return name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
+        (1...63).contains(label.utf8.count)
+            && label.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+}

@@ -1,0 +1,213 @@
+internal import MeshModel
+
+extension Planner {
+    /// Plans the proxies of all workloads of `gateway`, which share all but their addresses.
+    mutating func planProxies(
+        of gateway: VirtualGateway,
+        _ resolved: ResolvedGateway,
+        in mesh: Mesh,
+        _ resolution: inout Resolution,
+        _ observations: Observations,
+        into plan: inout Plan
+    ) {
+        reportForbiddenPorts(of: gateway, gateway.spec.listeners, &resolution)
+        let shared: Snapshot
+        do {
+            shared = try sharedResources(
+                of: gateway,
+                resolved,
+                in: mesh,
+                resolution,
+                plan.addresses,
+                observations
+            )
+        } catch {
+            resolution.report(
+                gateway.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)")
+            )
+            return
+        }
+        for workload in resolution.workloads[gateway.id] ?? [] {
+            if !workload.spec.command.isEmpty {
+                resolution.report(
+                    workload.diagnostic(
+                        .warning,
+                        "spec.command",
+                        "it is not run, as \(gateway.id) selects the Workload, and a gateway has no "
+                            + "application",
+                        remedy: "remove it, or let a VirtualNode select the Workload"
+                    )
+                )
+            }
+            let sockets = sockets(of: workload, gateway, &resolution)
+            planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
+                try planner.proxy(
+                    of: workload,
+                    gateway,
+                    resolved,
+                    in: mesh,
+                    addresses,
+                    sockets,
+                    shared
+                )
+            }
+        }
+    }
+
+    /// Where the gateway of `workload` listens beside its ingress address, by listener port.
+    private func sockets(
+        of workload: Workload,
+        _ gateway: VirtualGateway,
+        _ resolution: inout Resolution
+    ) -> [Port: ListeningSocket] {
+        guard let address = workload.spec.address else { return [:] }
+        var sockets: [Port: ListeningSocket] = [:]
+        for listener in gateway.spec.listeners {
+            let port = workload.spec.ports[listener.portMapping.port] ?? listener.portMapping.port
+            guard options.allows(port) else {
+                resolution.report(
+                    workload.diagnostic(
+                        .error,
+                        "spec.ports",
+                        "only root may listen on port \(port) of \(address)",
+                        remedy: "map port \(listener.portMapping.port) to one over 1023, or run as "
+                            + "root"
+                    )
+                )
+                continue
+            }
+            sockets[listener.portMapping.port] = ListeningSocket(address: address, port: port)
+        }
+        return sockets
+    }
+
+    /// What all proxies of `gateway` receive alike: clusters, endpoints and routes.
+    private mutating func sharedResources(
+        of gateway: VirtualGateway,
+        _ resolved: ResolvedGateway,
+        in mesh: Mesh,
+        _ resolution: Resolution,
+        _ addresses: [ProxyID: ProxyAddresses],
+        _ observations: Observations
+    ) throws -> Snapshot {
+        var snapshot = Snapshot()
+        let origins = resolved.origins.merging([mesh.id: mesh.metadata.generation]) { own, _ in own
+        }
+        for destination in destinations(of: resolved.services) {
+            try insert(destination, resolution, addresses, observations, into: &snapshot)
+        }
+        var targets: [GatewayTarget] = []
+        for listener in resolved.listeners {
+            guard case .http(let routes) = listener.answer else { continue }
+            for target in routes.compactMap(\.target) where !targets.contains(target) {
+                targets.append(target)
+            }
+            let input = GatewayRoutes(
+                port: listener.spec.portMapping.port,
+                routes: routes,
+                cluster: selfRedirect(of: gateway, listener.spec.portMapping, in: mesh)
+            )
+            snapshot.insert(try resource(.gatewayRoutes(input), origins))
+        }
+        let egress = VirtualServiceRoutes(
+            services: resolved.services,
+            ports: targets.sorted { $0.key < $1.key }
+        )
+        if resolved.servesHTTP {
+            snapshot.insert(
+                try resource(.virtualServiceRoutes(egress), origins.adding(resolved.services))
+            )
+        }
+        return snapshot
+    }
+
+    private mutating func proxy(
+        of workload: Workload,
+        _ gateway: VirtualGateway,
+        _ resolved: ResolvedGateway,
+        in mesh: Mesh,
+        _ addresses: ProxyAddresses,
+        _ sockets: [Port: ListeningSocket],
+        _ shared: Snapshot
+    ) throws -> ProxyPlan {
+        var snapshot = shared
+        var origins = resolved.origins
+        origins[mesh.id] = mesh.metadata.generation
+        origins[workload.id] = workload.metadata.generation
+        var ports: [Port] = []
+        for listener in resolved.listeners {
+            let mapping = listener.spec.portMapping
+            guard options.allows(mapping.port) else { continue }
+            let filter: GatewayListener.Filter
+            var listenerOrigins = origins
+            switch listener.answer {
+            case .http:
+                filter = .http
+                let cluster = SelfRedirectCluster(
+                    name: selfRedirect(of: gateway, mapping, in: mesh),
+                    address: addresses.egress,
+                    connectionPool: listener.spec.connectionPool
+                )
+                snapshot.insert(try resource(.selfRedirectCluster(cluster), origins))
+            case .tcp(let targets, let idleTimeout):
+                guard targets.contains(where: { $0.weight > 0 }) else { continue }
+                filter = .tcp(targets, idleTimeout: idleTimeout)
+                listenerOrigins = origins.adding(resolved.services)
+            }
+            let statPrefix =
+                gateway.spec.listeners.count == 1
+                ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
+            let ingress = ListeningSocket(address: addresses.ingress, port: mapping.port)
+            let input = GatewayListener(
+                mapping: mapping,
+                sockets: [ingress] + (sockets[mapping.port].map { [$0] } ?? []),
+                statPrefix: statPrefix,
+                filter: filter,
+                accessLog: gateway.spec.accessLog
+            )
+            ports.append(mapping.port)
+            snapshot.insert(try resource(.gatewayListener(input), listenerOrigins))
+        }
+        if resolved.servesHTTP {
+            let egress = EgressListener(
+                address: addresses.egress,
+                chains: [:],
+                servesGateway: true,
+                accessLog: gateway.spec.accessLog
+            )
+            snapshot.insert(try resource(.egressListener(egress), origins))
+        }
+        return ProxyPlan(
+            id: ProxyID(workload.reference),
+            owner: gateway.id,
+            nodeID: mesh.resourceName + "/virtualGateway/" + gateway.spec.awsName,
+            addresses: addresses,
+            ingressPorts: ports.sorted(),
+            egressPorts: resolved.servesHTTP ? [.egress] : [],
+            concurrency: workload.spec.sidecar.workerCount,
+            snapshot: snapshot
+        )
+    }
+
+    private func selfRedirect(
+        of gateway: VirtualGateway,
+        _ mapping: PortMapping,
+        in mesh: Mesh
+    ) -> String {
+        ClusterName.selfRedirect(
+            mesh: mesh.spec.awsName,
+            gateway: gateway.spec.awsName,
+            mapping,
+            isOnlyListener: gateway.spec.listeners.count == 1
+        )
+    }
+}
+
+extension ResolvedGateway {
+    /// Whether any listener speaks HTTP.
+    var servesHTTP: Bool {
+        listeners.contains { listener in
+            if case .http = listener.answer { true } else { false }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+internal import MeshModel
+
+extension Planner {
+    /// Plans the proxies of all workloads of `node`, which share all but their addresses.
+    mutating func planProxies(
+        of node: VirtualNode,
+        in mesh: Mesh,
+        _ resolution: inout Resolution,
+        _ observations: Observations,
+        into plan: inout Plan
+    ) {
+        let backends = resolution.backends(of: node, in: mesh)
+        let chains = resolution.egressChains(of: node, to: backends)
+            .filter { options.allows($0.key) }
+        reportForbiddenPorts(of: node, node.spec.listeners, &resolution)
+        reportForbiddenPorts(ofBackends: backends, of: node, &resolution)
+        let shared: Snapshot
+        do {
+            shared = try sharedResources(
+                of: node,
+                in: mesh,
+                backends,
+                chains,
+                resolution,
+                plan.addresses,
+                observations
+            )
+        } catch {
+            resolution.report(node.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)"))
+            return
+        }
+        for workload in resolution.workloads[node.id] ?? [] {
+            if options.addressRanges.contain(workload.spec.applicationAddress) {
+                resolution.report(
+                    workload.diagnostic(
+                        .error,
+                        "spec.address",
+                        "\"\(workload.spec.applicationAddress)\" is among the proxies' own "
+                            + "addresses, so that requests would come back for ever",
+                        remedy: "let the application listen on 127.0.0.1"
+                    )
+                )
+                continue
+            }
+            planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
+                try planner.proxy(of: workload, node, in: mesh, addresses, backends, chains, shared)
+            }
+        }
+    }
+
+    /// Reports backends' ports that only root may listen on, where Heddle is not root.
+    private func reportForbiddenPorts(
+        ofBackends backends: [ResolvedService],
+        of node: VirtualNode,
+        _ resolution: inout Resolution
+    ) {
+        let called = Set(backends.flatMap(\.ports.keys)).filter { !options.allows($0) }
+        for port in called.sorted() {
+            resolution.report(
+                node.diagnostic(
+                    .warning,
+                    "spec.backends",
+                    "only root may listen on port \(port), so that its backends there are reached "
+                        + "through port 15001 alone",
+                    remedy: remedyForForbiddenPorts
+                )
+            )
+        }
+    }
+
+    /// What all proxies of `node` receive alike: backends' clusters and endpoints, and all routes.
+    private mutating func sharedResources(
+        of node: VirtualNode,
+        in mesh: Mesh,
+        _ backends: [ResolvedService],
+        _ chains: [Port: EgressListener.Chain],
+        _ resolution: Resolution,
+        _ addresses: [ProxyID: ProxyAddresses],
+        _ observations: Observations
+    ) throws -> Snapshot {
+        var snapshot = Snapshot()
+        let meshOrigin = [mesh.id: mesh.metadata.generation]
+        let origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
+        for destination in destinations(of: backends) {
+            try insert(destination, resolution, addresses, observations, into: &snapshot)
+        }
+        if !mesh.spec.alwaysAllowed.isEmpty {
+            let name = ClusterName.amazonaws(mesh: mesh.spec.awsName)
+            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
+        }
+        if mesh.spec.egressFilter == .allowAll {
+            let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
+            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
+        }
+        for port in httpPorts(chains) {
+            let services = backends.filter {
+                port == .egress || $0.fallback != nil || $0.httpRoutes(on: port) != nil
+            }
+            let routes = EgressRoutes(
+                port: port,
+                services: services,
+                mesh: mesh.spec.awsName,
+                egressFilter: mesh.spec.egressFilter,
+                alwaysAllowed: mesh.spec.alwaysAllowed
+            )
+            snapshot.insert(try resource(.egressRoutes(routes), origins.adding(services)))
+        }
+        for listener in node.spec.listeners where listener.portMapping.protocol != .tcp {
+            let cluster = ClusterName.ingress(
+                mesh: mesh.spec.awsName,
+                node: node.spec.awsName,
+                listener.portMapping
+            )
+            let routes = IngressRoutes(
+                listener: listener,
+                cluster: cluster,
+                features: resolution.policies.features(of: node.id)
+            )
+            snapshot.insert(
+                try resource(
+                    .ingressRoutes(routes),
+                    origins.merging(resolution.policies.origins(of: node.id)) { own, _ in own }
+                )
+            )
+        }
+        return snapshot
+    }
+
+    private mutating func proxy(
+        of workload: Workload,
+        _ node: VirtualNode,
+        in mesh: Mesh,
+        _ addresses: ProxyAddresses,
+        _ backends: [ResolvedService],
+        _ chains: [Port: EgressListener.Chain],
+        _ shared: Snapshot
+    ) throws -> ProxyPlan {
+        var snapshot = shared
+        let origins = [
+            mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
+            workload.id: workload.metadata.generation,
+        ]
+        var clusters: [Port: String] = [:]
+        for listener in node.spec.listeners {
+            let mapping = listener.portMapping
+            let name = ClusterName.ingress(
+                mesh: mesh.spec.awsName,
+                node: node.spec.awsName,
+                mapping
+            )
+            let local = LocalCluster(
+                name: name,
+                mapping: mapping,
+                address: workload.spec.applicationAddress,
+                port: workload.spec.applicationPort(of: mapping.port),
+                connectionPool: listener.connectionPool
+            )
+            clusters[mapping.port] = name
+            snapshot.insert(try resource(.localCluster(local), origins))
+        }
+        let listeners = node.spec.listeners.filter { options.allows($0.portMapping.port) }
+        let ingress = IngressListener(
+            address: addresses.ingress,
+            listeners: listeners,
+            clusters: clusters,
+            accessLog: node.spec.accessLog
+        )
+        if !listeners.isEmpty {
+            snapshot.insert(try resource(.ingressListener(ingress), origins))
+        }
+        let egress = EgressListener(
+            address: addresses.egress,
+            chains: chains,
+            forwardsEverywhere: mesh.spec.egressFilter == .allowAll,
+            accessLog: node.spec.accessLog
+        )
+        snapshot.insert(try resource(.egressListener(egress), origins.adding(backends)))
+        let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
+        return ProxyPlan(
+            id: ProxyID(workload.reference),
+            owner: node.id,
+            nodeID: nodeID,
+            addresses: addresses,
+            ingressPorts: listeners.isEmpty ? [] : ingress.ports,
+            egressPorts: egress.ports,
+            concurrency: workload.spec.sidecar.workerCount,
+            snapshot: snapshot,
+            application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
+        )
+    }
+}
+
+/// The ports on which HTTP is answered, 15001 among them.
+private func httpPorts(_ chains: [Port: EgressListener.Chain]) -> Set<Port> {
+    Set(chains.filter { $0.value == .http }.keys).union([.egress])
+}

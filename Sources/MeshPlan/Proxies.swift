@@ -1,0 +1,142 @@
+internal import MeshModel
+
+extension Planner {
+    /// Plans the proxy of one workload, or reports why that cannot be.
+    mutating func planProxy(
+        of workload: Workload,
+        _ resolution: inout Resolution,
+        into plan: inout Plan,
+        _ make: (inout Planner, ProxyAddresses) throws -> ProxyPlan
+    ) {
+        let id = ProxyID(workload.reference)
+        guard let addresses = plan.addresses[id] else {
+            resolution.report(
+                workload.diagnostic(
+                    .error,
+                    "",
+                    "no address is left for its proxy in \(options.addressRanges)",
+                    remedy: "pass a different --proxy-addresses"
+                )
+            )
+            return
+        }
+        do {
+            plan.proxies[id] = try make(&self, addresses)
+        } catch {
+            resolution.report(
+                workload.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)")
+            )
+        }
+    }
+
+    /// Reports listeners of `owner` on ports that only root may have, where Heddle is not root: Envoy
+    /// would refuse a listener with one of them as a whole.
+    func reportForbiddenPorts<Spec: ObjectSpec>(
+        of owner: Object<Spec>,
+        _ listeners: [ListenerSpec],
+        _ resolution: inout Resolution
+    ) {
+        for (index, listener) in listeners.enumerated() {
+            let port = listener.portMapping.port
+            if options.allows(port) { continue }
+            resolution.report(
+                owner.diagnostic(
+                    .error,
+                    "spec.listeners[\(index)].portMapping.port",
+                    "only root may listen on port \(port), so that nothing reaches it there",
+                    remedy: remedyForForbiddenPorts
+                )
+            )
+        }
+    }
+
+    /// Adds the cluster of `destination`, and its endpoints where these are workloads.
+    mutating func insert(
+        _ destination: Destination,
+        _ resolution: Resolution,
+        _ addresses: [ProxyID: ProxyAddresses],
+        _ observations: Observations,
+        into snapshot: inout Snapshot
+    ) throws {
+        snapshot.insert(try resource(.cluster(destination), destination.origins))
+        guard case .node(let target) = destination, target.discovery == .workloads else { return }
+        let port = target.mapping.port
+        let workloads = (resolution.instances[target.node] ?? []).filter { workload in
+            // Of instances that Cloud Map finds some may listen on other ports.
+            resolution.node(of: workload.reference)?.spec.listeners
+                .contains { $0.portMapping.port == port } ?? false
+        }
+        let endpoints = workloads.compactMap { workload -> Endpoint? in
+            let id = ProxyID(workload.reference)
+            return addresses[id].map {
+                Endpoint(
+                    address: $0.ingress,
+                    port: port,
+                    isHealthy: observations.proxies[id]?.isServing ?? options.assumesServing,
+                    healthCheckPort: target.probe?.port
+                )
+            }
+        }
+        var origins = destination.origins
+        for workload in workloads { origins[workload.id] = workload.metadata.generation }
+        let set = EndpointSet(name: destination.clusterName, endpoints: endpoints)
+        snapshot.insert(try resource(.endpoints(set), origins))
+    }
+
+    /// The resource that `input` makes, encoded once for all that receive it.
+    mutating func resource(
+        _ input: ResourceInput,
+        _ origins: [ObjectID: Int]
+    ) throws -> EncodedResource {
+        try resources.value(for: ResourceKey(input: input, origins: origins)) {
+            try input.encoded(origins: origins)
+        }
+    }
+}
+
+/// Every destination of `services`, each once.
+func destinations(of services: [ResolvedService]) -> Set<Destination> {
+    var destinations: Set<Destination> = []
+    for service in services {
+        for port in Array(service.ports.values) + [service.fallback].compactMap({ $0 }) {
+            switch port {
+            case .http(let routes):
+                destinations.formUnion(routes.flatMap(\.targets).map(\.destination))
+                destinations.formUnion(routes.compactMap { $0.mirror.map { .node($0.target) } })
+            case .tcp(let targets, _): destinations.formUnion(targets.map(\.destination))
+            }
+        }
+    }
+    return destinations
+}
+
+extension [ObjectID: Int] {
+    /// These origins and those of `services`.
+    func adding(_ services: [ResolvedService]) -> [ObjectID: Int] {
+        services.reduce(into: self) { $0.merge($1.origins) { first, _ in first } }
+    }
+}
+
+extension Destination {
+    var origins: [ObjectID: Int] {
+        switch self {
+        case .node(let target): target.origins
+        case .missing: [:]
+        }
+    }
+}
+
+extension Mesh {
+    /// `mesh/<name>`, or `mesh/<name>@<owner>` for a shared mesh, as in Envoy's `node.id`.
+    var resourceName: String {
+        "mesh/" + spec.awsName + (spec.meshOwner.map { "@\($0)" } ?? "")
+    }
+}
+
+extension SidecarResources {
+    /// Envoy's worker threads: one for each core begun, of the limit or else of the request.
+    var workerCount: Int { (max(1, cpuLimitMillicores ?? cpuRequestMillicores) - 1) / 1000 + 1 }
+}
+
+/// What to do about ports that only root may listen on.
+let remedyForForbiddenPorts = "run as root, or lower net.ipv4.ip_unprivileged_port_start"

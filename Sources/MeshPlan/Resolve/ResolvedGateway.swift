@@ -1,0 +1,308 @@
+internal import MeshModel
+
+/// A virtual gateway as its proxies serve it.
+struct ResolvedGateway: Hashable {
+    /// One listener of the gateway.
+    struct Listener: Hashable {
+        var spec: ListenerSpec
+        var answer: Answer
+    }
+
+    /// What answers on a listener.
+    enum Answer: Hashable {
+        /// Routes in the order in which they are tried.
+        case http([ResolvedGatewayRoute])
+        /// One set of targets for every connection; nil when no route leads anywhere.
+        case tcp([ResolvedTarget], idleTimeout: Duration?)
+    }
+
+    /// The gateway's listeners in the order of the manifest.
+    var listeners: [Listener] = []
+    /// The virtual services that its routes lead to, each once.
+    var services: [ResolvedService] = []
+    /// The gateway and its routes, with their generations.
+    var origins: [ObjectID: Int]
+}
+
+/// One GatewayRoute of HTTP or gRPC.
+struct ResolvedGatewayRoute: Hashable {
+    /// The route's `awsName`.
+    var name: String
+    var rule: GatewayRouteSpec.Rule
+    /// Where it leads; nil when that does not exist, and requests are answered with 503.
+    var target: GatewayTarget?
+    /// What traffic policies add.
+    var features = TrafficFeatures()
+}
+
+/// One port of a virtual service as a gateway reaches it.
+struct GatewayTarget: Hashable {
+    /// The virtual service's `awsName`.
+    var authority: String
+    var port: Port
+    /// The longest idle timeout of the routes there; nil leaves Envoy's own, 0 is none.
+    var idleTimeout: Duration?
+
+    /// How the gateway's first hop names it to the second.
+    var key: String { virtualServiceKey(authority, port) }
+}
+
+/// The name by which a gateway selects one port of a virtual service.
+func virtualServiceKey(_ authority: String, _ port: Port) -> String { "\(authority):\(port)" }
+
+extension Resolution {
+    /// `gateway` with the targets of its routes resolved, and what is wrong with them reported.
+    mutating func resolve(_ gateway: VirtualGateway, in mesh: Mesh) -> ResolvedGateway {
+        var resolved = ResolvedGateway(
+            origins: policies.origins(of: gateway.id)
+        )
+        resolved.origins[gateway.id] = gateway.metadata.generation
+        let routes = inOrderOfTrial(
+            world.gatewayRoutes.values.filter {
+                gateways[$0.reference]?.reference == gateway.reference
+                    && isIndexed($0, \.awsName)
+            }
+        )
+        var services: [ObjectReference: ResolvedService] = [:]
+        for route in routes {
+            resolved.origins[route.id] = route.metadata.generation
+            resolved.origins.merge(policies.origins(of: route.id)) { own, _ in own }
+            checkListener(of: route, gateway)
+            if case .success(let found) = find(
+                route.spec.virtualService,
+                among: world.virtualServices,
+                \.awsName,
+                in: mesh
+            ) {
+                services[found.reference] = self.services[found.reference]
+            }
+        }
+        resolved.services = services.sorted { $0.key < $1.key }.map(\.value)
+        for listener in gateway.spec.listeners {
+            let mapping = listener.portMapping
+            let here = routes.filter { $0.spec.rule.applies(to: mapping) }
+            let answer: ResolvedGateway.Answer
+            switch mapping.protocol {
+            case .http, .http2, .grpc:
+                answer = .http(
+                    here.map { route in
+                        ResolvedGatewayRoute(
+                            name: route.spec.awsName,
+                            rule: route.spec.rule,
+                            target: target(of: route, on: mapping.port, in: mesh),
+                            features: policies.features(of: route.id).filled(
+                                by: policies.features(of: gateway.id)
+                            )
+                        )
+                    }
+                )
+            case .tcp: answer = connections(by: here, on: mapping.port, in: mesh)
+            }
+            resolved.listeners.append(ResolvedGateway.Listener(spec: listener, answer: answer))
+        }
+        return resolved
+    }
+
+    /// Warns of a route whose port or type fits no listener of its gateway.
+    private mutating func checkListener(of route: GatewayRoute, _ gateway: VirtualGateway) {
+        let mappings = gateway.spec.listeners.map(\.portMapping)
+        guard !mappings.contains(where: route.spec.rule.applies) else { return }
+        let listeners = mappings.map { "\($0.port) (\($0.protocol.rawValue))" }
+        report(
+            route.diagnostic(
+                .warning,
+                "spec.\(route.spec.rule.fieldName)",
+                "it matches nothing, as no listener of \(gateway.id) has its "
+                    + (route.spec.rule.port.map { "port \($0) and " } ?? "") + "type",
+                remedy: listeners.isEmpty
+                    ? "give the gateway one"
+                    : "its listeners are \(listeners.joined(separator: ", "))"
+            )
+        )
+    }
+
+    /// The virtual service and port that an HTTP route leads to; nil when there is no such.
+    ///
+    /// Without `target.port` it is the service's only HTTP port, or that of the gateway's listener,
+    /// or 80, or the lowest.
+    private mutating func target(
+        of route: GatewayRoute,
+        on listener: Port,
+        in mesh: Mesh
+    ) -> GatewayTarget? {
+        guard let service = targetService(of: route, in: mesh) else { return nil }
+        let port: Port
+        if service.fallback != nil {
+            port = route.spec.targetPort ?? listener
+        } else {
+            let ports = service.ports.keys.sorted().filter { service.httpRoutes(on: $0) != nil }
+            guard let chosen = choose(among: ports, of: service, for: route, on: listener) else {
+                return nil
+            }
+            port = chosen
+        }
+        let timeouts = (service.httpRoutes(on: port) ?? []).compactMap(\.timeout.idle)
+        return GatewayTarget(
+            authority: service.authority,
+            port: port,
+            idleTimeout: timeouts.contains(.zero) ? .zero : timeouts.max()
+        )
+    }
+
+    /// What a TCP listener leads to: the first of its routes.
+    private mutating func connections(
+        by routes: [GatewayRoute],
+        on listener: Port,
+        in mesh: Mesh
+    ) -> ResolvedGateway.Answer {
+        for other in routes.dropFirst() {
+            report(
+                other.diagnostic(
+                    .warning,
+                    "spec.\(other.spec.rule.fieldName)",
+                    "port \(listener) of the gateway is taken by \(routes[0].id)",
+                    remedy: "a TCP listener has one route: give it a listener of its own"
+                )
+            )
+        }
+        guard let route = routes.first, let service = targetService(of: route, in: mesh) else {
+            return .tcp([], idleTimeout: nil)
+        }
+        let ports = service.ports.keys.sorted().filter { service.httpRoutes(on: $0) == nil }
+        guard let port = choose(among: ports, of: service, for: route, on: listener),
+            case .tcp(let targets, let idleTimeout) = service.ports[port]
+        else { return .tcp([], idleTimeout: nil) }
+        return .tcp(targets, idleTimeout: idleTimeout)
+    }
+
+    private func targetService(of route: GatewayRoute, in mesh: Mesh) -> ResolvedService? {
+        let found = find(
+            route.spec.virtualService,
+            among: world.virtualServices,
+            \.awsName,
+            in: mesh
+        )
+        guard case .success(let service) = found else { return nil }
+        return services[service.reference]
+    }
+
+    private mutating func choose(
+        among ports: [Port],
+        of service: ResolvedService,
+        for route: GatewayRoute,
+        on listener: Port
+    ) -> Port? {
+        if let port = route.spec.targetPort {
+            if ports.contains(port) { return port }
+        } else if let first = ports.first {
+            if ports.count == 1 { return first }
+            return ports.contains(listener) ? listener : ports.contains(.http) ? .http : first
+        }
+        let listening = ports.map(\.description).joined(separator: ", ")
+        let field = "spec.\(route.spec.rule.fieldName).action.target"
+        report(
+            route.diagnostic(
+                .error,
+                route.spec.targetPort == nil ? field : "\(field).port",
+                "\(service.id) has no \(route.spec.rule.isTCP ? "TCP" : "HTTP") listener"
+                    + (route.spec.targetPort.map { " on port \($0)" } ?? ""),
+                remedy: ports.isEmpty ? "give its provider one" : "set port to one of \(listening)"
+            )
+        )
+        return nil
+    }
+}
+
+/// `routes` in the order in which they are tried.
+///
+/// By priority; then exact host names, longer host suffixes, and routes for every host; then exact
+/// paths, regular expressions, longer prefixes, more conditions; then the older one. App Mesh
+/// documents priority and the longest prefix only.
+private func inOrderOfTrial(_ routes: [GatewayRoute]) -> [GatewayRoute] {
+    routes.map { ($0, $0.spec.rank) }.sorted { left, right in
+        left.1 == right.1
+            ? left.0.isOlder(than: right.0) : left.1.lexicographicallyPrecedes(right.1)
+    }.map(\.0)
+}
+
+extension GatewayRouteSpec {
+    fileprivate var rank: [Int] {
+        let host: [Int] =
+            switch rule.hostname {
+            case .exact: [0, 0]
+            case .suffix(let suffix): [1, -suffix.utf8.count]
+            case nil: [2, 0]
+            }
+        guard let (path, conditions) = rule.match?.specificity else { return [priority] + host }
+        return [priority] + host + [path.rank, -path.length, -conditions]
+    }
+}
+
+extension GatewayRouteSpec.Rule {
+    /// The field of `spec` that holds the rule.
+    var fieldName: String {
+        switch self {
+        case .http: "httpRoute"
+        case .http2: "http2Route"
+        case .grpc: "grpcRoute"
+        case .tcp: "tcpRoute"
+        }
+    }
+
+    /// Whether the rule is for connections, not for requests.
+    var isTCP: Bool {
+        switch self {
+        case .tcp: true
+        case .http, .http2, .grpc: false
+        }
+    }
+
+    /// The port of the gateway that the rule asks for; nil means each.
+    var port: Port? {
+        switch self {
+        case .http(let match, _), .http2(let match, _): match.port
+        case .grpc(let match, _): match.port
+        case .tcp(let port): port
+        }
+    }
+
+    /// The host that the rule asks for; nil means each.
+    var hostname: HostnameMatch? {
+        switch self {
+        case .http(let match, _), .http2(let match, _): match.hostname
+        case .grpc(let match, _): match.hostname
+        case .tcp: nil
+        }
+    }
+
+    /// The rest of what a request must have, as routes of a router say it; nil for tcp.
+    var match: RouteSpec.Match? {
+        switch self {
+        case .http(let match, _), .http2(let match, _):
+            .http(
+                HTTPRouteMatch(
+                    path: match.path ?? .prefix("/"),
+                    headers: match.headers,
+                    method: match.method,
+                    queryParameters: match.queryParameters
+                )
+            )
+        case .grpc(let match, _):
+            .grpc(GRPCRouteMatch(serviceName: match.serviceName, metadata: match.metadata))
+        case .tcp: nil
+        }
+    }
+
+    /// What the rule changes in a request.
+    var rewrite: GatewayRouteRewrite {
+        switch self {
+        case .http(_, let rewrite), .http2(_, let rewrite), .grpc(_, let rewrite): rewrite
+        case .tcp: GatewayRouteRewrite(usesTargetHostname: false, path: .unchanged)
+        }
+    }
+
+    /// Whether the rule counts for a listener of the gateway.
+    fileprivate func applies(to mapping: PortMapping) -> Bool {
+        isTCP == (mapping.protocol == .tcp) && (port.map { $0 == mapping.port } ?? true)
+    }
+}
