@@ -20,7 +20,9 @@ struct ResolvedGateway: Hashable {
     var listeners: [Listener] = []
     /// The virtual services that its routes lead to, each once.
     var services: [ResolvedService] = []
-    /// The gateway and its routes, with their generations.
+    /// The limit that all routes of a listener share.
+    var rateLimit: RateLimit?
+    /// The gateway, its routes and their policies, with their generations.
     var origins: [ObjectID: Int]
 }
 
@@ -40,15 +42,10 @@ struct GatewayTarget: Hashable {
     /// The virtual service's `awsName`.
     var authority: String
     var port: Port
-    /// The longest idle timeout of the routes there; nil leaves Envoy's own, 0 is none.
-    var idleTimeout: Duration?
 
     /// How the gateway's first hop names it to the second.
-    var key: String { virtualServiceKey(authority, port) }
+    var key: String { "\(authority):\(port)" }
 }
-
-/// The name by which a gateway selects one port of a virtual service.
-func virtualServiceKey(_ authority: String, _ port: Port) -> String { "\(authority):\(port)" }
 
 extension Resolution {
     /// `gateway` with the targets of its routes resolved, and what is wrong with them reported.
@@ -63,6 +60,9 @@ extension Resolution {
                     && isIndexed($0, \.awsName)
             }
         )
+        var features = policies.features(of: gateway.id)
+        resolved.rateLimit = features.rateLimit
+        features.rateLimit = nil
         var services: [ObjectReference: ResolvedService] = [:]
         for route in routes {
             resolved.origins[route.id] = route.metadata.generation
@@ -90,9 +90,7 @@ extension Resolution {
                             name: route.spec.awsName,
                             rule: route.spec.rule,
                             target: target(of: route, on: mapping.port, in: mesh),
-                            features: policies.features(of: route.id).filled(
-                                by: policies.features(of: gateway.id)
-                            )
+                            features: policies.features(of: route.id).filled(by: features)
                         )
                     }
                 )
@@ -141,12 +139,7 @@ extension Resolution {
             }
             port = chosen
         }
-        let timeouts = (service.httpRoutes(on: port) ?? []).compactMap(\.timeout.idle)
-        return GatewayTarget(
-            authority: service.authority,
-            port: port,
-            idleTimeout: timeouts.contains(.zero) ? .zero : timeouts.max()
-        )
+        return GatewayTarget(authority: service.authority, port: port)
     }
 
     /// What a TCP listener leads to: the first of its routes.

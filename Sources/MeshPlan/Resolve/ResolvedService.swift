@@ -10,6 +10,8 @@ struct ResolvedService: Hashable {
     var ports: [Port: ResolvedPort]
     /// What answers on every port, when the provider does not say which ports there are.
     var fallback: ResolvedPort?
+    /// The limit that all its routes share, but for those that have one of their own.
+    var rateLimit: RateLimit?
     /// The objects that the service was resolved from, with their generations.
     var origins: [ObjectID: Int]
 
@@ -38,6 +40,8 @@ struct ResolvedService: Hashable {
 struct ResolvedRouter: Hashable {
     /// What answers on each of its listeners' ports.
     var ports: [Port: ResolvedPort] = [:]
+    /// The limit that all its routes share.
+    var rateLimit: RateLimit?
     /// The router and the nodes that its routes target, with their generations.
     var origins: [ObjectID: Int]
 }
@@ -136,4 +140,13 @@ enum Discovery: Hashable {
     case dns(hostname: String, ServiceDiscovery.DNSResponseType, IPPreference?)
     /// No endpoint is known: Cloud Map without Workloads.
     case none
+
+    /// Whether callers see one endpoint, whatever answers behind the name: leaving it out would leave
+    /// nothing.
+    var isOneLogicalEndpoint: Bool {
+        switch self {
+        case .dns(_, .loadBalancer, _): true
+        case .dns(_, .endpoints, _), .workloads, .none: false
+        }
+    }
 }

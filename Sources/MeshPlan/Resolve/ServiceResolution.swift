@@ -28,6 +28,7 @@ extension Resolution {
             case .success(let found):
                 guard let router = routers[found.reference] else { break }
                 resolved.ports = router.ports
+                resolved.rateLimit = router.rateLimit
                 resolved.origins.merge(router.origins) { own, _ in own }
                 if resolved.ports.isEmpty { report(service, target, hasNoListener: found.id) }
             case .failure(let failure):
@@ -38,7 +39,9 @@ extension Resolution {
             resolved.fallback = .http([unavailable(service.metadata, mesh)])
         }
         resolved.origins.merge(policies.origins(of: service.id)) { own, _ in own }
-        let features = policies.features(of: service.id)
+        var features = policies.features(of: service.id)
+        resolved.rateLimit = resolved.rateLimit ?? features.rateLimit
+        features.rateLimit = nil
         resolved.ports = resolved.ports.mapValues { port in
             switch port {
             case .http(let routes): .http(routes.map { filled($0, by: features, in: mesh) })
@@ -240,6 +243,7 @@ extension Resolution {
             origins: policies.origins(of: router.id, routes: router.spec.routes.map(\.name))
         )
         resolved.origins[router.id] = router.metadata.generation
+        resolved.rateLimit = policies.features(of: router.id).rateLimit
         let ports = Dictionary(
             router.spec.listeners.map { ($0.port, $0.protocol) },
             uniquingKeysWith: { first, _ in first }

@@ -46,10 +46,13 @@ struct TrafficPolicies {
         features[PolicyScope(object: object)] ?? TrafficFeatures()
     }
 
-    /// What applies to one route of `router`: its own features before those of the router.
+    /// What applies to one route of `router`: its own features before those of the router, but for
+    /// the router's rate limit, which its routes share.
     func features(of router: ObjectID, route: String) -> TrafficFeatures {
-        (features[PolicyScope(object: router, route: route)] ?? TrafficFeatures())
-            .filled(by: features(of: router))
+        var shared = features(of: router)
+        shared.rateLimit = nil
+        return (features[PolicyScope(object: router, route: route)] ?? TrafficFeatures())
+            .filled(by: shared)
     }
 
     /// The policies behind what applies to `object` and its routes.

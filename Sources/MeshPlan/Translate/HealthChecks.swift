@@ -7,7 +7,14 @@ internal import SwiftProtobuf
 /// http and http2 ask for `path`, `/` when none is given, and expect 200; grpc asks the standard gRPC
 /// health service about the server as a whole; tcp connects. Envoy checks a cluster that gets no
 /// requests once a minute unless told otherwise, whereas here it is always checked after `interval`.
-func healthCheck(for check: HealthCheck) -> Envoy_Config_Core_V3_HealthCheck {
+///
+/// - Parameters:
+///   - check: The listener's `healthCheck`.
+///   - host: The authority of its requests; nil is the cluster's name.
+func healthCheck(
+    for check: HealthCheck,
+    host: String? = nil
+) -> Envoy_Config_Core_V3_HealthCheck {
     var result = Envoy_Config_Core_V3_HealthCheck()
     result.interval = Google_Protobuf_Duration(check.interval)
     result.noTrafficInterval = result.interval
@@ -16,13 +23,16 @@ func healthCheck(for check: HealthCheck) -> Envoy_Config_Core_V3_HealthCheck {
     result.unhealthyThreshold = .init(UInt32(check.unhealthyThreshold))
     let path = check.path.flatMap { $0.isEmpty ? nil : $0 } ?? "/"
     switch check.protocol {
-    case .http:
+    case .http, .http2:
         result.httpHealthCheck.path = path
-        result.httpHealthCheck.codecClientType = .http1
-    case .http2:
-        result.httpHealthCheck.path = path
-        result.httpHealthCheck.codecClientType = .http2
-    case .grpc: result.grpcHealthCheck = .init()
+        result.httpHealthCheck.codecClientType = check.protocol == .http ? .http1 : .http2
+        result.httpHealthCheck.host = host ?? ""
+        // Else one unexpected status counts as `unhealthyThreshold` of them.
+        var range = Envoy_Type_V3_Int64Range()
+        range.start = 201
+        range.end = 600
+        result.httpHealthCheck.retriableStatuses = [range]
+    case .grpc: result.grpcHealthCheck.authority = host ?? ""
     case .tcp: result.tcpHealthCheck = .init()
     }
     return result

@@ -54,8 +54,9 @@ func routeConfiguration(
     func add(
         _ domains: [String],
         _ routes: [Envoy_Config_Route_V3_Route],
-        named name: String? = nil
-    ) {
+        named name: String? = nil,
+        rateLimit: RateLimit? = nil
+    ) throws {
         // Envoy refuses a domain that is there twice, in whatever case.
         let free = domains.filter { taken.insert($0.lowercased()).inserted }
         guard let first = free.first else { return }
@@ -63,19 +64,20 @@ func routeConfiguration(
         host.name = name ?? first
         host.domains = free
         host.routes = routes
+        host.typedPerFilterConfig = try filterConfiguration(for: rateLimit)
         configuration.virtualHosts.append(host)
     }
     for service in egress.services {
         for (domains, port) in service.domains(on: egress.port) {
             guard let routes = service.httpRoutes(on: port) else { continue }
-            add(domains, try routes.flatMap(MeshPlan.routes))
+            try add(domains, routes.flatMap(MeshPlan.routes), rateLimit: service.rateLimit)
         }
     }
     if egress.port == .egress {
         let cluster = ClusterName.amazonaws(mesh: egress.mesh)
         for allowed in egress.alwaysAllowed {
             let domain = "\(allowed.host):\(allowed.port)"
-            add(
+            try add(
                 allowed.port == .http ? [domain, allowed.host] : [domain],
                 [connectRoute(to: cluster)]
                     + (allowed.port == .https ? [] : [forwardRoute(to: cluster)]),
@@ -88,7 +90,7 @@ func routeConfiguration(
     case .allowAll:
         let cluster = ClusterName.allowAll(mesh: egress.mesh)
         let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
-        add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
+        try add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
     }
     return configuration
 }

@@ -77,7 +77,8 @@ func preflight(
             )
         ),
     ]
-    result.directResponse.status = 204
+    // Envoy answers before it asks for the cluster.
+    result.route.cluster = "cors_preflight"
     result.typedPerFilterConfig[corsFilter] = cors
     return [result]
 }
@@ -90,6 +91,12 @@ func mirrorPolicy(
     policy.cluster = ClusterName.egress(mirror.target)
     policy.runtimeFraction.defaultValue = fraction(mirror.percentage)
     return policy
+}
+
+/// The filter configuration of a limit that all routes below share.
+func filterConfiguration(for limit: RateLimit?) throws -> [String: Google_Protobuf_Any] {
+    guard let limit else { return [:] }
+    return [rateLimitFilter: try packed(localRateLimit(for: limit))]
 }
 
 private func options(
@@ -129,6 +136,7 @@ private func corsPolicy(
     result.allowHeaders = policy.allowHeaders.joined(separator: ",")
     result.exposeHeaders = policy.exposeHeaders.joined(separator: ",")
     if let age = policy.maxAge { result.maxAge = "\(age.components.seconds)" }
+    result.forwardNotMatchingPreflights = .init(false)
     if policy.allowCredentials { result.allowCredentials = .init(true) }
     return result
 }
