@@ -91,6 +91,8 @@ struct NodePort: Hashable {
     var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
+    /// Who checks the health of endpoints that are workloads.
+    var healthChecks: HealthCheckMode
     /// The node's own host name; nil when its manifest has none.
     var hostname: String?
     /// The mesh and the node, with their generations.
@@ -101,12 +103,11 @@ struct NodePort: Hashable {
 
     /// The health check that callers do; nil when they do none.
     ///
-    /// Envoy asks the gRPC health service over HTTP/2 only.
+    /// Without a workload there is no proxy that could check in their place.
     var probe: HealthCheck? {
-        guard let check = listener.healthCheck, discovery != .none else { return nil }
-        switch (check.protocol, mapping.protocol) {
-        case (.grpc, .http), (.grpc, .tcp): return nil
-        case (.grpc, .http2), (.grpc, .grpc), (.http, _), (.http2, _), (.tcp, _): return check
+        switch (discovery, healthChecks) {
+        case (.none, _), (.workloads, .once): nil
+        case (.workloads, .callers), (.dns, _): listener.possibleHealthCheck
         }
     }
 }

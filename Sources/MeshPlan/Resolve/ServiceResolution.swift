@@ -162,6 +162,7 @@ extension Resolution {
                 name: node.spec.awsName,
                 listener: listener,
                 discovery: discovery,
+                healthChecks: mesh.spec.healthChecks,
                 hostname: node.spec.serviceDiscovery?.hostname,
                 origins: [
                     mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
@@ -173,7 +174,7 @@ extension Resolution {
 
 extension ServiceDiscovery {
     /// The name under which the node is looked up, in DNS or in Cloud Map.
-    fileprivate var hostname: String {
+    var hostname: String {
         switch self {
         case .dns(let hostname, _, _): hostname
         case .awsCloudMap(let namespaceName, let serviceName, _, _):

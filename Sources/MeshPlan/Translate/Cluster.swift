@@ -72,11 +72,7 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
     case .node(let target):
         try cluster.speak(target.mapping.protocol)
         if let check = target.probe {
-            var check = healthCheck(for: check)
-            if case .httpHealthCheck = check.healthChecker, let host = target.hostname {
-                check.httpHealthCheck.host = host
-            }
-            cluster.healthChecks = [check]
+            cluster.healthChecks = [healthCheck(for: check, host: target.hostname)]
             // Else an endpoint that was removed gets requests for as long as its checks pass.
             cluster.ignoreHealthOnHostRemoval = true
         }

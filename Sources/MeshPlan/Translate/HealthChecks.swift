@@ -7,23 +7,35 @@ internal import SwiftProtobuf
 /// http and http2 ask for `path`, `/` when none is given, and expect 200; grpc asks the standard gRPC
 /// health service about the server as a whole; tcp connects. Envoy checks a cluster that gets no
 /// requests once a minute unless told otherwise, whereas here it is always checked after `interval`.
-func healthCheck(for check: HealthCheck) -> Envoy_Config_Core_V3_HealthCheck {
+///
+/// - Parameter host: The host that http and http2 ask for; nil is the cluster's name.
+func healthCheck(
+    for check: HealthCheck,
+    host: String? = nil
+) -> Envoy_Config_Core_V3_HealthCheck {
     var result = Envoy_Config_Core_V3_HealthCheck()
     result.interval = Google_Protobuf_Duration(check.interval)
     result.noTrafficInterval = result.interval
     result.timeout = Google_Protobuf_Duration(check.timeout)
     result.healthyThreshold = .init(UInt32(check.healthyThreshold))
     result.unhealthyThreshold = .init(UInt32(check.unhealthyThreshold))
-    let path = check.path.flatMap { $0.isEmpty ? nil : $0 } ?? "/"
+    var http = Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck()
+    http.host = host ?? ""
+    http.path = check.httpPath
     switch check.protocol {
     case .http:
-        result.httpHealthCheck.path = path
-        result.httpHealthCheck.codecClientType = .http1
+        http.codecClientType = .http1
+        result.httpHealthCheck = http
     case .http2:
-        result.httpHealthCheck.path = path
-        result.httpHealthCheck.codecClientType = .http2
+        http.codecClientType = .http2
+        result.httpHealthCheck = http
     case .grpc: result.grpcHealthCheck = .init()
     case .tcp: result.tcpHealthCheck = .init()
     }
     return result
+}
+
+extension HealthCheck {
+    /// `path`, by default `/`.
+    var httpPath: String { path.flatMap { $0.isEmpty ? nil : $0 } ?? "/" }
 }
