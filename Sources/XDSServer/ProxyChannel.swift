@@ -18,12 +18,14 @@ final class ProxyChannel: Sendable {
     }
 
     let proxy: ProxyID
+    let health: HealthChannel
     private let state: Mutex<State>
     private let observations: ObservationBoard
 
     init(_ proxy: ProxyID, observations: ObservationBoard) {
         self.proxy = proxy
         self.observations = observations
+        health = HealthChannel(proxy, observations: observations)
         state = Mutex(State(snapshot: nil, session: DeltaSession(target: nil)))
     }
 
