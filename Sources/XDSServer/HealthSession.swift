@@ -117,7 +117,9 @@ private struct Target: Hashable {
 }
 
 extension Envoy_Service_Health_V3_EndpointHealth {
-    /// Whether this is what `probe` checks. An IPv6 address has several spellings.
+    /// Whether this is what `probe` checks.
+    ///
+    /// An IPv6 address has several spellings.
     fileprivate func isTarget(of probe: Probe) -> Bool {
         let socket = endpoint.address.socketAddress
         return socket.portValue == UInt32(probe.applicationPort.number)

@@ -20,13 +20,12 @@ public final class SnapshotStore: Sendable {
     /// Makes a store without snapshots.
     public init() {}
 
-    /// Puts `snapshots` in place of all that were published before.
+    /// Puts `snapshots`, and the `probes` that proxies do for all callers, in place of all that were
+    /// published before.
     ///
     /// A proxy whose snapshot is unchanged hears nothing. A proxy that is absent is gone: its
-    /// streams end, and what it accepted, refused and reported is forgotten.
-    ///
-    /// - Parameter probes: What proxies check for all callers, likewise; an absent proxy checks
-    ///   nothing.
+    /// streams end, and what it accepted, refused and reported is forgotten. One that is absent of
+    /// `probes` checks nothing.
     public func publish(_ snapshots: [ProxyID: Snapshot], probes: [ProxyID: [Probe]] = [:]) {
         state.withLock { state in
             for proxy in state.published where snapshots[proxy] == nil {

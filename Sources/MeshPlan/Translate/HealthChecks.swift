@@ -4,11 +4,9 @@ internal import SwiftProtobuf
 
 /// The active health check that Envoy does for `check`, a listener's `healthCheck`.
 ///
-/// http and http2 ask for `path`, `/` when none is given, and expect 200; grpc asks the standard gRPC
+/// http and http2 ask `host`, by default the cluster's name, for `path`, by default `/`, and expect 200; grpc asks the standard gRPC
 /// health service about the server as a whole; tcp connects. Envoy checks a cluster that gets no
 /// requests once a minute unless told otherwise, whereas here it is always checked after `interval`.
-///
-/// - Parameter host: The host that http and http2 ask for; nil is the cluster's name.
 func healthCheck(
     for check: HealthCheck,
     host: String? = nil
