@@ -24,8 +24,8 @@ extension Fields {
             let path = pathOfMember(entry.key, in: path(of: key))
             checkChangeable(entry.key, path, line: entry.line, &lines)
             guard let value = values[entry.key] else { continue }
-            if value.utf8.count > 16_384 || value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F })
-            {
+            checkOperators(in: value, path, line: entry.line)
+            if value.utf8.count > 16_384 || value.utf8.contains(where: isForbidden) {
                 report.error(
                     path,
                     line: entry.line,
@@ -67,4 +67,9 @@ extension Fields {
             )
         }
     }
+}
+
+/// Whether `byte` is a control character, of which header values have only the tab.
+private func isForbidden(_ byte: UInt8) -> Bool {
+    (byte < 0x20 && byte != UInt8(ascii: "\t")) || byte == 0x7F
 }

@@ -143,6 +143,7 @@ extension Fields {
     private func accessLogFormat() -> AccessLog.Format? {
         union(["json", "text"])
         let text = string("text", length: 1...1000)
+        if let text { checkOperators(in: text, path(of: "text"), line: line(of: "text")) }
         var lines: [String: Int] = [:]
         let json = objects("json", count: 1...Int.max) { fields -> AccessLog.JSONField? in
             let key = fields.string("key", .required, length: 1...100)
@@ -150,15 +151,23 @@ extension Fields {
                 report.warning(
                     fields.path(of: "key"),
                     line: fields.line(of: "key"),
-                    "duplicate key \(quoted(key))\(lineWords(first)); the last one counts",
+                    "duplicate key \(quoted(key))\(lineWords(first)); only one is written",
                     "rename one"
                 )
             }
             let value = fields.string("value", .required, length: 1...100)
             guard let key, let value else { return nil }
+            checkOperators(in: value, fields.path(of: "value"), line: fields.line(of: "value"))
             return AccessLog.JSONField(key: key, value: value)
         }
         return text.map(AccessLog.Format.text) ?? json.map(AccessLog.Format.json)
+    }
+
+    /// Reports the command operators in `format` that Envoy refuses.
+    func checkOperators(in format: String, _ path: String, line: Int) {
+        for mistake in formatMistakes(format) {
+            report.error(path, line: line, mistake.problem, mistake.remedy)
+        }
     }
 }
 

@@ -105,13 +105,14 @@ extension Planner {
             let input = GatewayRoutes(
                 port: listener.spec.portMapping.port,
                 routes: routes,
-                cluster: selfRedirect(of: gateway, listener.spec.portMapping, in: mesh)
+                cluster: selfRedirect(of: gateway, listener.spec.portMapping, in: mesh),
+                rateLimit: resolved.rateLimit
             )
             snapshot.insert(try resource(.gatewayRoutes(input), origins))
         }
         let egress = VirtualServiceRoutes(
             services: resolved.services,
-            ports: targets.sorted { $0.key < $1.key }
+            targets: targets.sorted { $0.key < $1.key }
         )
         if resolved.servesHTTP {
             snapshot.insert(

@@ -84,12 +84,10 @@ extension Planner {
         for destination in destinations(of: backends) {
             try insert(destination, resolution, addresses, observations, into: &snapshot)
         }
-        snapshot.insert(
-            try resource(
-                .forwardProxyCluster(name: ClusterName.amazonaws(mesh: mesh.spec.awsName)),
-                meshOrigin
-            )
-        )
+        if !mesh.spec.alwaysAllowed.isEmpty {
+            let name = ClusterName.amazonaws(mesh: mesh.spec.awsName)
+            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
+        }
         if mesh.spec.egressFilter == .allowAll {
             let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
             snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
@@ -102,7 +100,8 @@ extension Planner {
                 port: port,
                 services: services,
                 mesh: mesh.spec.awsName,
-                egressFilter: mesh.spec.egressFilter
+                egressFilter: mesh.spec.egressFilter,
+                alwaysAllowed: mesh.spec.alwaysAllowed
             )
             snapshot.insert(try resource(.egressRoutes(routes), origins.adding(services)))
         }
@@ -112,8 +111,17 @@ extension Planner {
                 node: node.spec.awsName,
                 listener.portMapping
             )
-            let routes = IngressRoutes(listener: listener, cluster: cluster)
-            snapshot.insert(try resource(.ingressRoutes(routes), origins))
+            let routes = IngressRoutes(
+                listener: listener,
+                cluster: cluster,
+                features: resolution.policies.features(of: node.id)
+            )
+            snapshot.insert(
+                try resource(
+                    .ingressRoutes(routes),
+                    origins.merging(resolution.policies.origins(of: node.id)) { own, _ in own }
+                )
+            )
         }
         return snapshot
     }

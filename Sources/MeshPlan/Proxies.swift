@@ -102,6 +102,7 @@ func destinations(of services: [ResolvedService]) -> Set<Destination> {
             switch port {
             case .http(let routes):
                 destinations.formUnion(routes.flatMap(\.targets).map(\.destination))
+                destinations.formUnion(routes.compactMap { $0.mirror.map { .node($0.target) } })
             case .tcp(let targets, _): destinations.formUnion(targets.map(\.destination))
             }
         }

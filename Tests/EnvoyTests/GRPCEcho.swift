@@ -10,8 +10,10 @@ final class EchoServer: RegistrableRPCService {
 
     /// The virtual node that it stands behind.
     let node: String
-    /// How many calls are refused as unavailable before the next is served.
-    let refusals = Mutex(0)
+    /// The codes with which the next calls are refused.
+    let refusals = Mutex<[RPCError.Code]>([])
+    /// How many calls have come.
+    let calls = Mutex(0)
     /// Tells of each call that was cancelled; one with "x-wait" waits for that.
     let cancelled = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -69,11 +71,9 @@ final class EchoServer: RegistrableRPCService {
     }
 
     private func refuse() throws {
-        let isRefused = refusals.withLock { refusals in
-            defer { refusals = max(0, refusals - 1) }
-            return refusals > 0
-        }
-        if isRefused { throw RPCError(code: .unavailable, message: "not now") }
+        calls.withLock { $0 += 1 }
+        let code = refusals.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+        if let code { throw RPCError(code: code, message: "not now") }
     }
 
     /// The message "fail" fails the call.

@@ -127,24 +127,6 @@ struct GRPCTests {
         }
     }
 
-    @Test func `a call that is refused as unavailable is sent again, twice`() async throws {
-        try await EchoServer.run(["blue"]) { servers, ports in
-            let base = mesh(["blue": ports[0]])
-            let router = router([route("all", "{}", ["blue": 1])])
-            try await RunningMesh.run(["mesh.yaml": base, "router.yaml": router]) { mesh in
-                try await call(mesh) { client in
-                    servers[0].refusals.withLock { $0 = 2 }
-                    let answer = try await client.say("hi")
-                    #expect(answer.message == "blue: hi")
-                    servers[0].refusals.withLock { $0 = 3 }
-                    let error = await expect(.unavailable) { try await client.say("hi") }
-                    #expect(error?.message == "not now")
-                    #expect(servers[0].refusals.withLock { $0 } == 0)
-                }
-            }
-        }
-    }
-
     @Test func `a call ends with its route's timeout, at the server too`() async throws {
         try await EchoServer.run(["blue"]) { servers, ports in
             let base = mesh(["blue": ports[0]])

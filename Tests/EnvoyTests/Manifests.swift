@@ -22,20 +22,38 @@ enum Manifests {
         appPort: String,
         protocol listenerProtocol: String = "http",
         port: Int = 8080,
+        listener: String = "",
         backends: [String] = []
     ) -> String {
-        let mode = listenerProtocol == "tcp" ? ", MODE: tcp" : ""
-        return node(name, protocol: listenerProtocol, port: port, backends: backends) + """
-            ---
-            apiVersion: heddle.dev/v1alpha1
-            kind: Workload
-            metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
-            spec:
-              command: [python3, app.py]
-              env: {NAME: \(name), PORT: "\(appPort)"\(mode)}
-              ports: {\(port): \(appPort)}
+        node(name, protocol: listenerProtocol, port: port, listener: listener, backends: backends)
+            + workload(
+                name,
+                of: name,
+                appPort: appPort,
+                port: port,
+                mode: listenerProtocol == "tcp" ? "tcp" : "http"
+            )
+    }
 
-            """
+    /// A workload of the virtual node `node`, its application on `appPort`.
+    static func workload(
+        _ name: String,
+        of node: String,
+        appPort: String,
+        port: Int = 8080,
+        mode: String = "http"
+    ) -> String {
+        """
+        ---
+        apiVersion: heddle.dev/v1alpha1
+        kind: Workload
+        metadata: {name: \(name), namespace: demo, labels: {app: \(node)}}
+        spec:
+          command: [python3, app.py]
+          env: {NAME: \(name), PORT: "\(appPort)", MODE: \(mode)}
+          ports: {\(port): \(appPort)}
+
+        """
     }
 
     /// A virtual node whose application runs already, on `appPort` of 127.0.0.1; without a port it
@@ -43,7 +61,7 @@ enum Manifests {
     static func running(
         _ name: String,
         appPort: Int? = nil,
-        protocol listenerProtocol: String,
+        protocol listenerProtocol: String = "http",
         backends: [String] = []
     ) -> String {
         node(name, protocol: listenerProtocol, backends: backends) + """
@@ -56,10 +74,13 @@ enum Manifests {
             """
     }
 
+    /// A virtual node; `listener` adds fields to its listener, in YAML's flow style.
     static func node(
         _ name: String,
         protocol listenerProtocol: String = "http",
-        port: Int = 8080,
+        port: any CustomStringConvertible = 8080,
+        hostname: String? = nil,
+        listener: String = "",
         backends: [String] = []
     ) -> String {
         """
@@ -69,8 +90,8 @@ enum Manifests {
         metadata: {name: \(name), namespace: demo}
         spec:
           podSelector: {matchLabels: {app: \(name)}}
-          listeners: [{portMapping: {port: \(port), protocol: \(listenerProtocol)}}]
-          serviceDiscovery: {dns: {hostname: \(name).demo.svc.cluster.local}}
+          listeners: [{portMapping: {port: \(port), protocol: \(listenerProtocol)}, \(listener)}]
+          serviceDiscovery: {dns: {hostname: \(hostname ?? "\(name).demo.svc.cluster.local")}}
           backends: [\(backends.map { "{virtualService: {virtualServiceRef: {name: \($0)}}}" }
               .joined(separator: ", "))]
 
@@ -94,10 +115,19 @@ enum Manifests {
         _ name: String,
         port: Int = 8080,
         protocol listenerProtocol: String = "http",
-        routes: String
+        routes: String...
     )
         -> String
     {
+        routed(name, listeners: [port: listenerProtocol], routes: routes)
+    }
+
+    /// A virtual service with a router that listens on several ports.
+    static func routed(
+        _ name: String,
+        listeners: KeyValuePairs<Int, String>,
+        routes: [String]
+    ) -> String {
         """
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
@@ -109,19 +139,29 @@ enum Manifests {
         kind: VirtualRouter
         metadata: {name: \(name), namespace: demo}
         spec:
-          listeners: [{portMapping: {port: \(port), protocol: \(listenerProtocol)}}]
-          routes: [\(routes)]
+          listeners: [\(listeners.map { "{portMapping: {port: \($0.key), protocol: \($0.value)}}" }
+              .joined(separator: ", "))]
+          routes: [\(routes.joined(separator: ", "))]
 
         """
     }
 
-    /// A route of every request to `targets` by weight.
+    /// A route to `targets` by weight, of every request unless `match` says else; `rest` adds fields.
     static func route(
         _ targets: KeyValuePairs<String, Int>,
-        match: String = "{prefix: /}"
+        name: String = "all",
+        type: String = "httpRoute",
+        priority: Int? = nil,
+        match: String = "{prefix: /}",
+        targetPort: Int? = nil,
+        rest: String = ""
     ) -> String {
-        let list = targets.map { "{virtualNodeRef: {name: \($0.key)}, weight: \($0.value)}" }
-        return "{name: all, httpRoute: {match: \(match), action: {weightedTargets: "
-            + "[\(list.joined(separator: ", "))]}}}"
+        let port = targetPort.map { ", port: \($0)" } ?? ""
+        let list = targets.map {
+            "{virtualNodeRef: {name: \($0.key)}, weight: \($0.value)\(port)}"
+        }
+        return "{name: \(name), \(priority.map { "priority: \($0), " } ?? "")"
+            + "\(type): {match: \(match), action: {weightedTargets: "
+            + "[\(list.joined(separator: ", "))]}, \(rest)}}"
     }
 }

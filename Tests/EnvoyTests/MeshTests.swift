@@ -7,10 +7,6 @@ import Testing
 /// A whole mesh: the heddle program, real Envoys, and applications of the test's own.
 @Suite(.enabled(if: envoyIsExpected), .serialized, .timeLimit(.minutes(3)))
 struct MeshTests {
-    private func name(_ response: HTTPResponse) throws -> String? {
-        try JSONDecoder().decode(JSONValue.self, from: Data(response.body))["name"]?.string
-    }
-
     @Test func `requests reach the node that their host names, by proxy and by port`() async throws
     {
         let mesh =
@@ -25,14 +21,14 @@ struct MeshTests {
                 path: "/a?b=c"
             )
             #expect(answer.status == 200)
-            #expect(try name(answer) == "jazz")
+            #expect(answer.name == "jazz")
             #expect(answer.text.contains("/a?b=c"))
             answer = try await mesh.request(from: "front", host: "metal.demo")
-            #expect(try name(answer) == "metal")
+            #expect(answer.name == "metal")
             answer = try await mesh.request(from: "front", host: "jazz.demo", port: 8080)
-            #expect(try name(answer) == "jazz")
+            #expect(answer.name == "jazz")
             answer = try await mesh.request(from: "front", host: "metal.demo:9090", port: 9090)
-            #expect(try name(answer) == "metal")
+            #expect(answer.name == "metal")
             // No backend has the name, and DROP_ALL lets nothing else pass.
             #expect(try await mesh.request(from: "front", host: "front.demo:8080").status == 404)
             // Jazz declares no backends.
@@ -52,7 +48,7 @@ struct MeshTests {
                 var names: [String?] = []
                 for _ in 0..<count {
                     let answer = try await mesh.request(from: "front", host: "color.demo:8080")
-                    names.append(answer.status == 200 ? try name(answer) : nil)
+                    names.append(answer.status == 200 ? answer.name : nil)
                 }
                 return names
             }
@@ -86,7 +82,7 @@ struct MeshTests {
             )
             _ = try await mesh.line(containing: "1 of them refused it")
             let answer = try await mesh.request(from: "front", host: "color.demo:8080")
-            #expect(try name(answer) == "blue")
+            #expect(answer.name == "blue")
             let router = try await mesh.object(
                 "appmesh.k8s.aws/v1beta2",
                 "virtualrouters",
@@ -121,7 +117,7 @@ struct MeshTests {
             _ = try await mesh.line(containing: "ready: demo/blue")
             #expect(try await mesh.sidecar("blue", "restarts")?.integer == 1)
             let answer = try await mesh.request(from: "front", host: "blue.demo:8080")
-            #expect(try name(answer) == "blue")
+            #expect(answer.name == "blue")
         }
     }
 
@@ -139,13 +135,13 @@ struct MeshTests {
             try mesh.save("router.yaml", router("green"))
             // The stuck proxy has not answered, so the change's end is not told: ask the other.
             var answer = try await mesh.request(from: "front", host: "color.demo:8080")
-            while try name(answer) != "green" {
+            while answer.name != "green" {
                 answer = try await mesh.request(from: "front", host: "color.demo:8080")
             }
             kill(pid, SIGCONT)
             _ = try await mesh.line(containing: "in force: 2 proxies")
             let late = try await mesh.request(from: "stuck", host: "color.demo:8080")
-            #expect(try name(late) == "green")
+            #expect(late.name == "green")
         }
     }
 
@@ -171,7 +167,7 @@ struct MeshTests {
             try mesh.save("blue.yaml", Manifests.served("blue", appPort: "APP2"))
             _ = try await mesh.line(containing: "ready: demo/blue")
             let answer = try await mesh.request(from: "front", host: "blue.demo:8080")
-            #expect(try name(answer) == "blue")
+            #expect(answer.name == "blue")
             try FileManager.default.removeItem(at: mesh.folder.appendingPathComponent("blue.yaml"))
             _ = try await mesh.line(containing: "removed: demo/blue")
         }
@@ -185,7 +181,7 @@ struct MeshTests {
             try mesh.save("blue.yaml", "kind: [")
             _ = try await mesh.line(containing: "keeps the 3 objects of its last good version")
             let answer = try await mesh.request(from: "front", host: "blue.demo:8080")
-            #expect(try name(answer) == "blue")
+            #expect(answer.name == "blue")
         }
     }
 
@@ -224,14 +220,14 @@ struct MeshTests {
             "mesh.yaml": Manifests.mesh(), "nodes.yaml": caller + outside + external,
         ]) { mesh in
             let answer = try await mesh.request(from: "front", host: "api.example.com")
-            #expect(try name(answer) == "outside")
+            #expect(answer.name == "outside")
             let ports = try await mesh.workload("outside")["spec"]?["ports"]?["8088"]?.integer
             let host = "127.0.0.1:\(try #require(ports))"
             #expect(try await mesh.request(from: "front", host: host).status == 404)
             try mesh.save("mesh.yaml", Manifests.mesh(egressFilter: "ALLOW_ALL"))
             _ = try await mesh.line(containing: "in force")
             let allowed = try await mesh.request(from: "front", host: host)
-            #expect(try name(allowed) == "outside")
+            #expect(allowed.name == "outside")
         }
     }
 }

@@ -3,6 +3,7 @@ import HTTPClient
 import MeshModel
 import MeshTesting
 import Synchronization
+import Testing
 
 /// `heddle run` on a folder of the test's own, with real Envoys and applications.
 final class RunningMesh: Sendable {
@@ -66,7 +67,7 @@ final class RunningMesh: Sendable {
             process: process,
             output: output
         )
-        try mesh.save("app.py", application)
+        try mesh.save("app.py", TestApplication.program)
         for (name, text) in files { try mesh.save(name, text) }
         try process.run()
         try output.pipe.fileHandleForWriting.close()
@@ -103,6 +104,13 @@ final class RunningMesh: Sendable {
         return process.terminationStatus
     }
 
+    /// Runs `body` while Heddle is stopped, so that it tells no proxy of what goes on.
+    func withoutHeddle(_ body: () async throws -> Void) async throws {
+        kill(process.processIdentifier, SIGSTOP)
+        defer { kill(process.processIdentifier, SIGCONT) }
+        try await body()
+    }
+
     /// The workload `name` as the local API shows it.
     func workload(_ name: String, namespace: String = "demo") async throws -> JSONValue {
         try await object("heddle.dev/v1alpha1", "workloads", name, namespace)
@@ -128,22 +136,35 @@ final class RunningMesh: Sendable {
         try await workload(name)["status"]?["sidecar"]?[field]
     }
 
+    /// The application that listens on `APP<number>`.
+    func application(_ number: Int) -> TestApplication {
+        TestApplication(port: firstPort + number, client: client)
+    }
+
+    /// The egress address of a workload.
+    func egressAddress(of workload: String) async throws -> String {
+        try #require(try await sidecar(workload, "egressAddress")?.string)
+    }
+
     /// The answer to a request through the egress of the workload `caller`.
     ///
     /// With the port 15001 it goes as through an HTTP proxy.
     func request(
         from caller: String,
         host: String,
+        method: String = "GET",
         path: String = "/",
         port: Int = 15001,
-        headers: [HTTPField] = []
+        headers: [HTTPField] = [],
+        body: String? = nil
     ) async throws -> HTTPResponse {
-        let address = try await sidecar(caller, "egressAddress")?.string ?? ""
+        let address = try await egressAddress(of: caller)
         return try await client.response(
             to: HTTPRequest(
-                "GET",
+                method,
                 "http://\(address):\(port)\(path)",
-                headers: [HTTPField("Host", host)] + headers
+                headers: [HTTPField("Host", host)] + headers,
+                body: body.map { Array($0.utf8) }
             )
         )
     }
@@ -170,29 +191,3 @@ final class RunningMesh: Sendable {
 private let heddleBinary: URL =
     URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appendingPathComponent("heddle")
-
-/// Answers with its NAME and what it was asked; with MODE=tcp, greets each connection.
-private let application = """
-    import http.server, json, os, socketserver
-    name, port = os.environ["NAME"], int(os.environ["PORT"])
-    class Web(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one piece, lest the body wait for a delayed ACK
-        def do_GET(self):
-            body = json.dumps({"name": name, "path": self.path, "host": self.headers["Host"]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        def log_message(self, *arguments): print(self.path, flush=True)
-    class TCP(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(1000)
-            self.request.sendall(f"HTTP/1.0 200 OK\\r\\n\\r\\n{name}".encode())
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-        request_queue_size = 128
-    Server(("127.0.0.1", port), TCP if os.environ.get("MODE") == "tcp" else Web).serve_forever()
-
-    """

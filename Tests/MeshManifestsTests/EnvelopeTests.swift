@@ -182,7 +182,7 @@ import Testing
                     healthCheck: {protocol: http, unhealthyThreshold: 2, timeoutMillis: 2000, intervalMillis: 5000}
                     connectionPool: {http2: {maxRequests: 3}}
                 backendDefaults: {clientPolicy: {tls: {validation: {trust: {sds: {secretName: s}}}}}}
-                logging: {accessLog: {file: {path: /dev/stdout, format: {text: "%B%"}}}}
+                logging: {accessLog: {file: {path: /dev/stdout, format: {text: "%BYTES_SENT%"}}}}
                 meshRef: {name: m, uid: "1"}
                 """
             ) + "---\n"
@@ -223,7 +223,7 @@ import Testing
             ),
             listeners: [listener],
             backendDefaults: ClientTLS(validation: TLSValidation(trust: .sds(secretName: "s"))),
-            accessLog: AccessLog(path: "/dev/stdout", format: .text("%B%")),
+            accessLog: AccessLog(path: "/dev/stdout", format: .text("%BYTES_SENT%")),
             meshRef: DesignatedReference(name: "m", uid: "1")
         )
         #expect(world.virtualGateways.values.map(\.spec) == [gateway])
@@ -240,6 +240,36 @@ import Testing
             ]
         )
         #expect(world.backendGroups.values.map(\.spec) == [group])
+    }
+
+    @Test func `a gateway listens for tcp`() throws {
+        let text = manifest(
+            "VirtualGateway",
+            "g",
+            """
+            listeners:
+              - portMapping: {port: 6379, protocol: tcp}
+                healthCheck: {protocol: tcp, unhealthyThreshold: 2, timeoutMillis: 2000, intervalMillis: 5000}
+                connectionPool: {tcp: {maxConnections: 3}}
+            """
+        )
+        let file = decode(text)
+        #expect(file.diagnostics.isEmpty, "\(file.diagnostics)")
+        guard case .virtualGateway(let gateway) = try #require(file.objects.first) else {
+            Issue.record("no gateway")
+            return
+        }
+        let listener = ListenerSpec(
+            portMapping: PortMapping(port: try #require(Port(6379)), protocol: .tcp),
+            healthCheck: HealthCheck(
+                unhealthyThreshold: 2,
+                interval: .seconds(5),
+                timeout: .seconds(2),
+                protocol: .tcp
+            ),
+            connectionPool: .tcp(maxConnections: 3)
+        )
+        #expect(gateway.spec.listeners == [listener])
     }
 
     @Test func `a health check of another port is a warning`() {

@@ -9,11 +9,11 @@ func decode(_ text: String) -> ManifestFile {
 /// The lines that the command line would print about `text`.
 func reports(_ text: String) -> [String] { decode(text).diagnostics.map(\.description) }
 
-/// The document of an App Mesh object in the namespace `demo`, `spec` being indented by two spaces.
+/// The document of an object in the namespace `demo`, `spec` being indented by two spaces.
 ///
 /// The first line of `spec` is line 5.
 func manifest(_ kind: String, _ name: String, _ spec: String) -> String {
-    let group = kind == "Workload" ? "heddle.dev/v1alpha1" : "appmesh.k8s.aws/v1beta2"
+    let group = Kind(rawValue: kind)?.apiVersion ?? Kind.mesh.apiVersion
     let namespace = kind == "Mesh" ? "" : ", namespace: demo"
     let body = spec.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
     return """
@@ -43,6 +43,18 @@ extension ManifestFile {
     var gatewayRoute: GatewayRoute? {
         guard objects.count == 1, case .gatewayRoute(let route) = objects[0] else { return nil }
         return route
+    }
+
+    /// The only object, if it is a mesh.
+    var mesh: Mesh? {
+        guard objects.count == 1, case .mesh(let mesh) = objects[0] else { return nil }
+        return mesh
+    }
+
+    /// The only object, if it is a traffic policy.
+    var policy: TrafficPolicy? {
+        guard objects.count == 1, case .trafficPolicy(let policy) = objects[0] else { return nil }
+        return policy
     }
 
     /// The only object, if it is a workload.

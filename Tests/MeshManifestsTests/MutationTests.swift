@@ -19,11 +19,11 @@ struct SeededGenerator: RandomNumberGenerator {
     /// Bytes that mean something to YAML.
     static let special = Array("-:?[]{},#&*!|>'\"%@`~\\ \t\r\n0<=./$".utf8) + [0, 0xC3, 0xEF, 0xFF]
 
-    @Test(arguments: [UInt64(2026)])
-    func `mutated manifests never crash and decode the same twice`(seed: UInt64) {
+    @Test(arguments: [UInt64(2026)], [TwelveMistakesTests.text, TrafficPolicyTests.text])
+    func `mutated manifests never crash and decode the same twice`(seed: UInt64, text: String) {
         print("seed \(seed)")
         var generator = SeededGenerator(state: seed)
-        let original = Array(TwelveMistakesTests.text.utf8)
+        let original = Array(text.utf8)
         for _ in 0..<2000 {
             var bytes = original
             for _ in 0..<Int.random(in: 1...8, using: &generator) {

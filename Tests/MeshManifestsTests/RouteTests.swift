@@ -200,6 +200,22 @@ import Testing
         #expect(route?.spec.priority == 1000)
     }
 
+    @Test(arguments: [("match: {port: 6379}, ", Port(6379)), ("match: {}, ", nil), ("", nil)])
+    func `a tcp gateway route matches at most a port`(match: String, port: Port?) {
+        let target = "target: {port: 1, virtualService: {virtualServiceRef: {name: b}}}"
+        let file = decode(
+            manifest("GatewayRoute", "a", "tcpRoute: {\(match)action: {\(target)}}")
+        )
+        #expect(file.diagnostics.isEmpty, "\(file.diagnostics)")
+        let expected = GatewayRouteSpec(
+            awsName: "a_demo",
+            rule: .tcp(port: port),
+            virtualService: .object(ObjectReference(namespace: "demo", name: "b")),
+            targetPort: Port(1)
+        )
+        #expect(file.gatewayRoute?.spec == expected)
+    }
+
     @Test func `a grpc gateway route rewrites the hostname only`() {
         let spec = """
             grpcRoute:

@@ -121,6 +121,11 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
             "spec.backendDefaults.clientPolicy.tls.validation.trust: none of acm, file and sds is given; give exactly one"
         ),
         BrokenRule("VirtualGateway", "podSelector: {}", "spec.listeners: missing; give a list"),
+        BrokenRule(
+            "VirtualGateway",
+            "listeners: [{portMapping: {port: 80, protocol: tcp}, connectionPool: {http: {maxConnections: 1}}}]",
+            #"spec.listeners[0].connectionPool.http: the connectionPool is for http, and the listener's protocol is tcp; put it under "tcp""#
+        ),
     ]
 
     private static func listener(_ fields: String, protocol name: String = "http") -> String {
@@ -433,6 +438,36 @@ struct BrokenRule: Sendable, CustomTestStringConvertible {
             "GatewayRoute",
             gateway("prefix: /", "hostname: {defaultTargetHostname: true}"),
             "spec.httpRoute.action.rewrite.hostname.defaultTargetHostname: expected a string, found true; quote it"
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            gateway("prefix: /aws-appmesh/a"),
+            #"spec.httpRoute.match.prefix: "/aws-appmesh/a" begins with "/aws-appmesh", which App Mesh reserves; use another name"#
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            gateway("prefix: /aws-app-mesh"),
+            #"spec.httpRoute.match.prefix: "/aws-app-mesh" begins with "/aws-app-mesh", which App Mesh reserves; use another name"#
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            "grpcRoute: {match: {serviceName: /aws.app-mesh.A}, action: {\(target)}}",
+            #"spec.grpcRoute.match.serviceName: "/aws.app-mesh.A" begins with "/aws.app-mesh", which App Mesh reserves; use another name"#
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            "grpcRoute: {match: {serviceName: aws.appmesh}, action: {\(target)}}",
+            #"spec.grpcRoute.match.serviceName: "aws.appmesh" begins with "aws.appmesh", which App Mesh reserves; use another name"#
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            "tcpRoute: {match: {port: 0}, action: {\(target)}}",
+            "spec.tcpRoute.match.port: 0 is out of range; use 1 to 65535"
+        ),
+        BrokenRule(
+            "GatewayRoute",
+            "tcpRoute: {match: {port: 1}}",
+            "spec.tcpRoute.action: missing; add it"
         ),
     ]
 

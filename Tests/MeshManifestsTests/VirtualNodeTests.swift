@@ -63,7 +63,7 @@ import Testing
             backendDefaults:
               clientPolicy: {tls: {validation: {trust: {file: {certificateChain: /ca.pem}}}}}
             logging:
-              accessLog: {file: {path: /dev/stdout, format: {json: [{key: a, value: "%B%"}]}}}
+              accessLog: {file: {path: /dev/stdout, format: {json: [{key: a, value: "%BYTES_SENT%"}]}}}
             meshRef: {name: m, uid: "1"}
             """
         )
@@ -163,7 +163,7 @@ import Testing
             ),
             accessLog: AccessLog(
                 path: "/dev/stdout",
-                format: .json([.init(key: "a", value: "%B%")])
+                format: .json([.init(key: "a", value: "%BYTES_SENT%")])
             ),
             meshRef: DesignatedReference(name: "m", uid: "1")
         )

@@ -13,6 +13,12 @@ import Testing
         #expect((Weight(share) != nil) == isWeight)
     }
 
+    @Test(arguments: [(-1, false), (0, true), (1_000_000, true), (1_000_001, false)])
+    func `a percentage is from none to all`(_ millionths: Int, _ isPercentage: Bool) {
+        #expect((Percentage(millionths: millionths) != nil) == isPercentage)
+        #expect(Percentage.all.millionths == 1_000_000)
+    }
+
     @Test(arguments: [
         (0, "1970-01-01T00:00:00Z"),
         (1_795_394_479, "2026-11-23T00:41:19Z"),

@@ -99,7 +99,9 @@ import Testing
             portMapping: PortMapping(port: port, protocol: .http),
             timeout: Timeouts(perRequest: perRequest, idle: idle)
         )
-        let routes = routeConfiguration(for: IngressRoutes(listener: listener, cluster: "local"))
+        let routes = try routeConfiguration(
+            for: IngressRoutes(listener: listener, cluster: "local")
+        )
         let action = try #require(routes.virtualHosts.first?.routes.first?.route)
         #expect(action.timeout.seconds == timeoutSeconds)
         #expect((action.hasIdleTimeout ? action.idleTimeout.seconds : nil) == idleSeconds)

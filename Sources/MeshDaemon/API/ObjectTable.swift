@@ -78,7 +78,7 @@ enum ObjectTable {
         case .trafficPolicy: [name, targets, features, ready, reason, age]
         case .workload:
             [
-                name, field("Node", "The virtual node or gateway it is of.", "virtualNode"), state,
+                name, owner, state,
                 field("Ingress", "Where its proxy takes requests.", "sidecar", "ingressAddress"),
                 field("Egress", "Where its application sends them.", "sidecar", "egressAddress"),
                 restarts, age,
@@ -104,6 +104,14 @@ private let age = TableColumn(
 ) { entry, nowSeconds in
     let created = entry.metadata.creationTimestampSeconds
     return created == 0 ? "<unknown>" : .string(humanDuration(seconds: nowSeconds - created))
+}
+
+private let owner = TableColumn(
+    name: "Node",
+    description: "The virtual node or gateway it is of."
+) { entry, _ in
+    let status = entry.document["status"]
+    return status?["virtualNode"] ?? status?["virtualGateway"] ?? none
 }
 
 private let ready = TableColumn(

@@ -164,7 +164,7 @@ struct StatusReport {
         let wide = isWide ? ["PID", "NODE ID"] : []
         var table = TextTable(
             headings: [
-                "NAMESPACE", "NAME", "VIRTUAL NODE", "STATE", "INGRESS", "EGRESS", "CDS", "EDS",
+                "NAMESPACE", "NAME", "NODE", "STATE", "INGRESS", "EGRESS", "CDS", "EDS",
                 "LDS", "RDS", "RESTARTS", "UPTIME",
             ] + wide + ["LAST ERROR"]
         )
@@ -181,7 +181,7 @@ struct StatusReport {
             let uptime = isUp ? started.map { humanDuration(seconds: nowSeconds - $0) } : nil
             return [
                 TextTable.Cell(reference.namespace), TextTable.Cell(reference.name),
-                cell(status["virtualNode"]), TextTable.Cell(state.word, colour(state.verdict)),
+                cell(status["virtualNode"] ?? status["virtualGateway"]), TextTable.Cell(state.word, colour(state.verdict)),
                 cell(sidecar["ingressAddress"]), cell(sidecar["egressAddress"]),
             ] + ResourceType.allCases.map { Self.sync(sidecar["sync"]?[$0.rawValue]) } + [
                 cell(sidecar["restarts"]), TextTable.Cell(uptime ?? "-"),

@@ -8,6 +8,8 @@ struct Resolution {
     let invalid: Set<ObjectID>
     /// Problems of memberships and references; each belongs to the object that holds the mistake.
     private(set) var diagnostics: Set<Diagnostic> = []
+    /// What traffic policies add.
+    var policies = TrafficPolicies()
     /// Every virtual router that virtual services can use.
     private(set) var routers: [ObjectReference: ResolvedRouter] = [:]
     /// Every virtual service that callers can use.
@@ -34,6 +36,7 @@ struct Resolution {
         index(world.gatewayRoutes, by: \.awsName)
         selectWorkloads(after: previous)
         instances = instancesOfNodes()
+        resolvePolicies()
         for router in world.virtualRouters.values {
             guard let mesh = membership.meshes[router.id], isIndexed(router, \.awsName) else {
                 continue

@@ -20,7 +20,9 @@ struct ResolvedGateway: Hashable {
     var listeners: [Listener] = []
     /// The virtual services that its routes lead to, each once.
     var services: [ResolvedService] = []
-    /// The gateway and its routes, with their generations.
+    /// The limit that all routes of a listener share.
+    var rateLimit: RateLimit?
+    /// The gateway, its routes and their policies, with their generations.
     var origins: [ObjectID: Int]
 }
 
@@ -31,6 +33,8 @@ struct ResolvedGatewayRoute: Hashable {
     var rule: GatewayRouteSpec.Rule
     /// Where it leads; nil when that does not exist, and requests are answered with 503.
     var target: GatewayTarget?
+    /// What traffic policies add.
+    var features = TrafficFeatures()
 }
 
 /// One port of a virtual service as a gateway reaches it.
@@ -38,31 +42,31 @@ struct GatewayTarget: Hashable {
     /// The virtual service's `awsName`.
     var authority: String
     var port: Port
-    /// The longest idle timeout of the routes there; nil leaves Envoy's own, 0 is none.
-    var idleTimeout: Duration?
 
     /// How the gateway's first hop names it to the second.
-    var key: String { virtualServiceKey(authority, port) }
+    var key: String { "\(authority):\(port)" }
 }
-
-/// The name by which a gateway selects one port of a virtual service.
-func virtualServiceKey(_ authority: String, _ port: Port) -> String { "\(authority):\(port)" }
 
 extension Resolution {
     /// `gateway` with the targets of its routes resolved, and what is wrong with them reported.
     mutating func resolve(_ gateway: VirtualGateway, in mesh: Mesh) -> ResolvedGateway {
         var resolved = ResolvedGateway(
-            origins: [gateway.id: gateway.metadata.generation]
+            origins: policies.origins(of: gateway.id)
         )
+        resolved.origins[gateway.id] = gateway.metadata.generation
         let routes = inOrderOfTrial(
             world.gatewayRoutes.values.filter {
                 gateways[$0.reference]?.reference == gateway.reference
                     && isIndexed($0, \.awsName)
             }
         )
+        var features = policies.features(of: gateway.id)
+        resolved.rateLimit = features.rateLimit
+        features.rateLimit = nil
         var services: [ObjectReference: ResolvedService] = [:]
         for route in routes {
             resolved.origins[route.id] = route.metadata.generation
+            resolved.origins.merge(policies.origins(of: route.id)) { own, _ in own }
             checkListener(of: route, gateway)
             if case .success(let found) = find(
                 route.spec.virtualService,
@@ -85,7 +89,8 @@ extension Resolution {
                         ResolvedGatewayRoute(
                             name: route.spec.awsName,
                             rule: route.spec.rule,
-                            target: target(of: route, on: mapping.port, in: mesh)
+                            target: target(of: route, on: mapping.port, in: mesh),
+                            features: policies.features(of: route.id).filled(by: features)
                         )
                     }
                 )
@@ -134,12 +139,7 @@ extension Resolution {
             }
             port = chosen
         }
-        let timeouts = (service.httpRoutes(on: port) ?? []).compactMap(\.timeout.idle)
-        return GatewayTarget(
-            authority: service.authority,
-            port: port,
-            idleTimeout: timeouts.contains(.zero) ? .zero : timeouts.max()
-        )
+        return GatewayTarget(authority: service.authority, port: port)
     }
 
     /// What a TCP listener leads to: the first of its routes.

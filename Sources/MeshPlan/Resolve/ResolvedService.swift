@@ -10,6 +10,8 @@ struct ResolvedService: Hashable {
     var ports: [Port: ResolvedPort]
     /// What answers on every port, when the provider does not say which ports there are.
     var fallback: ResolvedPort?
+    /// The limit that all its routes share, but for those that have one of their own.
+    var rateLimit: RateLimit?
     /// The objects that the service was resolved from, with their generations.
     var origins: [ObjectID: Int]
 
@@ -38,6 +40,8 @@ struct ResolvedService: Hashable {
 struct ResolvedRouter: Hashable {
     /// What answers on each of its listeners' ports.
     var ports: [Port: ResolvedPort] = [:]
+    /// The limit that all its routes share.
+    var rateLimit: RateLimit?
     /// The router and the nodes that its routes target, with their generations.
     var origins: [ObjectID: Int]
 }
@@ -62,6 +66,29 @@ struct ResolvedRoute: Hashable {
     var retryPolicy: RetryPolicySpec?
     /// Timeouts; nil members are App Mesh's defaults.
     var timeout: Timeouts
+    /// What traffic policies add.
+    var features = TrafficFeatures()
+    /// Where copies of requests go.
+    var mirror: ResolvedMirror?
+
+    /// Whether every target with a share has endpoints: a retry that went to one without would end
+    /// there, and retries of healthy targets go to it too.
+    var canRetryOtherTargets: Bool {
+        targets.allSatisfy { target in
+            guard target.weight > 0 else { return true }
+            switch target.destination {
+            case .node(let node): return node.discovery != .none
+            case .missing: return false
+            }
+        }
+    }
+}
+
+/// Where copies of requests go, whose answers nobody waits for.
+struct ResolvedMirror: Hashable {
+    var target: NodePort
+    /// The share of requests that is copied.
+    var percentage: Percentage
 }
 
 /// One weighted target.
@@ -91,8 +118,10 @@ struct NodePort: Hashable {
     var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
-    /// Who checks the health of endpoints that are workloads.
+    /// Who checks the node's health.
     var healthChecks: HealthCheckMode
+    /// How callers choose among endpoints; nil is round robin.
+    var loadBalancing: LoadBalancing?
     /// The node's own host name; nil when its manifest has none.
     var hostname: String?
     /// The mesh and the node, with their generations.
@@ -105,10 +134,10 @@ struct NodePort: Hashable {
     ///
     /// Without a workload there is no proxy that could check in their place.
     var probe: HealthCheck? {
-        switch (discovery, healthChecks) {
-        case (.none, _), (.workloads, .once): nil
-        case (.workloads, .callers), (.dns, _): listener.possibleHealthCheck
+        guard discovery != .none, healthChecks == .callers || discovery != .workloads else {
+            return nil
         }
+        return listener.possibleHealthCheck
     }
 }
 
@@ -120,4 +149,13 @@ enum Discovery: Hashable {
     case dns(hostname: String, ServiceDiscovery.DNSResponseType, IPPreference?)
     /// No endpoint is known: Cloud Map without Workloads.
     case none
+
+    /// Whether callers see one endpoint, whatever answers behind the name: leaving it out would leave
+    /// nothing.
+    var isOneLogicalEndpoint: Bool {
+        switch self {
+        case .dns(_, .loadBalancer, _): true
+        case .dns(_, .endpoints, _), .workloads, .none: false
+        }
+    }
 }

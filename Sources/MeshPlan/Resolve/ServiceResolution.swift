@@ -28,6 +28,7 @@ extension Resolution {
             case .success(let found):
                 guard let router = routers[found.reference] else { break }
                 resolved.ports = router.ports
+                resolved.rateLimit = router.rateLimit
                 resolved.origins.merge(router.origins) { own, _ in own }
                 if resolved.ports.isEmpty { report(service, target, hasNoListener: found.id) }
             case .failure(let failure):
@@ -37,7 +38,38 @@ extension Resolution {
         if resolved.ports.isEmpty {
             resolved.fallback = .http([unavailable(service.metadata, mesh)])
         }
+        resolved.origins.merge(policies.origins(of: service.id)) { own, _ in own }
+        var features = policies.features(of: service.id)
+        resolved.rateLimit = resolved.rateLimit ?? features.rateLimit
+        features.rateLimit = nil
+        resolved.ports = resolved.ports.mapValues { port in
+            switch port {
+            case .http(let routes): .http(routes.map { filled($0, by: features, in: mesh) })
+            case .tcp(let targets, let idle):
+                .tcp(targets, idleTimeout: idle ?? features.timeout?.idle)
+            }
+        }
         return resolved
+    }
+
+    /// `route`, and what traffic policies say where it is silent.
+    private func filled(
+        _ route: ResolvedRoute,
+        by features: TrafficFeatures,
+        in mesh: Mesh
+    ) -> ResolvedRoute {
+        var route = route
+        route.features = route.features.filled(by: features)
+        route.retryPolicy = route.retryPolicy ?? features.retryPolicy
+        route.timeout = route.timeout.filled(by: features.timeout)
+        route.mirror =
+            route.mirror
+            ?? features.mirror.flatMap { mirror in
+                destination(of: mirror, in: mesh).map {
+                    ResolvedMirror(target: $0, percentage: mirror.percentage)
+                }
+            }
+        return route
     }
 
     /// The virtual services that `node` may call: its backends and those of its backend groups,
@@ -155,6 +187,10 @@ extension Resolution {
             case .awsCloudMap, nil: discovery = .none
             }
         }
+        let loadBalancing = policies.features(of: node.id).loadBalancing
+        let origins = policies.origins(of: node.id).merging(
+            [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
+        ) { own, _ in own }
         return node.spec.listeners.map { listener in
             NodePort(
                 node: node.reference,
@@ -163,10 +199,9 @@ extension Resolution {
                 listener: listener,
                 discovery: discovery,
                 healthChecks: mesh.spec.healthChecks,
+                loadBalancing: loadBalancing,
                 hostname: node.spec.serviceDiscovery?.hostname,
-                origins: [
-                    mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
-                ]
+                origins: origins
             )
         }
     }
@@ -204,7 +239,11 @@ extension Resolution {
 
     /// `router` with its references resolved, and what is wrong with them reported.
     mutating func resolve(_ router: VirtualRouter, in mesh: Mesh) -> ResolvedRouter {
-        var resolved = ResolvedRouter(origins: [router.id: router.metadata.generation])
+        var resolved = ResolvedRouter(
+            origins: policies.origins(of: router.id, routes: router.spec.routes.map(\.name))
+        )
+        resolved.origins[router.id] = router.metadata.generation
+        resolved.rateLimit = policies.features(of: router.id).rateLimit
         let ports = Dictionary(
             router.spec.listeners.map { ($0.port, $0.protocol) },
             uniquingKeysWith: { first, _ in first }
@@ -224,19 +263,35 @@ extension Resolution {
                 )
                 switch route.match {
                 case .tcp:
-                    guard listenerProtocol == .tcp, tcp == nil else { continue }
-                    tcp = .tcp(targets, idleTimeout: route.timeout.idle)
+                    guard listenerProtocol == .tcp else { continue }
+                    if tcp != nil {
+                        report(
+                            router.diagnostic(
+                                .warning,
+                                "spec.routes[\(index)].tcpRoute",
+                                "port \(port) has a TCP route already, and connections can't be told "
+                                    + "apart",
+                                remedy: "keep one, or give each a listener of its own in match.port"
+                            )
+                        )
+                        continue
+                    }
+                    let features = policies.features(of: router.id, route: route.name)
+                    tcp = .tcp(
+                        targets,
+                        idleTimeout: route.timeout.filled(by: features.timeout).idle
+                    )
                 case .http, .http2, .grpc:
                     guard listenerProtocol != .tcp else { continue }
-                    http.append(
-                        ResolvedRoute(
-                            name: route.name,
-                            match: route.match,
-                            targets: targets,
-                            retryPolicy: route.retryPolicy,
-                            timeout: route.timeout
-                        )
+                    let resolved = ResolvedRoute(
+                        name: route.name,
+                        match: route.match,
+                        targets: targets,
+                        retryPolicy: route.retryPolicy,
+                        timeout: route.timeout
                     )
+                    let features = policies.features(of: router.id, route: route.name)
+                    http.append(filled(resolved, by: features, in: mesh))
                 }
             }
             resolved.ports[port] =

@@ -63,7 +63,8 @@ private func fields(
     var fields: [String: JSONValue] = [:]
     if let proxy = plan.proxies[id] {
         fields["nodeID"] = .string(proxy.nodeID)
-        fields["virtualNode"] = .string(proxy.owner.name)
+        let owner = proxy.owner.kind == .virtualGateway ? "virtualGateway" : "virtualNode"
+        fields[owner] = .string(proxy.owner.name)
         if let mesh = resolution.mesh(of: proxy.owner) {
             fields["mesh"] = .string(mesh.metadata.name)
         }

@@ -32,8 +32,9 @@ func statuses(
             let condition =
                 invalid(type, mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
                 ?? accepted(object, type, plan, observations)
+            let endpoints = endpointsAvailable(object, resolution).map { [$0] } ?? []
             status.conditions = Condition.merging(
-                [condition],
+                [condition] + endpoints,
                 into: observations.conditions[id] ?? [],
                 nowSeconds: nowSeconds
             )
@@ -100,6 +101,38 @@ private func accepted(
     }
     let id = ProxyID(workload.reference)
     return readiness(of: observations.proxies[id], plan.proxies[id])
+}
+
+/// Whether callers of a node that is found through Cloud Map find anything; nil for other objects.
+///
+/// Cloud Map itself is not asked, so that nothing answers without a Workload.
+private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) -> Condition? {
+    guard case .virtualNode(let node) = object, !node.spec.listeners.isEmpty,
+        case .awsCloudMap(let namespaceName, let serviceName, let attributes, _) =
+            node.spec.serviceDiscovery
+    else { return nil }
+    let type = "EndpointsAvailable"
+    if let workloads = resolution.instances[node.reference] {
+        let names = workloads.prefix(3).map(\.reference.description).joined(separator: ", ")
+        let others = workloads.count > 3 ? " and \(workloads.count - 3) more" : ""
+        return Condition(
+            type: type,
+            status: .true,
+            reason: "Workloads",
+            message: "Its endpoints are the Workloads \(names)\(others)."
+        )
+    }
+    let wanted = attributes.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    let with = wanted.isEmpty ? "" : " with \(wanted.joined(separator: ", "))"
+    return Condition(
+        type: type,
+        status: .false,
+        reason: "NoWorkload",
+        message: "No Workload is selected by its podSelector, and none is registered in "
+            + "\(serviceName).\(namespaceName)\(with); add a Workload that it selects, let the "
+            + "VirtualNode of one name this Cloud Map service, or name the endpoints by "
+            + "serviceDiscovery.dns."
+    )
 }
 
 /// Whether a workload serves: its proxy runs, is connected and configured, and its application runs

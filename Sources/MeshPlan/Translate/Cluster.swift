@@ -52,7 +52,8 @@ extension Destination {
 
 /// The cluster through which callers reach `destination`.
 ///
-/// Round robin, connect timeout 1 s and no limits, as in App Mesh, where callers were never limited.
+/// Round robin unless a traffic policy says otherwise, connect timeout 1 s and no limits, as in App
+/// Mesh, where callers were never limited.
 /// A node with Workloads takes its endpoints over EDS; else its DNS name holds, `LOADBALANCER` as
 /// `LOGICAL_DNS` and `ENDPOINTS` as `STRICT_DNS`. App Mesh ended DNS names with a dot, which spares a
 /// cluster's resolver its search list; here names are left as they are, since Envoy does not find a
@@ -71,12 +72,20 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
         cluster.loadAssignment.clusterName = cluster.name
     case .node(let target):
         try cluster.speak(target.mapping.protocol)
+        if let loadBalancing = target.loadBalancing {
+            cluster.lbPolicy = loadBalancing.algorithm.lbPolicy
+            if let threshold = loadBalancing.panicThreshold {
+                cluster.commonLbConfig.healthyPanicThreshold.value = Double(threshold)
+            }
+        }
         if let check = target.probe {
             cluster.healthChecks = [healthCheck(for: check, host: target.hostname)]
             // Else an endpoint that was removed gets requests for as long as its checks pass.
             cluster.ignoreHealthOnHostRemoval = true
         }
-        if let outlierDetection = target.listener.outlierDetection {
+        if let outlierDetection = target.listener.outlierDetection,
+            !target.discovery.isOneLogicalEndpoint
+        {
             cluster.outlierDetection = MeshPlan.outlierDetection(for: outlierDetection)
         }
         switch target.discovery {

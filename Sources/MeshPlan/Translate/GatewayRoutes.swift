@@ -14,6 +14,8 @@ struct GatewayRoutes: Hashable {
     var routes: [ResolvedGatewayRoute]
     /// The cluster that leads back into the gateway, where virtual services are routed.
     var cluster: String
+    /// The limit that all routes of the listener share.
+    var rateLimit: RateLimit?
 }
 
 /// The routes of one listener of a gateway: each finds its virtual service, and rewrites host and
@@ -24,22 +26,23 @@ struct GatewayRoutes: Hashable {
 /// not matter.
 func routeConfiguration(
     for gateway: GatewayRoutes
-) -> Envoy_Config_Route_V3_RouteConfiguration {
+) throws -> Envoy_Config_Route_V3_RouteConfiguration {
     var configuration = Envoy_Config_Route_V3_RouteConfiguration()
     configuration.name = RouteConfigurationName.ingress(gateway.port)
     configuration.validateClusters = false
     configuration.ignorePortInHostMatching = true
+    configuration.typedPerFilterConfig = try filterConfiguration(for: gateway.rateLimit)
     var hosts: [HostnameMatch?] = []
     for host in gateway.routes.map({ $0.rule.hostname?.lowercased }) where !hosts.contains(host) {
         hosts.append(host)
     }
-    configuration.virtualHosts = hosts.sorted { ($0?.domain ?? "~") < ($1?.domain ?? "~") }.map {
-        host in
+    let sorted = hosts.sorted { ($0?.domain ?? "~") < ($1?.domain ?? "~") }
+    configuration.virtualHosts = try sorted.map { host in
         var result = Envoy_Config_Route_V3_VirtualHost()
         result.name = host?.domain ?? "self_redirect"
         result.domains = [host?.domain ?? "*"]
-        result.routes = gateway.routes.filter { $0.rule.hostname.covers(host) }.flatMap {
-            routes(for: $0, cluster: gateway.cluster)
+        result.routes = try gateway.routes.filter { $0.rule.hostname.covers(host) }.flatMap {
+            try routes(for: $0, cluster: gateway.cluster)
         }
         return result
     }
@@ -50,32 +53,46 @@ func routeConfiguration(
 struct VirtualServiceRoutes: Hashable {
     /// The virtual services that the gateway's routes lead to.
     var services: [ResolvedService]
-    /// The ports of services that have a listener on every port.
-    var ports: [GatewayTarget]
+    /// The ports of services that they lead to, each once.
+    var targets: [GatewayTarget]
 }
 
-/// The routes from a gateway to its virtual services, one virtual host for each port of each; a
-/// header of the gateway's own selects it, as the `Host` may be anyone's.
+/// The routes from a gateway to its virtual services: the routes of each, for requests with the header
+/// that names it, as the `Host` may be anyone's.
+///
+/// Envoy could choose a virtual host by that header, from 1.37 on only.
 func routeConfiguration(
     for egress: VirtualServiceRoutes
 ) throws -> Envoy_Config_Route_V3_RouteConfiguration {
-    var configuration = Envoy_Config_Route_V3_RouteConfiguration()
-    configuration.name = RouteConfigurationName.egress(.egress)
-    configuration.validateClusters = false
-    configuration.vhostHeader = virtualServiceHeader
-    configuration.requestHeadersToRemove = [virtualServiceHeader]
     let services = Dictionary(
         egress.services.map { ($0.authority, $0) },
         uniquingKeysWith: { first, _ in first }
     )
-    for target in egress.ports {
-        guard let routes = services[target.authority]?.httpRoutes(on: target.port) else { continue }
-        var host = Envoy_Config_Route_V3_VirtualHost()
-        host.name = target.key
-        host.domains = [target.key]
-        host.routes = try routes.compactMap(route)
-        configuration.virtualHosts.append(host)
+    var host = Envoy_Config_Route_V3_VirtualHost()
+    host.name = "default_backend"
+    host.domains = ["*"]
+    host.requestHeadersToRemove = [virtualServiceHeader]
+    for target in egress.targets {
+        guard let service = services[target.authority],
+            let routes = service.httpRoutes(on: target.port)
+        else { continue }
+        let condition = headerMatcher(
+            HeaderMatch(name: virtualServiceHeader, match: .exact(target.key))
+        )
+        for route in routes {
+            var route = route
+            route.features.rateLimit = route.features.rateLimit ?? service.rateLimit
+            host.routes += try MeshPlan.routes(for: route).map { route in
+                var route = route
+                route.match.headers.append(condition)
+                return route
+            }
+        }
     }
+    var configuration = Envoy_Config_Route_V3_RouteConfiguration()
+    configuration.name = RouteConfigurationName.egress(.egress)
+    configuration.validateClusters = false
+    configuration.virtualHosts = [host]
     return configuration
 }
 
@@ -84,11 +101,12 @@ func routeConfiguration(
 private func routes(
     for route: ResolvedGatewayRoute,
     cluster: String
-) -> [Envoy_Config_Route_V3_Route] {
+) throws -> [Envoy_Config_Route_V3_Route] {
     guard let match = route.rule.match.flatMap(routeMatch) else { return [] }
     var result = Envoy_Config_Route_V3_Route()
     result.name = route.name
     result.match = match
+    try result.apply(route.features)
     guard let target = route.target else {
         result.directResponse.status = 503
         return [result]
@@ -97,30 +115,31 @@ private func routes(
     name.header.key = virtualServiceHeader
     name.header.value = target.key
     name.appendAction = .overwriteIfExistsOrAdd
-    result.requestHeadersToAdd = [name]
+    result.requestHeadersToAdd.append(name)
     result.route.cluster = cluster
+    let preflight = preflight(of: result)
     // The second hop keeps the times that the virtual service's own routes ask for.
     result.route.timeout = Google_Protobuf_Duration(.zero)
-    if let idle = target.idleTimeout { result.route.idleTimeout = Google_Protobuf_Duration(idle) }
+    result.route.idleTimeout = Google_Protobuf_Duration(.zero)
     if route.rule.rewrite.usesTargetHostname { result.route.hostRewriteLiteral = target.authority }
     let replacement: String
     switch route.rule.rewrite.path {
-    case .unchanged: return [result]
+    case .unchanged: return preflight + [result]
     case .exact(let path):
         result.route.regexRewrite.pattern.regex = "^.*$"
         result.route.regexRewrite.substitution = path.replacing("\\", with: "\\\\")
-        return [result]
+        return preflight + [result]
     case .defaultPrefix: replacement = "/"
     case .prefix(let prefix): replacement = prefix
     }
     guard case .prefix(let prefix) = match.pathSpecifier, prefix != replacement,
         !route.rule.isGRPC
-    else { return [result] }
+    else { return preflight + [result] }
     result.route.prefixRewrite = replacement
-    guard !prefix.hasSuffix("/") else { return [result] }
+    guard !prefix.hasSuffix("/") else { return preflight + [result] }
     var folder = result
     folder.match.prefix = prefix + "/"
-    return [folder, result]
+    return preflight + [folder, result]
 }
 
 extension GatewayRouteSpec.Rule {

@@ -53,7 +53,7 @@ struct HTTPConnectionManager {
         -> [Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter]
     {
         typealias Filter = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
-        var filters: [Filter] = []
+        var filters = try policyFilters()
         if isForwardProxy {
             var forward = Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig()
             forward.dnsCacheConfig = forwardProxyDNSCache

@@ -35,6 +35,7 @@ private func healthCheck(for probe: Probe) -> Envoy_Config_Core_V3_HealthCheck {
     var answer = Envoy_Config_Core_V3_HealthCheck.Payload()
     answer.text = "00000000020801"
     result.httpHealthCheck = .init()
+    result.httpHealthCheck.host = probe.host ?? ""
     result.httpHealthCheck.codecClientType = .http2
     result.httpHealthCheck.method = .post
     result.httpHealthCheck.path = "/grpc.health.v1.Health/Check"

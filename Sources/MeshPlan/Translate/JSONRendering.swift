@@ -58,8 +58,15 @@ extension Message {
 /// SwiftProtobuf prints the content of an Any only of types that it was told of.
 private let packedTypesAreRegistered: Bool = {
     let types: [any Message.Type] = [
+        Envoy_Extensions_AccessLoggers_File_V3_FileAccessLog.self,
+        Envoy_Extensions_AccessLoggers_Stream_V3_StderrAccessLog.self,
+        Envoy_Extensions_AccessLoggers_Stream_V3_StdoutAccessLog.self,
         Envoy_Extensions_Clusters_DynamicForwardProxy_V3_ClusterConfig.self,
+        Envoy_Extensions_Filters_Http_Cors_V3_Cors.self,
+        Envoy_Extensions_Filters_Http_Cors_V3_CorsPolicy.self,
         Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig.self,
+        Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault.self,
+        Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.self,
         Envoy_Extensions_Filters_Http_Router_V3_Router.self,
         Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.self,
         Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy.self,

@@ -5,9 +5,17 @@ internal import SwiftProtobuf
 /// The retry policy of a route: its own, or App Mesh's default of two retries on
 /// connection failures, resets and 503.
 ///
-/// With `maxRetries: 0` there is none.
-func retryPolicy(for policy: RetryPolicySpec?) throws -> Envoy_Config_Route_V3_RetryPolicy? {
+/// With `maxRetries: 0` there is none. Envoy waits between attempts, at random up to a time that
+/// doubles from 25 ms to 250 ms unless `backOff` says otherwise.
+func retryPolicy(
+    for policy: RetryPolicySpec?,
+    _ backOff: RetryBackOff? = nil
+) throws -> Envoy_Config_Route_V3_RetryPolicy? {
     var result = Envoy_Config_Route_V3_RetryPolicy()
+    if let backOff {
+        result.retryBackOff.baseInterval = Google_Protobuf_Duration(backOff.baseInterval)
+        result.retryBackOff.maxInterval = Google_Protobuf_Duration(backOff.maxInterval)
+    }
     var predicate = Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate()
     predicate.name = "envoy.retry_host_predicates.previous_hosts"
     predicate.typedConfig = try packed(

@@ -24,6 +24,8 @@ struct EgressRoutes: Hashable {
     var mesh: String
     /// What else may be reached.
     var egressFilter: MeshSpec.EgressFilter
+    /// What may be reached under either filter.
+    var alwaysAllowed: [AllowedDestination]
 }
 
 /// What an ingress route configuration is made from.
@@ -32,14 +34,16 @@ struct IngressRoutes: Hashable {
     var listener: ListenerSpec
     /// The name of the application's cluster.
     var cluster: String
+    /// What traffic policies add.
+    var features = TrafficFeatures()
 }
 
 /// The routes to backends on one port: one virtual host per virtual service, with the domains
 /// `<name>` and `<name>:<port>`.
 ///
 /// On port 15001, `<name>` alone means port 80 if the service listens there, else its lowest port;
-/// and HTTPS to `*.amazonaws.com` passes by CONNECT under either filter, as App Mesh always let it.
-/// Under `ALLOW_ALL` every other host is forwarded to where its name leads.
+/// and what the mesh always allows passes under either filter: by CONNECT, and on other ports than
+/// 443 by plain requests too. App Mesh always allowed HTTPS to `*.amazonaws.com`. Under `ALLOW_ALL` every other host is forwarded to where its name leads.
 func routeConfiguration(
     for egress: EgressRoutes
 ) throws -> Envoy_Config_Route_V3_RouteConfiguration {
@@ -50,8 +54,9 @@ func routeConfiguration(
     func add(
         _ domains: [String],
         _ routes: [Envoy_Config_Route_V3_Route],
-        named name: String? = nil
-    ) {
+        named name: String? = nil,
+        rateLimit: RateLimit? = nil
+    ) throws {
         // Envoy refuses a domain that is there twice, in whatever case.
         let free = domains.filter { taken.insert($0.lowercased()).inserted }
         guard let first = free.first else { return }
@@ -59,28 +64,33 @@ func routeConfiguration(
         host.name = name ?? first
         host.domains = free
         host.routes = routes
+        host.typedPerFilterConfig = try filterConfiguration(for: rateLimit)
         configuration.virtualHosts.append(host)
     }
     for service in egress.services {
         for (domains, port) in service.domains(on: egress.port) {
             guard let routes = service.httpRoutes(on: port) else { continue }
-            add(domains, try routes.compactMap(route))
+            try add(domains, routes.flatMap(MeshPlan.routes), rateLimit: service.rateLimit)
         }
     }
     if egress.port == .egress {
         let cluster = ClusterName.amazonaws(mesh: egress.mesh)
-        add(["*.amazonaws.com:443"], [connectRoute(to: cluster)], named: "amazonaws")
+        for allowed in egress.alwaysAllowed {
+            let domain = "\(allowed.host):\(allowed.port)"
+            try add(
+                allowed.port == .http ? [domain, allowed.host] : [domain],
+                [connectRoute(to: cluster)]
+                    + (allowed.port == .https ? [] : [forwardRoute(to: cluster)]),
+                named: allowed == .amazonWebServices ? "amazonaws" : nil
+            )
+        }
     }
     switch egress.egressFilter {
     case .dropAll: break
     case .allowAll:
         let cluster = ClusterName.allowAll(mesh: egress.mesh)
-        var forward = Envoy_Config_Route_V3_Route()
-        forward.match.prefix = "/"
-        forward.route.cluster = cluster
-        forward.route.timeout = Google_Protobuf_Duration(.zero)
         let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
-        add(["*"], connect + [forward], named: "mesh-allow-all")
+        try add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
     }
     return configuration
 }
@@ -90,11 +100,12 @@ func routeConfiguration(
 /// The listener's own timeout holds here, by default 15 s.
 func routeConfiguration(
     for ingress: IngressRoutes
-) -> Envoy_Config_Route_V3_RouteConfiguration {
+) throws -> Envoy_Config_Route_V3_RouteConfiguration {
     var route = Envoy_Config_Route_V3_Route()
     route.match.prefix = "/"
     route.route.cluster = ingress.cluster
     route.route.apply(ingress.listener.timeout)
+    try route.apply(ingress.features)
     var host = Envoy_Config_Route_V3_VirtualHost()
     host.name = "*"
     host.domains = ["*"]
@@ -106,9 +117,10 @@ func routeConfiguration(
     return configuration
 }
 
-/// The route of a caller; nil for tcp, which has none.
-func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
-    guard let match = routeMatch(for: route.match) else { return nil }
+/// The Envoy routes of one route of a virtual service, in the order in which they are tried; none for
+/// tcp.
+func routes(for route: ResolvedRoute) throws -> [Envoy_Config_Route_V3_Route] {
+    guard let match = routeMatch(for: route.match) else { return [] }
     var result = Envoy_Config_Route_V3_Route()
     if let name = route.name { result.name = name }
     result.match = match
@@ -117,7 +129,8 @@ func route(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Route? {
     } else {
         result.directResponse.status = 503
     }
-    return result
+    try result.apply(route.features)
+    return preflight(of: result) + [result]
 }
 
 /// A missing target keeps its share, which is answered with 503.
@@ -135,7 +148,13 @@ private func action(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Ro
         }
     }
     action.apply(route.timeout)
-    if let policy = try retryPolicy(for: route.retryPolicy) { action.retryPolicy = policy }
+    if var policy = try retryPolicy(for: route.retryPolicy, route.features.retryBackOff) {
+        policy.refreshClusterOnRetry =
+            route.features.retryOtherTargets == true && route.canRetryOtherTargets
+        action.retryPolicy = policy
+    }
+    if let mirror = route.mirror { action.requestMirrorPolicies = [mirrorPolicy(for: mirror)] }
+    action.hashPolicy = hashPolicies(for: route.targets)
     return action
 }
 
@@ -151,6 +170,15 @@ func merged(_ targets: [ResolvedTarget]) -> [(cluster: String, weight: UInt32)] 
         }
     }
     return result
+}
+
+/// A route by which requests go wherever their host leads.
+private func forwardRoute(to cluster: String) -> Envoy_Config_Route_V3_Route {
+    var route = Envoy_Config_Route_V3_Route()
+    route.match.prefix = "/"
+    route.route.cluster = cluster
+    route.route.timeout = Google_Protobuf_Duration(.zero)
+    return route
 }
 
 private func connectRoute(to cluster: String) -> Envoy_Config_Route_V3_Route {

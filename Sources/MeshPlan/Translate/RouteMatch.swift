@@ -50,7 +50,8 @@ private func routeMatch(for match: GRPCRouteMatch) -> Envoy_Config_Route_V3_Rout
     return result
 }
 
-private func headerMatcher(_ header: HeaderMatch) -> Envoy_Config_Route_V3_HeaderMatcher {
+/// The condition on one header.
+func headerMatcher(_ header: HeaderMatch) -> Envoy_Config_Route_V3_HeaderMatcher {
     var matcher = Envoy_Config_Route_V3_HeaderMatcher()
     matcher.name = header.name
     matcher.invertMatch = header.invert

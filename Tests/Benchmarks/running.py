@@ -1,0 +1,90 @@
+"""`heddle run` on a folder of manifests, for the scripts in this folder."""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+
+
+class Failure(Exception):
+    """What went wrong, for who runs a script."""
+
+
+class Heddle:
+    """`heddle run` with a state folder of its own, in a `with` statement."""
+
+    def __init__(self, heddle, envoy, *paths):
+        self.heddle = heddle
+        # Short, as the paths of Unix sockets are limited to 107 bytes.
+        self.state = tempfile.mkdtemp(prefix="heddle-run-")
+        command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--address", "none"]
+        if envoy:
+            command += ["--envoy", envoy]
+        self.lines = []
+        self.changed = threading.Condition()
+        self.ended = False
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.lines.append(line.rstrip())
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def wait_for(self, text, seconds=120):
+        """Waits for a line that contains `text`."""
+        with self.changed:
+            found = lambda: any(text in line for line in self.lines)
+            self.changed.wait_for(lambda: self.ended or found(), seconds)
+            if not found():
+                output = "\n".join(self.lines)
+                raise Failure(f'heddle run did not print "{text}"; it printed:\n{output}')
+
+    def wait_until_ready(self):
+        """Waits until every Workload has an Envoy that serves, and its application."""
+        self.wait_for(" ready; ")
+
+    def ask(self, *arguments):
+        """What a command of heddle prints as JSON about this run."""
+        command = [self.heddle, *arguments, "-o", "json", "--state-dir", self.state]
+        return json.loads(subprocess.check_output(command))
+
+    def addresses(self):
+        """The ingress and the egress address of each Workload, by its name."""
+        items = self.ask("get", "workloads", "-A")["items"]
+        sidecars = {item["metadata"]["name"]: item["status"]["sidecar"] for item in items}
+        return {
+            name: (sidecar.get("ingressAddress"), sidecar.get("egressAddress"))
+            for name, sidecar in sidecars.items()
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def flow(value):
+    """`value` as YAML, of which JSON is a part."""
+    return json.dumps(value)
+
+
+def write(path, objects):
+    """Writes manifests, one document for each of `objects`."""
+    pathlib.Path(path).write_text("".join(f"---\n{flow(value)}\n" for value in objects))
