@@ -1,6 +1,7 @@
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import Synchronization
+import Testing
 
 /// A gRPC application of the test's own, which answers each message at once and says by which node.
 final class EchoServer: RegistrableRPCService {
@@ -201,6 +202,20 @@ struct Chat {
         else { return nil }
         return trailers
     }
+}
+
+/// Expects a call to end with `code`.
+@discardableResult
+func expect(
+    _ code: RPCError.Code,
+    sourceLocation: Testing.SourceLocation = #_sourceLocation,
+    _ call: () async throws -> Any
+) async -> RPCError? {
+    let error = await #expect(throws: RPCError.self, sourceLocation: sourceLocation) {
+        _ = try await call()
+    }
+    #expect(error?.code == code, "\(error?.message ?? "")", sourceLocation: sourceLocation)
+    return error
 }
 
 /// Messages are text without an encoding around it.

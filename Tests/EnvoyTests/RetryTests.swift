@@ -166,7 +166,7 @@ struct RetryTests {
             try await bad.answer(always: .status(200))
             let pid = pid_t(try #require(try await mesh.sidecar("bad", "pid")?.integer))
             let front = try await mesh.egressAddress(of: "front")
-            let address = try #require(try await mesh.sidecar("bad", "ingressAddress")?.string)
+            let address = try await mesh.ingressAddress(of: "bad")
             try await mesh.withoutHeddle {
                 kill(pid, SIGKILL)
                 await refusal(of: mesh, "http://\(address):8080/")
