@@ -113,7 +113,7 @@ let package = Package(
         tests("GoldenTests", ["MeshModel", "MeshPlan", "MeshTesting"], exclude: ["Cases"]),
         tests(
             "EnvoyTests",
-            ["HTTPClient", "MeshModel", "MeshPlan", "MeshTesting", "heddle"] + grpc
+            ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTesting", "heddle"] + grpc
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
         tests(

@@ -70,6 +70,8 @@ extension SupervisorConfiguration {
                 "--drain-time-s", "\(max(1, drainTime.components.seconds))",
                 "-l", logLevel,
                 "--skip-deprecated-logs",
+                // Access logs within a second, not ten.
+                "--file-flush-interval-msec", "1000",
             ],
             environment: Command.ownEnvironment.merging([Command.mark: stateDirectory]) { $1 },
             directory: folder.path

@@ -83,9 +83,10 @@ struct RunReport: Sendable {
             "all \(plan.proxies.count) workloads are ready; save a file to change the mesh"
         ]
         lines.append("try: heddle status\(clientOptions)")
-        let serving = plan.proxies.values.sorted { $0.id < $1.id }.first {
-            $0.ingressPorts.count > 1
-        }
+        let proxies = plan.proxies.values.sorted { $0.id < $1.id }
+        let serving =
+            proxies.first { $0.owner.kind == .virtualGateway && !$0.ingressPorts.isEmpty }
+            ?? proxies.first { $0.ingressPorts.count > 1 }
         if let serving, let port = serving.ingressPorts.last(where: { $0 != .ingress }) {
             lines.append("     curl http://\(serving.addresses.ingress):\(port)/")
         }

@@ -47,7 +47,7 @@ extension Fields {
 
     private func listener(of holder: ListenerHolder) -> ListenerSpec? {
         let mapping = portMapping()
-        let healthCheck = object("healthCheck") { $0.healthCheck(of: holder, mapping?.port) }
+        let healthCheck = object("healthCheck") { $0.healthCheck(of: holder, mapping) }
         let pool = object("connectionPool") { $0.connectionPool(mapping?.protocol) }
         let tls = listenerTLS()
         var outlierDetection: OutlierDetection?
@@ -70,7 +70,7 @@ extension Fields {
         }
     }
 
-    private func healthCheck(of holder: ListenerHolder, _ listenerPort: Port?) -> HealthCheck? {
+    private func healthCheck(of holder: ListenerHolder, _ mapping: PortMapping?) -> HealthCheck? {
         let healthy = integer(
             "healthyThreshold",
             holder == .virtualNode ? .required : .optional,
@@ -82,12 +82,21 @@ extension Fields {
         let path = string("path")
         let port = port("port")
         let `protocol` = choice("protocol", .required, protocols)
-        if let port, let listenerPort, port != listenerPort {
+        if let port, let mapping, port != mapping.port {
             report.warning(
                 self.path(of: "port"),
                 line: line(of: "port"),
-                "health checks go to port \(port), and the listener has port \(listenerPort)",
-                "App Mesh asks for the listener's port; use \(listenerPort) or remove it"
+                "health checks go to port \(port), and the listener has port \(mapping.port)",
+                "App Mesh asks for the listener's port; use \(mapping.port) or remove it"
+            )
+        }
+        if `protocol` == .grpc, mapping?.protocol == .http || mapping?.protocol == .tcp {
+            report.warning(
+                self.path(of: "protocol"),
+                line: line(of: "protocol"),
+                "the health of the listener is not checked: gRPC asks over HTTP/2, and its protocol is "
+                    + (mapping?.protocol.rawValue ?? ""),
+                "use the listener's protocol, or http"
             )
         }
         guard let unhealthy, let interval, let timeout, let `protocol` else { return nil }
@@ -107,6 +116,10 @@ extension Fields {
         let interval = duration("interval", .required)
         let ejection = duration("baseEjectionDuration", .required)
         let percent = integer("maxEjectionPercent", .required, in: 0...100)
+        for (key, duration) in [("interval", interval), ("baseEjectionDuration", ejection)]
+        where duration == .zero {
+            error(key, "the duration is 0", "give at least 1 ms")
+        }
         guard let errors, let interval, let ejection, let percent else { return nil }
         return OutlierDetection(
             maxServerErrors: errors,

@@ -118,9 +118,12 @@ extension Fields {
 
     /// `loadBalancing`.
     func loadBalancing() -> LoadBalancing? {
-        let algorithm: LoadBalancing.Algorithm? = choice("algorithm", .required)
+        if !has("algorithm"), !has("panicThreshold") {
+            error("", "neither algorithm nor panicThreshold is given", "give at least one of them")
+        }
+        let algorithm = choice("algorithm") ?? LoadBalancing.Algorithm.roundRobin
         let keys = objects("hashOn", count: 1...Int.max) { $0.hashKey() }
-        guard let algorithm else { return nil }
+        let threshold = integer("panicThreshold", in: 0...100)
         if algorithm.isByHash, !has("hashOn") {
             missing("hashOn", "name what \(algorithm.rawValue) hashes, such as [{header: x-user}]")
         } else if !algorithm.isByHash, has("hashOn") {
@@ -130,7 +133,11 @@ extension Fields {
                 "remove it, or use RING_HASH or MAGLEV"
             )
         }
-        return LoadBalancing(algorithm: algorithm, hashOn: keys ?? [])
+        return LoadBalancing(
+            algorithm: algorithm,
+            hashOn: keys ?? [],
+            panicThreshold: threshold
+        )
     }
 
     private func hashKey() -> HashKey? {

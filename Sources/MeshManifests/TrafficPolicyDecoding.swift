@@ -13,6 +13,7 @@ extension Fields {
             mirror: object(.mirror) { $0.mirror(metadata.namespace) },
             retryPolicy: object(.retryPolicy) { $0.retryPolicy(isGRPC: true) },
             retryBackOff: object(.retryBackOff) { $0.retryBackOff() },
+            retryOtherTargets: bool(TrafficFeature.retryOtherTargets.rawValue),
             timeout: object(.timeout) { $0.policyTimeouts() },
             loadBalancing: object(.loadBalancing) { $0.loadBalancing() }
         )

@@ -171,15 +171,19 @@ public struct LoadBalancing: Hashable, Sendable {
         public var isByHash: Bool { self == .ringHash || self == .maglev }
     }
 
-    /// `algorithm`.
+    /// `algorithm`; default round robin.
     public var algorithm: Algorithm
     /// `hashOn`: at least one for the algorithms by hash, and none for the others.
     public var hashOn: [HashKey]
+    /// `panicThreshold`: with fewer healthy endpoints than this percentage, unhealthy ones get requests
+    /// too; nil is Envoy's 50, as in App Mesh.
+    public var panicThreshold: Int?
 
     /// Makes a choice.
-    public init(algorithm: Algorithm, hashOn: [HashKey] = []) {
+    public init(algorithm: Algorithm, hashOn: [HashKey] = [], panicThreshold: Int? = nil) {
         self.algorithm = algorithm
         self.hashOn = hashOn
+        self.panicThreshold = panicThreshold
     }
 }
 

@@ -48,6 +48,7 @@ public enum TrafficFeature: String, CaseIterable, Hashable, Sendable {
     case mirror
     case retryPolicy
     case retryBackOff
+    case retryOtherTargets
     case timeout
     case loadBalancing
 
@@ -55,7 +56,8 @@ public enum TrafficFeature: String, CaseIterable, Hashable, Sendable {
     public var targets: [Kind] {
         switch self {
         case .rateLimit, .requestHeaders, .responseHeaders, .cors, .fault: PolicyTarget.kinds
-        case .mirror, .retryPolicy, .retryBackOff, .timeout: [.virtualService, .virtualRouter]
+        case .mirror, .retryPolicy, .retryBackOff, .retryOtherTargets, .timeout:
+            [.virtualService, .virtualRouter]
         case .loadBalancing: [.virtualNode]
         }
     }
@@ -79,6 +81,8 @@ public struct TrafficFeatures: Hashable, Sendable {
     public var retryPolicy: RetryPolicySpec?
     /// `retryBackOff`.
     public var retryBackOff: RetryBackOff?
+    /// `retryOtherTargets`: whether a retry goes to another weighted target than the one that failed.
+    public var retryOtherTargets: Bool?
     /// `timeout`; at least one of the two is set.
     public var timeout: Timeouts?
     /// `loadBalancing`.
@@ -94,6 +98,7 @@ public struct TrafficFeatures: Hashable, Sendable {
         mirror: Mirror? = nil,
         retryPolicy: RetryPolicySpec? = nil,
         retryBackOff: RetryBackOff? = nil,
+        retryOtherTargets: Bool? = nil,
         timeout: Timeouts? = nil,
         loadBalancing: LoadBalancing? = nil
     ) {
@@ -105,6 +110,7 @@ public struct TrafficFeatures: Hashable, Sendable {
         self.mirror = mirror
         self.retryPolicy = retryPolicy
         self.retryBackOff = retryBackOff
+        self.retryOtherTargets = retryOtherTargets
         self.timeout = timeout
         self.loadBalancing = loadBalancing
     }

@@ -50,8 +50,7 @@ import Testing
 }
 
 /// Why `envoy` refuses `configuration`, nil when it accepts it.
-private func validate(_ configuration: String, _ name: String, with envoy: String) async -> String?
-{
+func validate(_ configuration: String, _ name: String, with envoy: String) async -> String? {
     let file = FileManager.default.temporaryDirectory
         .appendingPathComponent("heddle-\(UUID().uuidString).json")
     defer { try? FileManager.default.removeItem(at: file) }

@@ -73,7 +73,7 @@ import Testing
         BrokenRule(
             "TrafficPolicy",
             "targetRefs: [{kind: VirtualNode, name: b}]",
-            "spec: the policy has no feature; give one of rateLimit, requestHeaders, responseHeaders, cors, fault, mirror, retryPolicy, retryBackOff, timeout or loadBalancing"
+            "spec: the policy has no feature; give one of rateLimit, requestHeaders, responseHeaders, cors, fault, mirror, retryPolicy, retryBackOff, retryOtherTargets, timeout or loadBalancing"
         ),
         feature(
             "mirror: {virtualNodeRef: {name: c}}",
@@ -290,8 +290,8 @@ import Testing
 
     static let balancing = [
         balancing(
-            "hashOn: [{header: a}]",
-            ".algorithm: missing; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV"
+            "panicThreshold: 101",
+            ".panicThreshold: 101 is out of range; use 0 to 100"
         ),
         balancing(
             "algorithm: ring_hash",

@@ -194,7 +194,7 @@ import Testing
             .fault: "{abort: {httpStatus: 500}}", .mirror: "{virtualNodeRef: {name: a}}",
             .retryPolicy:
                 "{maxRetries: 1, perRetryTimeout: {unit: s, value: 1}, httpRetryEvents: [client-error]}",
-            .retryBackOff: "{baseInterval: {unit: ms, value: 1}}",
+            .retryBackOff: "{baseInterval: {unit: ms, value: 1}}", .retryOtherTargets: "true",
             .timeout: "{idle: {unit: s, value: 0}}", .loadBalancing: "{algorithm: RANDOM}",
         ]
         for kind in PolicyTarget.kinds {

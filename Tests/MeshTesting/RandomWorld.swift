@@ -24,7 +24,7 @@ public struct RandomWorld {
     /// Where chance comes from.
     public var generator: SeededGenerator
     private let namespaces = ["n0", "n1", "n2"]
-    private let ports = [80, 8080, 9000, 15000, 15001].compactMap { Port($0) }
+    let ports = [80, 8080, 9000, 15000, 15001].compactMap { Port($0) }
 
     /// A generator of worlds that follow from `seed`.
     public init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
@@ -46,12 +46,17 @@ public struct RandomWorld {
                 objects.append(.namespace(Namespace(metadata: metadata, spec: NamespaceSpec())))
             }
             for index in 0..<4 {
-                let kinds: [Kind] = [.virtualNode, .virtualService, .virtualRouter, .workload]
+                let kinds: [Kind] = [
+                    .virtualNode, .virtualService, .virtualRouter, .workload, .gatewayRoute,
+                    .trafficPolicy,
+                ]
                 for kind in kinds where generator.chance(75) {
                     objects.append(object(kind, "o\(index)", in: namespace))
                 }
             }
-            if generator.chance(50) { objects.append(object(.backendGroup, "g0", in: namespace)) }
+            for kind in [Kind.backendGroup, .virtualGateway] where generator.chance(50) {
+                objects.append(object(kind, "g0", in: namespace))
+            }
         }
         return objects
     }
@@ -83,9 +88,18 @@ public struct RandomWorld {
             return .backendGroup(BackendGroup(metadata: metadata, spec: spec))
         case .workload:
             var metadata = metadata
-            metadata.labels = ["app": generator.chance(60) ? name : "o\(number(0...3))"]
+            let other = generator.pick(["o0", "o1", "o2", "o3", "edge"])
+            metadata.labels = ["app": generator.chance(60) ? name : other]
             return .workload(Workload(metadata: metadata, spec: workload()))
-        case .namespace, .mesh, .virtualGateway, .gatewayRoute, .trafficPolicy:
+        case .virtualGateway:
+            let spec = gateway(name, namespace)
+            return .virtualGateway(VirtualGateway(metadata: metadata, spec: spec))
+        case .gatewayRoute:
+            let spec = gatewayRoute(name, namespace)
+            return .gatewayRoute(GatewayRoute(metadata: metadata, spec: spec))
+        case .trafficPolicy:
+            return .trafficPolicy(TrafficPolicy(metadata: metadata, spec: policy(namespace)))
+        case .namespace, .mesh:
             preconditionFailure("random worlds have no \(kind) in a namespace")
         }
     }
@@ -95,22 +109,24 @@ public struct RandomWorld {
             awsName: name,
             namespaceSelector: LabelSelector(matchLabels: ["mesh": name]),
             egressFilter: generator.pick(MeshSpec.EgressFilter.allCases),
-            ipPreference: generator.pick(IPPreference.allCases)
+            ipPreference: generator.pick(IPPreference.allCases),
+            alwaysAllowed: generator.pick([[], [.amazonWebServices]]),
+            healthChecks: generator.pick(HealthCheckMode.allCases)
         )
         return .mesh(Mesh(metadata: Metadata(name: name), spec: spec))
     }
 
-    private mutating func number(_ range: ClosedRange<Int>) -> Int {
+    mutating func number(_ range: ClosedRange<Int>) -> Int {
         Int.random(in: range, using: &generator)
     }
 
     /// An object's name, mostly of the same namespace; some are of objects that do not exist.
-    private mutating func reference(_ namespace: String) -> ObjectReference {
+    mutating func reference(_ namespace: String) -> ObjectReference {
         let namespace = generator.chance(70) ? namespace : generator.pick(namespaces)
         return ObjectReference(namespace: namespace, name: "o\(number(0...4))")
     }
 
-    private mutating func target(_ kind: Kind, _ namespace: String) -> TargetReference {
+    mutating func target(_ kind: Kind, _ namespace: String) -> TargetReference {
         let reference = reference(namespace)
         guard generator.chance(10) else { return .object(reference) }
         let separator = kind == .virtualService ? "." : "_"
@@ -118,7 +134,7 @@ public struct RandomWorld {
         return .arn(awsName: name, arn: "arn:\(name)")
     }
 
-    private mutating func mappings() -> [PortMapping] {
+    mutating func mappings() -> [PortMapping] {
         ports.shuffled(using: &generator).prefix(number(0...2)).map {
             PortMapping(port: $0, protocol: generator.pick(ListenerProtocol.allCases))
         }
@@ -153,7 +169,7 @@ public struct RandomWorld {
         )
     }
 
-    private mutating func timeouts() -> Timeouts {
+    mutating func timeouts() -> Timeouts {
         let times: [Duration?] = [nil, .zero, .milliseconds(1500), .seconds(60)]
         return Timeouts(perRequest: generator.pick(times), idle: generator.pick(times))
     }

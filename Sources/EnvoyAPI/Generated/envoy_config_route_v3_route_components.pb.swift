@@ -994,65 +994,85 @@ public nonisolated struct Envoy_Config_Route_V3_RouteAction: @unchecked Sendable
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: Sendable {
+public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var retryOn: String = String()
+  public var retryOn: String {
+    get {_storage._retryOn}
+    set {_uniqueStorage()._retryOn = newValue}
+  }
 
   public var numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value {
-    get {_numRetries ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
-    set {_numRetries = newValue}
+    get {_storage._numRetries ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_uniqueStorage()._numRetries = newValue}
   }
   /// Returns true if `numRetries` has been explicitly set.
-  public var hasNumRetries: Bool {self._numRetries != nil}
+  public var hasNumRetries: Bool {_storage._numRetries != nil}
   /// Clears the value of `numRetries`. Subsequent reads from it will return its default value.
-  public mutating func clearNumRetries() {self._numRetries = nil}
+  public mutating func clearNumRetries() {_uniqueStorage()._numRetries = nil}
 
   public var perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration {
-    get {_perTryTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
-    set {_perTryTimeout = newValue}
+    get {_storage._perTryTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._perTryTimeout = newValue}
   }
   /// Returns true if `perTryTimeout` has been explicitly set.
-  public var hasPerTryTimeout: Bool {self._perTryTimeout != nil}
+  public var hasPerTryTimeout: Bool {_storage._perTryTimeout != nil}
   /// Clears the value of `perTryTimeout`. Subsequent reads from it will return its default value.
-  public mutating func clearPerTryTimeout() {self._perTryTimeout = nil}
+  public mutating func clearPerTryTimeout() {_uniqueStorage()._perTryTimeout = nil}
 
   public var perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration {
-    get {_perTryIdleTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
-    set {_perTryIdleTimeout = newValue}
+    get {_storage._perTryIdleTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._perTryIdleTimeout = newValue}
   }
   /// Returns true if `perTryIdleTimeout` has been explicitly set.
-  public var hasPerTryIdleTimeout: Bool {self._perTryIdleTimeout != nil}
+  public var hasPerTryIdleTimeout: Bool {_storage._perTryIdleTimeout != nil}
   /// Clears the value of `perTryIdleTimeout`. Subsequent reads from it will return its default value.
-  public mutating func clearPerTryIdleTimeout() {self._perTryIdleTimeout = nil}
+  public mutating func clearPerTryIdleTimeout() {_uniqueStorage()._perTryIdleTimeout = nil}
 
   public var retryPriority: Envoy_Config_Route_V3_RetryPolicy.RetryPriority {
-    get {_retryPriority ?? Envoy_Config_Route_V3_RetryPolicy.RetryPriority()}
-    set {_retryPriority = newValue}
+    get {_storage._retryPriority ?? Envoy_Config_Route_V3_RetryPolicy.RetryPriority()}
+    set {_uniqueStorage()._retryPriority = newValue}
   }
   /// Returns true if `retryPriority` has been explicitly set.
-  public var hasRetryPriority: Bool {self._retryPriority != nil}
+  public var hasRetryPriority: Bool {_storage._retryPriority != nil}
   /// Clears the value of `retryPriority`. Subsequent reads from it will return its default value.
-  public mutating func clearRetryPriority() {self._retryPriority = nil}
+  public mutating func clearRetryPriority() {_uniqueStorage()._retryPriority = nil}
 
-  public var retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] = []
+  public var retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] {
+    get {_storage._retryHostPredicate}
+    set {_uniqueStorage()._retryHostPredicate = newValue}
+  }
 
-  public var hostSelectionRetryMaxAttempts: Int64 = 0
+  public var hostSelectionRetryMaxAttempts: Int64 {
+    get {_storage._hostSelectionRetryMaxAttempts}
+    set {_uniqueStorage()._hostSelectionRetryMaxAttempts = newValue}
+  }
 
-  public var retriableStatusCodes: [UInt32] = []
+  public var retriableStatusCodes: [UInt32] {
+    get {_storage._retriableStatusCodes}
+    set {_uniqueStorage()._retriableStatusCodes = newValue}
+  }
 
   public var retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff {
-    get {_retryBackOff ?? Envoy_Config_Route_V3_RetryPolicy.RetryBackOff()}
-    set {_retryBackOff = newValue}
+    get {_storage._retryBackOff ?? Envoy_Config_Route_V3_RetryPolicy.RetryBackOff()}
+    set {_uniqueStorage()._retryBackOff = newValue}
   }
   /// Returns true if `retryBackOff` has been explicitly set.
-  public var hasRetryBackOff: Bool {self._retryBackOff != nil}
+  public var hasRetryBackOff: Bool {_storage._retryBackOff != nil}
   /// Clears the value of `retryBackOff`. Subsequent reads from it will return its default value.
-  public mutating func clearRetryBackOff() {self._retryBackOff = nil}
+  public mutating func clearRetryBackOff() {_uniqueStorage()._retryBackOff = nil}
 
-  public var retriableHeaders: [Envoy_Config_Route_V3_HeaderMatcher] = []
+  public var retriableHeaders: [Envoy_Config_Route_V3_HeaderMatcher] {
+    get {_storage._retriableHeaders}
+    set {_uniqueStorage()._retriableHeaders = newValue}
+  }
+
+  public var refreshClusterOnRetry: Bool {
+    get {_storage._refreshClusterOnRetry}
+    set {_uniqueStorage()._refreshClusterOnRetry = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1143,11 +1163,7 @@ public nonisolated struct Envoy_Config_Route_V3_RetryPolicy: Sendable {
 
   public init() {}
 
-  fileprivate var _numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
-  fileprivate var _perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
-  fileprivate var _perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
-  fileprivate var _retryPriority: Envoy_Config_Route_V3_RetryPolicy.RetryPriority? = nil
-  fileprivate var _retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 public nonisolated struct Envoy_Config_Route_V3_HedgePolicy: Sendable {
@@ -2920,78 +2936,139 @@ nonisolated extension Envoy_Config_Route_V3_RouteAction.MaxStreamDuration: Swift
 
 nonisolated extension Envoy_Config_Route_V3_RetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RetryPolicy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{3}retry_priority\0\u{3}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0\u{3}retriable_headers\0\u{4}\u{4}per_try_idle_timeout\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{3}retry_priority\0\u{3}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0\u{3}retriable_headers\0\u{4}\u{4}per_try_idle_timeout\0\u{3}refresh_cluster_on_retry\0")
+
+  fileprivate class _StorageClass {
+    var _retryOn: String = String()
+    var _numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+    var _perTryTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _retryPriority: Envoy_Config_Route_V3_RetryPolicy.RetryPriority? = nil
+    var _retryHostPredicate: [Envoy_Config_Route_V3_RetryPolicy.RetryHostPredicate] = []
+    var _hostSelectionRetryMaxAttempts: Int64 = 0
+    var _retriableStatusCodes: [UInt32] = []
+    var _retryBackOff: Envoy_Config_Route_V3_RetryPolicy.RetryBackOff? = nil
+    var _retriableHeaders: [Envoy_Config_Route_V3_HeaderMatcher] = []
+    var _refreshClusterOnRetry: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _retryOn = source._retryOn
+      _numRetries = source._numRetries
+      _perTryTimeout = source._perTryTimeout
+      _perTryIdleTimeout = source._perTryIdleTimeout
+      _retryPriority = source._retryPriority
+      _retryHostPredicate = source._retryHostPredicate
+      _hostSelectionRetryMaxAttempts = source._hostSelectionRetryMaxAttempts
+      _retriableStatusCodes = source._retriableStatusCodes
+      _retryBackOff = source._retryBackOff
+      _retriableHeaders = source._retriableHeaders
+      _refreshClusterOnRetry = source._refreshClusterOnRetry
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.retryOn) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._numRetries) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._perTryTimeout) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._retryPriority) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.retryHostPredicate) }()
-      case 6: try { try decoder.decodeSingularInt64Field(value: &self.hostSelectionRetryMaxAttempts) }()
-      case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.retriableStatusCodes) }()
-      case 8: try { try decoder.decodeSingularMessageField(value: &self._retryBackOff) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.retriableHeaders) }()
-      case 13: try { try decoder.decodeSingularMessageField(value: &self._perTryIdleTimeout) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._retryOn) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._numRetries) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._perTryTimeout) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._retryPriority) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._retryHostPredicate) }()
+        case 6: try { try decoder.decodeSingularInt64Field(value: &_storage._hostSelectionRetryMaxAttempts) }()
+        case 7: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._retriableStatusCodes) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._retryBackOff) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._retriableHeaders) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._perTryIdleTimeout) }()
+        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._refreshClusterOnRetry) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.retryOn.isEmpty {
-      try visitor.visitSingularStringField(value: self.retryOn, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._retryOn.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._retryOn, fieldNumber: 1)
+      }
+      try { if let v = _storage._numRetries {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._perTryTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._retryPriority {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._retryHostPredicate.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._retryHostPredicate, fieldNumber: 5)
+      }
+      if _storage._hostSelectionRetryMaxAttempts != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._hostSelectionRetryMaxAttempts, fieldNumber: 6)
+      }
+      if !_storage._retriableStatusCodes.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._retriableStatusCodes, fieldNumber: 7)
+      }
+      try { if let v = _storage._retryBackOff {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
+      if !_storage._retriableHeaders.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._retriableHeaders, fieldNumber: 9)
+      }
+      try { if let v = _storage._perTryIdleTimeout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      if _storage._refreshClusterOnRetry != false {
+        try visitor.visitSingularBoolField(value: _storage._refreshClusterOnRetry, fieldNumber: 14)
+      }
     }
-    try { if let v = self._numRetries {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._perTryTimeout {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
-    try { if let v = self._retryPriority {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
-    if !self.retryHostPredicate.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.retryHostPredicate, fieldNumber: 5)
-    }
-    if self.hostSelectionRetryMaxAttempts != 0 {
-      try visitor.visitSingularInt64Field(value: self.hostSelectionRetryMaxAttempts, fieldNumber: 6)
-    }
-    if !self.retriableStatusCodes.isEmpty {
-      try visitor.visitPackedUInt32Field(value: self.retriableStatusCodes, fieldNumber: 7)
-    }
-    try { if let v = self._retryBackOff {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    } }()
-    if !self.retriableHeaders.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.retriableHeaders, fieldNumber: 9)
-    }
-    try { if let v = self._perTryIdleTimeout {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Route_V3_RetryPolicy, rhs: Envoy_Config_Route_V3_RetryPolicy) -> Bool {
-    if lhs.retryOn != rhs.retryOn {return false}
-    if lhs._numRetries != rhs._numRetries {return false}
-    if lhs._perTryTimeout != rhs._perTryTimeout {return false}
-    if lhs._perTryIdleTimeout != rhs._perTryIdleTimeout {return false}
-    if lhs._retryPriority != rhs._retryPriority {return false}
-    if lhs.retryHostPredicate != rhs.retryHostPredicate {return false}
-    if lhs.hostSelectionRetryMaxAttempts != rhs.hostSelectionRetryMaxAttempts {return false}
-    if lhs.retriableStatusCodes != rhs.retriableStatusCodes {return false}
-    if lhs._retryBackOff != rhs._retryBackOff {return false}
-    if lhs.retriableHeaders != rhs.retriableHeaders {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._retryOn != rhs_storage._retryOn {return false}
+        if _storage._numRetries != rhs_storage._numRetries {return false}
+        if _storage._perTryTimeout != rhs_storage._perTryTimeout {return false}
+        if _storage._perTryIdleTimeout != rhs_storage._perTryIdleTimeout {return false}
+        if _storage._retryPriority != rhs_storage._retryPriority {return false}
+        if _storage._retryHostPredicate != rhs_storage._retryHostPredicate {return false}
+        if _storage._hostSelectionRetryMaxAttempts != rhs_storage._hostSelectionRetryMaxAttempts {return false}
+        if _storage._retriableStatusCodes != rhs_storage._retriableStatusCodes {return false}
+        if _storage._retryBackOff != rhs_storage._retryBackOff {return false}
+        if _storage._retriableHeaders != rhs_storage._retriableHeaders {return false}
+        if _storage._refreshClusterOnRetry != rhs_storage._refreshClusterOnRetry {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -164,7 +164,7 @@ struct StatusReport {
         let wide = isWide ? ["PID", "NODE ID"] : []
         var table = TextTable(
             headings: [
-                "NAMESPACE", "NAME", "VIRTUAL NODE", "STATE", "INGRESS", "EGRESS", "CDS", "EDS",
+                "NAMESPACE", "NAME", "NODE", "STATE", "INGRESS", "EGRESS", "CDS", "EDS",
                 "LDS", "RDS", "RESTARTS", "UPTIME",
             ] + wide + ["LAST ERROR"]
         )

@@ -70,6 +70,18 @@ struct ResolvedRoute: Hashable {
     var features = TrafficFeatures()
     /// Where copies of requests go.
     var mirror: ResolvedMirror?
+
+    /// Whether every target with a share has endpoints: a retry that went to one without would end
+    /// there, and retries of healthy targets go to it too.
+    var canRetryOtherTargets: Bool {
+        targets.allSatisfy { target in
+            guard target.weight > 0 else { return true }
+            switch target.destination {
+            case .node(let node): return node.discovery != .none
+            case .missing: return false
+            }
+        }
+    }
 }
 
 /// Where copies of requests go, whose answers nobody waits for.

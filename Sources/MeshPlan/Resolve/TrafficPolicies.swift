@@ -227,6 +227,7 @@ extension TrafficFeatures {
             case .mirror: mirror != nil
             case .retryPolicy: retryPolicy != nil
             case .retryBackOff: retryBackOff != nil
+            case .retryOtherTargets: retryOtherTargets != nil
             case .timeout: timeout != nil
             case .loadBalancing: loadBalancing != nil
             }
@@ -244,6 +245,7 @@ extension TrafficFeatures {
             mirror: mirror ?? other.mirror,
             retryPolicy: retryPolicy ?? other.retryPolicy,
             retryBackOff: retryBackOff ?? other.retryBackOff,
+            retryOtherTargets: retryOtherTargets ?? other.retryOtherTargets,
             timeout: timeout ?? other.timeout,
             loadBalancing: loadBalancing ?? other.loadBalancing
         )

@@ -33,6 +33,9 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     for gateway in world.virtualGateways.values.sorted(by: { $0.reference < $1.reference }) {
         if resolution.workloads[gateway.id] == nil { uses.note("VirtualGateway", gateway, "") }
         for (index, listener) in gateway.spec.listeners.enumerated() {
+            if listener.healthCheck != nil {
+                uses.note("healthCheck", gateway, "spec.listeners[\(index)]")
+            }
             if let tls = listener.tls, tls.mode != .disabled {
                 uses.note("tls", gateway, "spec.listeners[\(index)]")
             }
@@ -45,6 +48,7 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
 /// The features that are read, checked and not acted upon, with what happens instead.
 private let effects: [String: (severity: Diagnostic.Severity, instead: String)] = [
     "podSelector": (.note, "it selects no Workload, so that callers look up its DNS name"),
+    "healthCheck": (.note, "no proxy of the mesh calls a gateway"),
     "outlierDetection": (
         .note,
         "callers see one endpoint behind the DNS name; responseType: ENDPOINTS shows them each"

@@ -74,6 +74,9 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
         try cluster.speak(target.mapping.protocol)
         if let loadBalancing = target.loadBalancing {
             cluster.lbPolicy = loadBalancing.algorithm.lbPolicy
+            if let threshold = loadBalancing.panicThreshold {
+                cluster.commonLbConfig.healthyPanicThreshold.value = Double(threshold)
+            }
         }
         if let check = target.probe {
             cluster.healthChecks = [healthCheck(for: check, host: target.hostname)]

@@ -107,10 +107,9 @@ private func routes(
     result.name = route.name
     result.match = match
     try result.apply(route.features)
-    let preflight = route.features.cors == nil ? [] : preflight(of: result)
     guard let target = route.target else {
         result.directResponse.status = 503
-        return preflight + [result]
+        return [result]
     }
     var name = Envoy_Config_Core_V3_HeaderValueOption()
     name.header.key = virtualServiceHeader
@@ -118,6 +117,7 @@ private func routes(
     name.appendAction = .overwriteIfExistsOrAdd
     result.requestHeadersToAdd.append(name)
     result.route.cluster = cluster
+    let preflight = preflight(of: result)
     // The second hop keeps the times that the virtual service's own routes ask for.
     result.route.timeout = Google_Protobuf_Duration(.zero)
     result.route.idleTimeout = Google_Protobuf_Duration(.zero)

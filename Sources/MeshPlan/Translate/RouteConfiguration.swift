@@ -130,7 +130,7 @@ func routes(for route: ResolvedRoute) throws -> [Envoy_Config_Route_V3_Route] {
         result.directResponse.status = 503
     }
     try result.apply(route.features)
-    return (route.features.cors == nil ? [] : preflight(of: result)) + [result]
+    return preflight(of: result) + [result]
 }
 
 /// A missing target keeps its share, which is answered with 503.
@@ -148,7 +148,9 @@ private func action(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Ro
         }
     }
     action.apply(route.timeout)
-    if let policy = try retryPolicy(for: route.retryPolicy, route.features.retryBackOff) {
+    if var policy = try retryPolicy(for: route.retryPolicy, route.features.retryBackOff) {
+        policy.refreshClusterOnRetry =
+            route.features.retryOtherTargets == true && route.canRetryOtherTargets
         action.retryPolicy = policy
     }
     if let mirror = route.mirror { action.requestMirrorPolicies = [mirrorPolicy(for: mirror)] }

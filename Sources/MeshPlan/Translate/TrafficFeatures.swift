@@ -55,11 +55,14 @@ extension Envoy_Config_Route_V3_Route {
 }
 
 /// What answers a browser's preflight request for a route that asks for more than a path: such
-/// a request has neither the method nor the headers of the one that it announces.
+/// a request has neither the method nor the headers of the one that it announces. None is needed for a
+/// route without CORS.
 func preflight(
     of route: Envoy_Config_Route_V3_Route
 ) -> [Envoy_Config_Route_V3_Route] {
+    let clusters = route.route.weightedClusters.clusters.map(\.name) + [route.route.cluster]
     guard let cors = route.typedPerFilterConfig[corsFilter],
+        let cluster = clusters.first(where: { !$0.isEmpty }),
         !route.match.headers.isEmpty || !route.match.queryParameters.isEmpty
             || route.match.hasGrpc
     else { return [] }
@@ -77,8 +80,8 @@ func preflight(
             )
         ),
     ]
-    // Envoy answers before it asks for the cluster.
-    result.route.cluster = "cors_preflight"
+    // Envoy answers itself, but not for a direct response.
+    result.route.cluster = cluster
     result.typedPerFilterConfig[corsFilter] = cors
     return [result]
 }

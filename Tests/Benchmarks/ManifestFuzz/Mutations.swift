@@ -23,7 +23,8 @@ private let snippets = [
     "65535", "65536", "9223372036854775807", "9223372036854775808", "1e309", ".inf", ".nan", "0x1F",
     "2026-11-23", "\u{feff}", "\u{2028}", "\u{0}", "🧵", "*", "..", "/", "arn:aws:appmesh:::mesh/",
     "arn:aws:appmesh:x:1:mesh/m/virtualNode/", "kind: List\nitems: ", "spec: ", "weight: ",
-    "name: ",
+    "name: ", "%", "%%", "%REQ(", ")%", "):5%", "%START_TIME(%n)%", "percentage: ", "targetRefs: ",
+    "heddle.dev/always-allowed: ", "*.a:1,",
 ]
 
 /// `bytes` after one to eight changes.

@@ -64,6 +64,29 @@ func workload(_ name: String, namespace: String = "demo", command: [String] = []
     )
 }
 
+/// A TrafficPolicy with a rate limit and a fault for two objects.
+func trafficPolicy(_ name: String) -> MeshObject {
+    .trafficPolicy(
+        TrafficPolicy(
+            metadata: Metadata(
+                name: name,
+                namespace: "demo",
+                creationTimestampSeconds: testNowSeconds - 312
+            ),
+            spec: TrafficPolicySpec(targets: [], features: TrafficFeatures()),
+            manifest: Manifest(document: [
+                "spec": [
+                    "targetRefs": [
+                        ["kind": "VirtualService", "name": "color"],
+                        ["kind": "VirtualRouter", "name": "colors", "routes": ["red"]],
+                    ],
+                    "rateLimit": ["requests": 100], "fault": ["abort": ["httpStatus": 503]],
+                ]
+            ])
+        )
+    )
+}
+
 /// A status whose one condition is `type`.
 func status(
     _ type: String,

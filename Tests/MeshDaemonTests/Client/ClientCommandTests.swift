@@ -123,10 +123,10 @@ import Testing
         #expect(status == .badNews)
         #expect(
             recorder.output == """
-                NAMESPACE   NAME     VIRTUAL NODE   STATE      INGRESS      EGRESS       CDS      EDS       LDS       RDS      RESTARTS   UPTIME   LAST ERROR
-                demo        blue-1   blue           Running    127.66.0.1   127.67.0.1   synced   synced    synced    synced   0          5m       -
-                demo        red-1    red            Refused    127.66.0.2   127.67.0.2   synced   pending   refused   -        2          5m       listeners egress: invalid regex "("
-                demo        red-2    red            Starting   -            -            -        -         -         -        0          -        -
+                NAMESPACE   NAME     NODE   STATE      INGRESS      EGRESS       CDS      EDS       LDS       RDS      RESTARTS   UPTIME   LAST ERROR
+                demo        blue-1   blue   Running    127.66.0.1   127.67.0.1   synced   synced    synced    synced   0          5m       -
+                demo        red-1    red    Refused    127.66.0.2   127.67.0.2   synced   pending   refused   -        2          5m       listeners egress: invalid regex "("
+                demo        red-2    red    Starting   -            -            -        -         -         -        0          -        -
 
                 OBJECT                 REASON    MESSAGE
                 VirtualNode demo/red   Refused   A proxy refused listener egress.
@@ -160,6 +160,33 @@ import Testing
         _ = try await command.run(transport, recorder.console())
         #expect(recorder.output.contains("\n    \"ok\": false,\n"))
         #expect(recorder.output.contains("\n            \"state\": \"Refused\",\n"))
+    }
+
+    @Test func `a policy shows its targets and features`() async throws {
+        let state = APIState()
+        let policy = trafficPolicy("limits")
+        state.publish(objects: [policy], statuses: [policy.id: status("TrafficPolicyActive")])
+        let transport = HandlerTransport(handler: handler(state))
+        let get = GetCommand(kinds: "tp")
+        #expect(try await get.run(transport, recorder.console()) == .ok)
+        #expect(
+            recorder.output == """
+                NAME     TARGETS                                     FEATURES          READY   REASON       AGE
+                limits   virtualservice/color,virtualrouter/colors   rateLimit,fault   True    Programmed   5m12s
+
+                """
+        )
+    }
+
+    @Test func `describe shows a policy as it was written`() async throws {
+        let state = APIState()
+        let policy = trafficPolicy("limits")
+        state.publish(objects: [policy], statuses: [policy.id: status("TrafficPolicyActive")])
+        let transport = HandlerTransport(handler: handler(state))
+        let command = DescribeCommand(kind: "trafficpolicy", name: "limits")
+        #expect(try await command.run(transport, recorder.console()) == .ok)
+        #expect(recorder.output.contains("  rateLimit:\n    requests: 100\n"))
+        #expect(recorder.output.contains("TrafficPolicyActive"))
     }
 
     @Test func `describe shows a workload with what its proxy refused`() async throws {

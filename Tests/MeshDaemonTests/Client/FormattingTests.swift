@@ -100,7 +100,8 @@ import Testing
         ("vn", Kind.virtualNode), ("virtualnodes", .virtualNode), ("VirtualNode", .virtualNode),
         ("virtualnodes.appmesh.k8s.aws", .virtualNode), ("meshes", .mesh), ("gr", .gatewayRoute),
         ("vs", .virtualService), ("vr", .virtualRouter), ("vg", .virtualGateway),
-        ("ns", .namespace),
+        ("ns", .namespace), ("tp", .trafficPolicy), ("trafficpolicies", .trafficPolicy),
+        ("trafficpolicy", .trafficPolicy),
     ])
     func `kinds go by many names`(text: String, kind: Kind) throws {
         #expect(try KindName.kind(text) == kind)
