@@ -108,14 +108,14 @@ enum Manifests {
         """
     }
 
-    /// A virtual service that the node of the same name provides.
-    static func service(_ name: String) -> String {
+    /// A virtual service that a node provides, by default the one of the same name.
+    static func service(_ name: String, by node: String? = nil) -> String {
         """
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
         kind: VirtualService
         metadata: {name: \(name), namespace: demo}
-        spec: {provider: {virtualNode: {virtualNodeRef: {name: \(name)}}}}
+        spec: {provider: {virtualNode: {virtualNodeRef: {name: \(node ?? name)}}}}
 
         """
     }
@@ -224,5 +224,22 @@ enum Manifests {
               \(rewrite.isEmpty ? "" : "rewrite: {\(rewrite)}")
 
         """
+    }
+
+    /// A traffic policy for objects, each as `Kind/name`, with one feature or several.
+    static func policy(_ name: String, for targets: String..., features: String) -> String {
+        let references = targets.map { target in
+            let parts = target.split(separator: "/")
+            let routes = parts.count > 2 ? ", routes: [\(parts[2])]" : ""
+            return "{kind: \(parts[0]), name: \(parts[1])\(routes)}"
+        }
+        return """
+            ---
+            apiVersion: heddle.dev/v1alpha1
+            kind: TrafficPolicy
+            metadata: {name: \(name), namespace: demo}
+            spec: {targetRefs: [\(references.joined(separator: ", "))], \(features)}
+
+            """
     }
 }

@@ -94,7 +94,7 @@ extension HTTPResponse {
     /// The answer of a test's application: `name`, `method`, `path`, `host`, `port`, `headers` by
     /// their names in lower case, `body`, and as `attempt` how often its request was seen.
     ///
-    /// It is null when no application answered.
+    /// It is null when no application answered. The response header `X-Name` has the name too.
     var answer: JSONValue {
         (try? JSONDecoder().decode(JSONValue.self, from: Data(body))) ?? .null
     }
@@ -185,7 +185,7 @@ extension TestApplication {
                 self.answer(200 if met == "hold" else int(met), {
                     "name": name, "method": self.command, "path": self.path,
                     "host": self.headers["Host"], "port": self.server.server_address[1],
-                    "headers": {key.lower(): value for key, value in self.headers.items()},
+                    "headers": {key.lower(): ",".join(self.headers.get_all(key)) for key in self.headers},
                     "body": body.decode(errors="replace"), "attempt": attempt,
                 })
             def body(self):
@@ -201,6 +201,7 @@ extension TestApplication {
                 body = json.dumps(fields).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Name", name)
                 self.end_headers()
                 if self.command != "HEAD": self.wfile.write(body)
             def log_message(self, *arguments):
