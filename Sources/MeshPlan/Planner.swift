@@ -73,6 +73,7 @@ public struct Planner: Sendable {
         var resolution = Resolution(of: world, after: previous.designations)
         resolution.checkBackendGroups()
         resolution.designateGateways()
+        resolution.checkProtocolsOfPolicies()
         var plan = Plan()
         plan.addresses = assignAddresses(
             to: resolution.owners.keys.map(ProxyID.init),

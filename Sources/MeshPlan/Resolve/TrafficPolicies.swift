@@ -103,6 +103,53 @@ extension Resolution {
         }
     }
 
+    /// Warns of policies for requests whose targets take connections only.
+    mutating func checkProtocolsOfPolicies() {
+        for policy in world.trafficPolicies.values {
+            let features = policy.spec.features.present.filter {
+                $0 != .timeout && $0 != .loadBalancing
+            }
+            guard !features.isEmpty else { continue }
+            for (index, target) in policy.spec.targets.enumerated() {
+                let reference = ObjectReference(
+                    namespace: policy.metadata.namespace,
+                    name: target.name
+                )
+                guard takesConnectionsOnly(target.kind, reference) else { continue }
+                let names = features.map(\.rawValue).joined(separator: ", ")
+                report(
+                    policy.diagnostic(
+                        .warning,
+                        "spec.targetRefs[\(index)]",
+                        "\(ObjectID(target.kind, reference)) speaks TCP only, where \(names) "
+                            + "\(features.count == 1 ? "has" : "have") no effect",
+                        remedy: "target one that speaks HTTP"
+                    )
+                )
+            }
+        }
+    }
+
+    private func takesConnectionsOnly(_ kind: Kind, _ reference: ObjectReference) -> Bool {
+        let protocols: [ListenerProtocol]
+        switch kind {
+        case .virtualNode:
+            protocols =
+                world.virtualNodes[reference]?.spec.listeners.map(\.portMapping.protocol) ?? []
+        case .virtualGateway:
+            protocols =
+                world.virtualGateways[reference]?.spec.listeners.map(\.portMapping.protocol) ?? []
+        case .virtualRouter:
+            protocols = world.virtualRouters[reference]?.spec.listeners.map(\.protocol) ?? []
+        case .virtualService:
+            guard let ports = services[reference]?.ports, !ports.isEmpty else { return false }
+            return ports.keys.allSatisfy { services[reference]?.httpRoutes(on: $0) == nil }
+        case .gatewayRoute: return world.gatewayRoutes[reference]?.spec.rule.isTCP ?? false
+        case .mesh, .namespace, .backendGroup, .trafficPolicy, .workload: return false
+        }
+        return !protocols.isEmpty && protocols.allSatisfy { $0 == .tcp }
+    }
+
     private mutating func insert(_ policy: TrafficPolicy, _ scope: PolicyScope) {
         for (feature, owner) in policies.insert(policy, scope) {
             report(
