@@ -8,22 +8,9 @@ struct EgressTests {
     @Test func `what the mesh always allows is reached under DROP_ALL, and nothing else`()
         async throws
     {
-        let mesh = """
-            apiVersion: v1
-            kind: Namespace
-            metadata: {name: demo, labels: {mesh: demo}}
-            ---
-            apiVersion: appmesh.k8s.aws/v1beta2
-            kind: Mesh
-            metadata:
-              name: demo
-              annotations: {heddle.dev/always-allowed: "127.0.0.1:APP1, localhost:APP1"}
-            spec:
-              namespaceSelector: {matchLabels: {mesh: demo}}
-
-            """
+        let allowed = #"heddle.dev/always-allowed: "127.0.0.1:APP1, localhost:APP1""#
         let base =
-            mesh + Manifests.running("front")
+            Manifests.mesh(annotations: allowed) + Manifests.running("front")
             + Manifests.served("allowed", appPort: "APP1")
             + Manifests.served("other", appPort: "APP2")
         try await RunningMesh.run(["mesh.yaml": base]) { mesh in

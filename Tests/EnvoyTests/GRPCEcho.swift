@@ -15,6 +15,14 @@ final class EchoServer: RegistrableRPCService {
     let refusals = Mutex<[RPCError.Code]>([])
     /// How many calls have come.
     let calls = Mutex(0)
+    /// Whether it says that it is healthy.
+    let isHealthy = Mutex(true)
+    /// How often its health was checked; the stream tells of each change.
+    let checks = Mutex(0)
+    private let checked = AsyncStream.makeStream(
+        of: Void.self,
+        bufferingPolicy: .bufferingNewest(1)
+    )
     /// Tells of each call that was cancelled; one with "x-wait" waits for that.
     let cancelled = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -50,6 +58,7 @@ final class EchoServer: RegistrableRPCService {
     }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        registerHealth(with: &router)
         for service in EchoServer.services {
             for method in EchoServer.methods {
                 router.registerHandler(
@@ -69,6 +78,35 @@ final class EchoServer: RegistrableRPCService {
                 }
             }
         }
+    }
+
+    /// The standard health service; its answer is one field, 1 for serving and 2 for not.
+    private func registerHealth<Transport: ServerTransport>(
+        with router: inout RPCRouter<Transport>
+    ) {
+        router.registerHandler(
+            forMethod: MethodDescriptor(
+                fullyQualifiedService: "grpc.health.v1.Health",
+                method: "Check"
+            ),
+            deserializer: Text(),
+            serializer: Text()
+        ) { _, _ in
+            self.checks.withLock { $0 += 1 }
+            self.checked.continuation.yield()
+            let status = self.isHealthy.withLock { $0 } ? "\u{1}" : "\u{2}"
+            return StreamingServerResponse { writer in
+                try await writer.write("\u{8}\(status)")
+                return [:]
+            }
+        }
+    }
+
+    /// Waits until its health was checked twice more.
+    func nextChecks() async {
+        let last = checks.withLock { $0 + 2 }
+        var changes = checked.stream.makeAsyncIterator()
+        while checks.withLock({ $0 }) < last { await changes.next() }
     }
 
     private func refuse() throws {

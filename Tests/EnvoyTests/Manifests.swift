@@ -1,6 +1,6 @@
 /// Manifests for tests: a mesh "demo" with a caller and nodes that answer with their names.
 enum Manifests {
-    static func mesh(egressFilter: String = "DROP_ALL") -> String {
+    static func mesh(egressFilter: String = "DROP_ALL", annotations: String = "") -> String {
         """
         apiVersion: v1
         kind: Namespace
@@ -8,7 +8,7 @@ enum Manifests {
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
         kind: Mesh
-        metadata: {name: demo}
+        metadata: {name: demo, annotations: {\(annotations)}}
         spec:
           namespaceSelector: {matchLabels: {mesh: demo}}
           egressFilter: {type: \(egressFilter)}

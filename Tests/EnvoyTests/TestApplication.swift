@@ -6,7 +6,8 @@ import MeshModel
 ///
 /// It speaks HTTP/1 and HTTP/2 and answers with what it was asked, as JSON; with `MODE: tcp` it
 /// answers each line with its name and that line. Requests for a path meet what a test laid down for
-/// that path, or else for every path.
+/// that path, or else for every path. It counts HTTP/2 as the path `h2`, TCP as `tcp`, and as `silent`
+/// connections on which nothing was said.
 struct TestApplication: Sendable {
     /// The port of its own that it listens on.
     let port: Int
@@ -258,7 +259,7 @@ extension TestApplication {
             def finish_request(self, connection, client):
                 is_tcp = os.environ.get("MODE") == "tcp"
                 start = connection.recv(13, socket.MSG_PEEK)
-                if not start: return
+                if not start: return see("silent", "attempts")
                 if is_tcp and start != b"GET /control/": tcp(connection)
                 elif start.startswith(b"PRI *"): HTTP2(connection)
                 else: Web(connection, client, self)
