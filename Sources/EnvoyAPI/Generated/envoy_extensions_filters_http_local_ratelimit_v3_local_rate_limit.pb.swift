@@ -65,6 +65,8 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
 
   public var responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
+  public var rateLimitedAsResourceExhausted: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -81,7 +83,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.l
 
 nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LocalRateLimit"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{4}\u{9}rate_limited_as_resource_exhausted\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -95,6 +97,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       case 4: try { try decoder.decodeSingularMessageField(value: &self._filterEnabled) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._filterEnforced) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
+      case 15: try { try decoder.decodeSingularBoolField(value: &self.rateLimitedAsResourceExhausted) }()
       default: break
       }
     }
@@ -123,6 +126,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     if !self.responseHeadersToAdd.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.responseHeadersToAdd, fieldNumber: 6)
     }
+    if self.rateLimitedAsResourceExhausted != false {
+      try visitor.visitSingularBoolField(value: self.rateLimitedAsResourceExhausted, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -133,6 +139,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     if lhs._filterEnabled != rhs._filterEnabled {return false}
     if lhs._filterEnforced != rhs._filterEnforced {return false}
     if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
+    if lhs.rateLimitedAsResourceExhausted != rhs.rateLimitedAsResourceExhausted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

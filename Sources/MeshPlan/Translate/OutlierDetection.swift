@@ -17,5 +17,7 @@ func outlierDetection(
     result.maxEjectionPercent = .init(UInt32(clamping: detection.maxEjectionPercent))
     result.alwaysEjectOneHost = .init(true)
     result.enforcingSuccessRate = .init(0)
+    // An endpoint that answers its health checks and fails requests stays out for its time.
+    result.successfulActiveHealthCheckUnejectHost = .init(false)
     return result
 }

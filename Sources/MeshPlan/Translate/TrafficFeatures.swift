@@ -92,6 +92,8 @@ func mirrorPolicy(
 ) -> Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy {
     var policy = Envoy_Config_Route_V3_RouteAction.RequestMirrorPolicy()
     policy.cluster = ClusterName.egress(mirror.target)
+    // Else the copy has "-shadow" in its Host.
+    policy.disableShadowHostSuffixAppend = true
     policy.runtimeFraction.defaultValue = fraction(mirror.percentage)
     return policy
 }
@@ -113,6 +115,7 @@ private func options(
         option.header.key = header.key
         option.header.value = header.value
         option.appendAction = action
+        option.keepEmptyValue = true
         return option
     }
     let set = changes.set.sorted { $0.key < $1.key }
@@ -155,6 +158,8 @@ private func localRateLimit(
     result.tokenBucket.fillInterval = Google_Protobuf_Duration(limit.interval)
     result.filterEnabled.defaultValue = fraction(.all)
     result.filterEnforced.defaultValue = fraction(.all)
+    // Callers retry UNAVAILABLE by default, which is what a gRPC client would get otherwise.
+    result.rateLimitedAsResourceExhausted = true
     return result
 }
 
