@@ -57,7 +57,31 @@ struct OutlierDetectionTests {
             try mesh.save("color.yaml", color(maxEjectionPercent: 0))
             _ = try await mesh.line(containing: "in force")
             try await expectOneOut(of: mesh, answers)
+
+            // With all of them out, all are asked again, unless there shall be no panic.
+            for number in 1...3 { try await mesh.application(number).answer(always: .status(500)) }
+            try mesh.save("color.yaml", color(maxEjectionPercent: 100))
+            _ = try await mesh.line(containing: "in force")
+            while try await ejections(in: mesh) < 3 { _ = try await answers(1) }
+            #expect(try await answers(12).map(\.status) == Array(repeating: 500, count: 12))
+            let calm = Manifests.policy(
+                "calm",
+                for: "VirtualNode/color",
+                features: "loadBalancing: {panicThreshold: 0}"
+            )
+            try mesh.save("calm.yaml", calm)
+            _ = try await mesh.line(containing: "in force")
+            while try await answers(1)[0].name != nil {}
         }
+    }
+
+    /// How many workloads of the node "color" are left out by "front".
+    private func ejections(in mesh: RunningMesh) async throws -> Int {
+        let cluster = "cluster.cds_egress_demo_color_demo_http_8080"
+        return try await mesh.statistic(
+            "\(cluster).outlier_detection.ejections_active",
+            of: "front"
+        )
     }
 
     /// Has every workload fail: one is left out, and the others are asked on.
@@ -66,15 +90,14 @@ struct OutlierDetectionTests {
         _ answers: (Int) async throws -> [HTTPResponse]
     ) async throws {
         for number in 1...3 { try await mesh.application(number).answer(always: .status(500)) }
-        let statistic = "cluster.cds_egress_demo_color_demo_http_8080.outlier_detection"
-        while try await mesh.statistic("\(statistic).ejections_active", of: "front") == 0 {
+        while try await ejections(in: mesh) == 0 {
             #expect(try await answers(1).map(\.status) == [500])
         }
         for _ in 0..<10 {
             // Each of the others fails 3 times in a row, over and over.
             let names = Set(try await answers(6).compactMap(\.name))
             #expect(names.count >= 2)
-            #expect(try await mesh.statistic("\(statistic).ejections_active", of: "front") <= 1)
+            #expect(try await ejections(in: mesh) <= 1)
         }
         for number in 1...3 { try await mesh.application(number).answer(always: .status(200)) }
     }
@@ -96,23 +119,23 @@ struct OutlierDetectionTests {
                 let address = try await mesh.egressAddress(of: "front")
                 try await EchoClient.run(address, port: 8080, authority: "color.demo:8080") {
                     client in
-                    /// Who answered, and how many calls failed.
-                    func calls(_ count: Int) async -> Set<String> {
+                    func answers() async throws -> Set<String> {
+                        try Task.checkCancellation()
                         var answers: Set<String> = []
-                        for _ in 0..<count {
+                        for _ in 0..<9 {
                             let answer = try? await client.say("hi")
                             answers.insert(answer?.message ?? "failed")
                         }
                         return answers
                     }
                     let all = Set(workloads.map { "\($0): hi" })
-                    #expect(await calls(6) == all)
+                    #expect(try await answers() == all)
                     servers[0].refusals.withLock {
                         $0 = Array(repeating: .internalError, count: 1000)
                     }
-                    while await calls(9) != all.subtracting(["one: hi"]) {}
+                    while try await answers() != all.subtracting(["one: hi"]) {}
                     servers[0].refusals.withLock { $0 = [] }
-                    while await calls(9) != all {}
+                    while try await answers() != all {}
                 }
             }
         }

@@ -38,6 +38,8 @@ struct TestApplication: Sendable {
         var requests = 0
         /// How many are being held.
         var held = 0
+        /// The `Host` of the last request.
+        var host: String?
         /// How many the other side gave up while they were held; with `MODE: tcp`, how many
         /// connections ended.
         var gone = 0
@@ -115,11 +117,11 @@ extension TestApplication {
         standing = {}  # path: the answer to all others
         counts = collections.defaultdict(collections.Counter)  # path: what was seen
         attempts = collections.Counter()  # (path, x-request-id): how often it was seen
-        holds = []
+        hosts, holds = {}, []  # path: the last Host
 
         def see(path, what, by=1):
             with changed:
-                for key in (path, None): counts[key][what] += by
+                for key in {path, None if path != "silent" else path}: counts[key][what] += by
                 changed.notify_all()
 
         def meet(path, request_id=None):
@@ -177,7 +179,9 @@ extension TestApplication {
                     field = {key: values[0] for key, values in parse_qs(path.query).items()}
                     seen = control(path.path.removeprefix("/control/"), field)
                     keys = ("attempts", "requests", "held", "gone")
-                    return self.answer(200, {key: seen.get(key, 0) for key in keys})
+                    seen = {key: seen.get(key, 0) for key in keys}
+                    return self.answer(200, seen | {"host": hosts.get(field.get("path"))})
+                hosts[path.path] = self.headers["Host"]
                 met, attempt = meet(path.path, self.headers["x-request-id"])
                 if met == "hold" and not Hold(path.path).wait(self.connection): met = "reset"
                 if met == "reset":

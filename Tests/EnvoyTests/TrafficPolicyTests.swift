@@ -15,7 +15,8 @@ struct TrafficPolicyTests {
     private static let services: KeyValuePairs<String, String> = [
         "limited": "rateLimit: {requests: 2, burst: 3, interval: \(forever)}",
         "refilled": "rateLimit: {requests: 1, interval: {unit: ms, value: 100}}",
-        "changed": "requestHeaders: {set: {x-set: mesh}, add: {x-add: mesh}, remove: [x-remove]}, "
+        "changed":
+            "requestHeaders: {set: {x-set: mesh, x-empty: \"\"}, add: {x-add: mesh}, remove: [x-remove]}, "
             + "responseHeaders: {set: {x-name: mesh}, add: {x-new: mesh}}",
         "added": "responseHeaders: {add: {x-name: mesh}}",
         "removed": "responseHeaders: {remove: [x-name]}",
@@ -98,6 +99,7 @@ struct TrafficPolicyTests {
         #expect(seen?["x-set"] == .string("mesh"))
         #expect(seen?["x-add"] == .string("mine,mesh"))
         #expect(seen?["x-remove"] == nil)
+        #expect(seen?["x-empty"] == .string(""))
         #expect(values("x-name", changed) == ["mesh"])
         #expect(values("x-new", changed) == ["mesh"])
         #expect(values("x-name", try await call("added")) == ["blue", "mesh"])
@@ -176,6 +178,7 @@ struct TrafficPolicyTests {
             try await mirror.wait("/mirrored", attempts: number)
         }
         #expect(try await call.attempts("mirrored") == 4)
+        #expect(try await mirror.counts("/mirrored").host == "mirrored.demo:8080")
         try await mirror.release()
     }
 
@@ -241,6 +244,41 @@ struct TrafficPolicyTests {
                 found.append(answer.status)
             }
             #expect(found == [200, 429, 200, 200, 200, 200, 429])
+        }
+    }
+
+    @Test func `a retry may go to another weighted target where a policy says so`() async throws {
+        let routes = Manifests.route(["blue": 1, "green": 1])
+        let base =
+            Manifests.mesh() + Manifests.running("front", backends: ["color", "plain"])
+            + Manifests.served("blue", appPort: "APP1") + Manifests.served("green", appPort: "APP2")
+            + Manifests.routed("color", routes: routes) + Manifests.routed("plain", routes: routes)
+            + Manifests.policy(
+                "other",
+                for: "VirtualService/color",
+                features: "retryOtherTargets: true"
+            )
+        try await RunningMesh.run(["mesh.yaml": base]) { mesh in
+            let blue = mesh.application(1)
+            try await blue.answer(always: .status(503))
+            func statuses(_ service: String) async throws -> Set<Int> {
+                var statuses: Set<Int> = []
+                for _ in 0..<30 {
+                    let host = "\(service).demo:8080"
+                    let answer = try await mesh.request(
+                        from: "front",
+                        host: host,
+                        path: "/\(service)"
+                    )
+                    statuses.insert(answer.status)
+                }
+                return statuses
+            }
+            #expect(try await statuses("color") == [200])
+            let counts = try await blue.counts("/color")
+            #expect(counts.requests > 0)
+            #expect(counts.attempts == counts.requests)
+            #expect(try await statuses("plain") == [200, 503])
         }
     }
 
@@ -322,7 +360,7 @@ struct TrafficPolicyTests {
                 try await run("limited") { client in
                     let answer = try await client.say("hi")
                     #expect(answer.message == "color: hi")
-                    await expect(.unavailable) { try await client.say("hi") }
+                    await expect(.resourceExhausted) { try await client.say("hi") }
                 }
                 try await run("aborted") { client in
                     await expect(.dataLoss) { try await client.say("hi") }
