@@ -123,7 +123,11 @@ let package = Package(
         tests("HTTPClientTests", ["HTTPClient"]),
         tests(
             "XDSServerTests",
-            ["XDSServer", "EnvoyAPI", "MeshModel", "MeshPlan", protobuf, lifecycle, logging] + grpc
+            [
+                "XDSServer", "EnvoyAPI", "MeshModel", "MeshPlan", "MeshTesting", protobuf,
+                lifecycle,
+                logging,
+            ] + grpc
         ),
         tests(
             "EnvoySupervisorTests",

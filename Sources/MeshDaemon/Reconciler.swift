@@ -122,7 +122,10 @@ struct Reconciler: Service {
         }
 
         private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
-            reconciler.store.publish(plan.proxies.mapValues(\.snapshot))
+            reconciler.store.publish(
+                plan.proxies.mapValues(\.snapshot),
+                probes: plan.proxies.mapValues(\.probes)
+            )
             reconciler.supervisor.apply(plan.proxies)
             guard plan.addresses != savedAddresses else { return }
             do {

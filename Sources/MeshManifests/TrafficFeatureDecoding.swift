@@ -121,9 +121,12 @@ extension Fields {
         if !has("algorithm"), !has("panicThreshold") {
             error("", "neither algorithm nor panicThreshold is given", "give at least one of them")
         }
-        let algorithm = choice("algorithm") ?? LoadBalancing.Algorithm.roundRobin
+        let given: LoadBalancing.Algorithm? = choice("algorithm")
         let keys = objects("hashOn", count: 1...Int.max) { $0.hashKey() }
         let threshold = integer("panicThreshold", in: 0...100)
+        // What goes with a misspelt algorithm is not known.
+        guard given != nil || !has("algorithm") else { return nil }
+        let algorithm = given ?? .roundRobin
         if algorithm.isByHash, !has("hashOn") {
             missing("hashOn", "name what \(algorithm.rawValue) hashes, such as [{header: x-user}]")
         } else if !algorithm.isByHash, has("hashOn") {

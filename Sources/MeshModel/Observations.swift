@@ -139,16 +139,21 @@ public struct XDSObservation: Hashable, Sendable {
     public var sync: [ResourceType: Sync]
     /// What the proxy refuses at present.
     public var refusals: [Refusal]
+    /// What the proxy's checks of its own application tell, by the listener's port; a port is absent
+    /// while nothing is known.
+    public var health: [Port: ApplicationHealth]
 
     /// Makes an observation; without arguments that of a proxy that never connected.
     public init(
         isConnected: Bool = false,
         sync: [ResourceType: Sync] = [:],
-        refusals: [Refusal] = []
+        refusals: [Refusal] = [],
+        health: [Port: ApplicationHealth] = [:]
     ) {
         self.isConnected = isConnected
         self.sync = sync
         self.refusals = refusals
+        self.health = health
     }
 }
 

@@ -185,6 +185,7 @@ extension Planner {
             egressPorts: egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
             snapshot: snapshot,
+            probes: probes(of: workload, node, in: mesh),
             application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
         )
     }

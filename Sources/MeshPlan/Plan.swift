@@ -48,8 +48,10 @@ public struct ProxyPlan: Sendable {
     public var egressPorts: [Port]
     /// Envoy's worker threads.
     public var concurrency: Int
-    /// All that it receives over xDS.
+    /// All that it receives over ADS.
     public var snapshot: Snapshot
+    /// What it checks of its application for all callers.
+    public var probes: [Probe]
     /// The application that Heddle runs beside it.
     public var application: ApplicationPlan?
 
@@ -63,6 +65,7 @@ public struct ProxyPlan: Sendable {
         egressPorts: [Port] = [],
         concurrency: Int = 1,
         snapshot: Snapshot = Snapshot(),
+        probes: [Probe] = [],
         application: ApplicationPlan? = nil
     ) {
         self.id = id
@@ -73,6 +76,7 @@ public struct ProxyPlan: Sendable {
         self.egressPorts = egressPorts
         self.concurrency = concurrency
         self.snapshot = snapshot
+        self.probes = probes
         self.application = application
     }
 }

@@ -55,7 +55,7 @@ public func plan(
 public struct Planner: Sendable {
     let options: PlanOptions
     var resources = Memo<ResourceKey, EncodedResource>()
-    private var last: (resolution: Resolution, plan: Plan, serving: [ProxyID: Bool])?
+    private var last: (resolution: Resolution, plan: Plan, reachability: [ProxyID: Reachability])?
 
     /// Makes a planner that remembers nothing.
     public init(options: PlanOptions = PlanOptions()) {
@@ -115,16 +115,16 @@ public struct Planner: Sendable {
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
             .sorted()
         plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
-        last = (resolution, plan, observations.proxies.mapValues(\.isServing))
+        last = (resolution, plan, observations.reachability)
         return plan
     }
 
     /// The last plan with the statuses that `observations` give; nil when they change more than
-    /// that, which is when a proxy begins or ends to serve.
+    /// that, which is when a proxy or a port of it begins or ends to serve.
     ///
     /// Guarantee: it equals the plan that `plan` would make of the last world.
     public mutating func plan(_ observations: Observations, nowSeconds: Int) -> Plan? {
-        guard var last, last.serving == observations.proxies.mapValues(\.isServing),
+        guard var last, last.reachability == observations.reachability,
             last.plan.addresses == observations.addresses
         else { return nil }
         last.plan.statuses = statuses(

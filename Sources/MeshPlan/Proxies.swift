@@ -72,7 +72,7 @@ extension Planner {
                 Endpoint(
                     address: $0.ingress,
                     port: port,
-                    isHealthy: observations.proxies[id]?.isServing ?? options.assumesServing,
+                    isHealthy: observations.isHealthy(id, target) ?? options.assumesServing,
                     healthCheckPort: target.probe?.port
                 )
             }

@@ -11,11 +11,32 @@ final class ObservationBoard: Sendable {
         (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Notes what is observed of `proxy`, nil to forget it, and wakes the reader when that is news.
+    /// Notes what is observed of `proxy` beside its health, nil to forget it, and wakes the reader
+    /// when that is news.
     func update(_ proxy: ProxyID, _ observation: XDSObservation?) {
+        change(proxy) { old in
+            var new = observation
+            if let health = old?.health { new?.health = health }
+            return new
+        }
+    }
+
+    /// Notes what `proxy` reports of its application, and wakes the reader when that is news.
+    func update(_ proxy: ProxyID, health: [Port: ApplicationHealth]) {
+        change(proxy) { old in
+            if old == nil, health.isEmpty { return nil }
+            var new = old ?? XDSObservation()
+            new.health = health
+            return new
+        }
+    }
+
+    private func change(_ proxy: ProxyID, _ new: (XDSObservation?) -> XDSObservation?) {
         let isNews = observations.withLock { observations in
-            guard observations[proxy] != observation else { return false }
-            observations[proxy] = observation
+            let old = observations[proxy]
+            let new = new(old)
+            guard old != new else { return false }
+            observations[proxy] = new
             return true
         }
         if isNews { changed.yield() }

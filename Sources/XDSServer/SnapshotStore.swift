@@ -2,7 +2,7 @@ public import MeshModel
 public import MeshPlan
 internal import Synchronization
 
-/// The newest snapshot of each proxy, and who may receive it.
+/// The newest snapshot of each proxy and what it shall check, and who may receive them.
 ///
 /// The reconciler publishes here, and the streams of an `XDSService` read. Every method may be
 /// called from any thread and returns at once.
@@ -20,13 +20,16 @@ public final class SnapshotStore: Sendable {
     /// Makes a store without snapshots.
     public init() {}
 
-    /// Puts `snapshots` in place of all that were published before.
+    /// Puts `snapshots`, and the `probes` that proxies do for all callers, in place of all that were
+    /// published before.
     ///
     /// A proxy whose snapshot is unchanged hears nothing. A proxy that is absent is gone: its
-    /// stream ends, and what it accepted and refused is forgotten.
-    public func publish(_ snapshots: [ProxyID: Snapshot]) {
+    /// streams end, and what it accepted, refused and reported is forgotten. One that is absent of
+    /// `probes` checks nothing.
+    public func publish(_ snapshots: [ProxyID: Snapshot], probes: [ProxyID: [Probe]] = [:]) {
         state.withLock { state in
             for proxy in state.published where snapshots[proxy] == nil {
+                state.channels[proxy]?.health.publish(nil)
                 state.channels[proxy]?.publish(nil)
                 state.published.remove(proxy)
                 if state.tokens[proxy] == nil { state.channels[proxy] = nil }
@@ -34,13 +37,14 @@ public final class SnapshotStore: Sendable {
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted { state.ensureChannel(proxy, board) }
                 state.channels[proxy]?.publish(snapshot)
+                state.channels[proxy]?.health.publish(probes[proxy] ?? [])
             }
         }
     }
 
     /// Lets the bearer of `token` receive the snapshots of `proxy`, in place of the token before.
     ///
-    /// A stream that is open stays open.
+    /// Streams that are open stay open.
     public func authorize(token: String, for proxy: ProxyID) {
         state.withLock { state in
             if let old = state.tokens.updateValue(token, forKey: proxy) {
@@ -51,10 +55,11 @@ public final class SnapshotStore: Sendable {
         }
     }
 
-    /// Takes the token of `proxy` back and ends its stream.
+    /// Takes the token of `proxy` back and ends its streams.
     public func revoke(_ proxy: ProxyID) {
         state.withLock { state in
             if let token = state.tokens.removeValue(forKey: proxy) { state.proxies[token] = nil }
+            state.channels[proxy]?.health.end(.revoked)
             state.channels[proxy]?.end(.revoked)
             if !state.published.contains(proxy) {
                 state.channels[proxy] = nil
@@ -73,21 +78,30 @@ public final class SnapshotStore: Sendable {
     /// What the proxies have told so far.
     public var currentObservations: [ProxyID: XDSObservation] { board.current }
 
-    /// Opens the stream of the proxy that `token` stands for.
+    /// Opens the ADS stream of the proxy that `token` stands for.
     func open(token: String) -> ProxyChannel.Stream? {
-        state.withLock { state in
-            guard let proxy = state.proxies[token] else { return nil }
-            return state.channels[proxy]?.open()
-        }
+        state.withLock { $0.channel(of: token)?.open() }
+    }
+
+    /// Opens the HDS stream of the proxy that `token` stands for.
+    func openHealth(token: String) -> HealthChannel.Stream? {
+        state.withLock { $0.channel(of: token)?.health.open() }
     }
 
     /// Ends every stream, as the server stops.
     func endStreams() {
-        for channel in state.withLock({ Array($0.channels.values) }) { channel.end(.shutdown) }
+        for channel in state.withLock({ Array($0.channels.values) }) {
+            channel.health.end(.shutdown)
+            channel.end(.shutdown)
+        }
     }
 }
 
 extension SnapshotStore.State {
+    fileprivate func channel(of token: String) -> ProxyChannel? {
+        proxies[token].flatMap { channels[$0] }
+    }
+
     fileprivate mutating func ensureChannel(_ proxy: ProxyID, _ board: ObservationBoard) {
         if channels[proxy] == nil { channels[proxy] = ProxyChannel(proxy, observations: board) }
     }

@@ -3,7 +3,8 @@ internal import GRPCNIOTransportHTTP2Posix
 public import Logging
 public import ServiceLifecycle
 
-/// Serves the snapshots of a store to the proxies of this host: delta ADS over a Unix socket.
+/// Serves the snapshots of a store to the proxies of this host, delta ADS over a Unix socket, and has
+/// them check their applications, HDS over the same.
 ///
 /// A proxy proves who it is with the token that the store knows it by, sent as metadata
 /// `authorization: Bearer <token>`. Its node id is not asked.
@@ -34,7 +35,10 @@ public struct XDSService: Service {
                 transportSecurity: .plaintext,
                 config: XDSService.configuration
             ),
-            services: [AggregatedDiscovery(store: store, logger: logger)]
+            services: [
+                AggregatedDiscovery(store: store, logger: logger),
+                HealthDiscovery(store: store, logger: logger),
+            ]
         )
         try await withThrowingTaskGroup { group in
             group.addTask { try await server.serve() }
@@ -43,7 +47,7 @@ public struct XDSService: Service {
                 UnixSocket.raiseBacklog(descriptor)
                 logger.info("listening for xDS", metadata: ["path": "\(socketPath)"])
                 try await gracefulShutdown()
-                // Streams of ADS have no end of their own, and clients that do not read would not
+                // Streams have no end of their own, and clients that do not read would not
                 // hear of one: who is still there after the grace time is cut off.
                 store.endStreams()
                 server.beginGracefulShutdown()

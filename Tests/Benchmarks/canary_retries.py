@@ -6,8 +6,9 @@
 Runs one mesh whose caller reaches the two versions through virtual services that differ in their
 retry policy alone: App Mesh's default, one of the user's own, and none. Sends N requests (1,000) to
 each at the weights (90/10) and prints how many of them failed for the client, how many reached the
-canary, and how often the canary was asked for each of those. The fourth line has both versions
-behind one virtual node, where a retry may go to the other one.
+canary, and how often the canary was asked for each of those. A retry stays with the target that the
+weights chose; in the last two lines it may go to the other version: as a policy says so, and as both
+versions are behind one virtual node.
 """
 
 import argparse
@@ -67,7 +68,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def mesh_object(kind, name, spec, labels=None):
     metadata = {"name": name, "namespace": NAMESPACE, "labels": labels or {}}
-    version = "heddle.dev/v1alpha1" if kind == "Workload" else "appmesh.k8s.aws/v1beta2"
+    own = kind in ("Workload", "TrafficPolicy")
+    version = "heddle.dev/v1alpha1" if own else "appmesh.k8s.aws/v1beta2"
     return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
@@ -109,6 +111,7 @@ def manifests(weights, stable, canary):
     targets = dict(zip(["stable", "canary"], weights))
     for index, policy in enumerate(POLICIES.values()):
         services += service(f"service-{index}", targets, policy)
+    services += service("service-other", targets, None)
     services += service("service-shared", {"shared": 1}, None)
     backends = [value["metadata"]["name"] for value in services if value["kind"] == "VirtualService"]
     return [
@@ -124,6 +127,14 @@ def manifests(weights, stable, canary):
             "spec": {"namespaceSelector": {"matchLabels": {"mesh": NAMESPACE}}},
         },
         *services,
+        mesh_object(
+            "TrafficPolicy",
+            "other",
+            {
+                "targetRefs": [{"kind": "VirtualService", "name": "service-other"}],
+                "retryOtherTargets": True,
+            },
+        ),
         node("caller", backends),
         node("stable"),
         node("canary"),
@@ -174,7 +185,8 @@ def main():
             print(f"{arguments.requests} requests each at {weights}, the canary answers 503")
             print(f"{'':<24} {'client errors':>14} {'at the canary':>14} {'attempts each':>14}")
             names = [(name, f"service-{index}") for index, name in enumerate(POLICIES)]
-            for name, service_name in [*names, ("default, one node", "service-shared")]:
+            names += [("default, other targets", "service-other"), ("default, one node", "service-shared")]
+            for name, service_name in names:
                 canary.attempts.clear()
                 statuses = send(address, service_name, arguments.requests)
                 errors = arguments.requests - statuses[200]

@@ -1,6 +1,7 @@
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import Synchronization
+import Testing
 
 /// A gRPC application of the test's own, which answers each message at once and says by which node.
 final class EchoServer: RegistrableRPCService {
@@ -14,6 +15,14 @@ final class EchoServer: RegistrableRPCService {
     let refusals = Mutex<[RPCError.Code]>([])
     /// How many calls have come.
     let calls = Mutex(0)
+    /// Whether it says that it is healthy.
+    let isHealthy = Mutex(true)
+    /// How often its health was checked; the stream tells of each change.
+    let checks = Mutex(0)
+    private let checked = AsyncStream.makeStream(
+        of: Void.self,
+        bufferingPolicy: .bufferingNewest(1)
+    )
     /// Tells of each call that was cancelled; one with "x-wait" waits for that.
     let cancelled = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -49,6 +58,7 @@ final class EchoServer: RegistrableRPCService {
     }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+        registerHealth(with: &router)
         for service in EchoServer.services {
             for method in EchoServer.methods {
                 router.registerHandler(
@@ -68,6 +78,35 @@ final class EchoServer: RegistrableRPCService {
                 }
             }
         }
+    }
+
+    /// The standard health service; its answer is one field, 1 for serving and 2 for not.
+    private func registerHealth<Transport: ServerTransport>(
+        with router: inout RPCRouter<Transport>
+    ) {
+        router.registerHandler(
+            forMethod: MethodDescriptor(
+                fullyQualifiedService: "grpc.health.v1.Health",
+                method: "Check"
+            ),
+            deserializer: Text(),
+            serializer: Text()
+        ) { _, _ in
+            self.checks.withLock { $0 += 1 }
+            self.checked.continuation.yield()
+            let status = self.isHealthy.withLock { $0 } ? "\u{1}" : "\u{2}"
+            return StreamingServerResponse { writer in
+                try await writer.write("\u{8}\(status)")
+                return [:]
+            }
+        }
+    }
+
+    /// Waits until its health was checked twice more.
+    func nextChecks() async {
+        let last = checks.withLock { $0 + 2 }
+        var changes = checked.stream.makeAsyncIterator()
+        while checks.withLock({ $0 }) < last { await changes.next() }
     }
 
     private func refuse() throws {
@@ -201,6 +240,20 @@ struct Chat {
         else { return nil }
         return trailers
     }
+}
+
+/// Expects a call to end with `code`.
+@discardableResult
+func expect(
+    _ code: RPCError.Code,
+    sourceLocation: Testing.SourceLocation = #_sourceLocation,
+    _ call: () async throws -> Any
+) async -> RPCError? {
+    let error = await #expect(throws: RPCError.self, sourceLocation: sourceLocation) {
+        _ = try await call()
+    }
+    #expect(error?.code == code, "\(error?.message ?? "")", sourceLocation: sourceLocation)
+    return error
 }
 
 /// Messages are text without an encoding around it.

@@ -256,20 +256,6 @@ struct GRPCTests {
             + ["--header", "Host: color.demo:8080", "http://\(address):8080\(path)"]
         return try await runCommand("/usr/bin/env", all).output
     }
-
-    /// Expects a call to end with `code`.
-    @discardableResult
-    private func expect(
-        _ code: RPCError.Code,
-        sourceLocation: Testing.SourceLocation = #_sourceLocation,
-        _ call: () async throws -> Any
-    ) async -> RPCError? {
-        let error = await #expect(throws: RPCError.self, sourceLocation: sourceLocation) {
-            _ = try await call()
-        }
-        #expect(error?.code == code, "\(error?.message ?? "")", sourceLocation: sourceLocation)
-        return error
-    }
 }
 
 /// Tells tasks that they shall end, without harm to what they are about.

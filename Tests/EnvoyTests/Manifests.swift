@@ -1,6 +1,6 @@
 /// Manifests for tests: a mesh "demo" with a caller and nodes that answer with their names.
 enum Manifests {
-    static func mesh(egressFilter: String = "DROP_ALL") -> String {
+    static func mesh(egressFilter: String = "DROP_ALL", annotations: String = "") -> String {
         """
         apiVersion: v1
         kind: Namespace
@@ -8,7 +8,7 @@ enum Manifests {
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
         kind: Mesh
-        metadata: {name: demo}
+        metadata: {name: demo, annotations: {\(annotations)}}
         spec:
           namespaceSelector: {matchLabels: {mesh: demo}}
           egressFilter: {type: \(egressFilter)}
@@ -64,14 +64,24 @@ enum Manifests {
         protocol listenerProtocol: String = "http",
         backends: [String] = []
     ) -> String {
-        node(name, protocol: listenerProtocol, backends: backends) + """
-            ---
-            apiVersion: heddle.dev/v1alpha1
-            kind: Workload
-            metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
-            spec: {address: 127.0.0.1, ports: {\(appPort.map { "8080: \($0)" } ?? "")}}
+        node(name, protocol: listenerProtocol, backends: backends)
+            + runningWorkload(name, of: name, appPort: appPort)
+    }
 
-            """
+    /// A workload of the virtual node `node` whose application runs already.
+    static func runningWorkload(
+        _ name: String,
+        of node: String,
+        appPort: Int? = nil
+    ) -> String {
+        """
+        ---
+        apiVersion: heddle.dev/v1alpha1
+        kind: Workload
+        metadata: {name: \(name), namespace: demo, labels: {app: \(node)}}
+        spec: {address: 127.0.0.1, ports: {\(appPort.map { "8080: \($0)" } ?? "")}}
+
+        """
     }
 
     /// A virtual node; `listener` adds fields to its listener, in YAML's flow style.
@@ -98,14 +108,14 @@ enum Manifests {
         """
     }
 
-    /// A virtual service that the node of the same name provides.
-    static func service(_ name: String) -> String {
+    /// A virtual service that a node provides, by default the one of the same name.
+    static func service(_ name: String, by node: String? = nil) -> String {
         """
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
         kind: VirtualService
         metadata: {name: \(name), namespace: demo}
-        spec: {provider: {virtualNode: {virtualNodeRef: {name: \(name)}}}}
+        spec: {provider: {virtualNode: {virtualNodeRef: {name: \(node ?? name)}}}}
 
         """
     }
@@ -163,5 +173,73 @@ enum Manifests {
         return "{name: \(name), \(priority.map { "priority: \($0), " } ?? "")"
             + "\(type): {match: \(match), action: {weightedTargets: "
             + "[\(list.joined(separator: ", "))]}, \(rest)}}"
+    }
+
+    /// A virtual gateway and its workload, both called `name`; `rest` adds fields to its `spec`.
+    static func gateway(
+        _ name: String = "gateway",
+        listeners: KeyValuePairs<Int, String>,
+        rest: String = ""
+    ) -> String {
+        """
+        ---
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: VirtualGateway
+        metadata: {name: \(name), namespace: demo}
+        spec:
+          namespaceSelector: {matchLabels: {mesh: demo}}
+          podSelector: {matchLabels: {app: \(name)}}
+          listeners: [\(listeners.map { "{portMapping: {port: \($0.key), protocol: \($0.value)}}" }
+              .joined(separator: ", "))]
+          \(rest)
+        ---
+        apiVersion: heddle.dev/v1alpha1
+        kind: Workload
+        metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
+
+        """
+    }
+
+    /// A gateway route to a virtual service.
+    static func gatewayRoute(
+        _ name: String,
+        to service: String,
+        port: Int? = nil,
+        type: String = "httpRoute",
+        priority: Int? = nil,
+        match: String,
+        rewrite: String = ""
+    ) -> String {
+        """
+        ---
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: GatewayRoute
+        metadata: {name: \(name), namespace: demo}
+        spec:
+          \(priority.map { "priority: \($0)" } ?? "")
+          \(type):
+            match: \(match)
+            action:
+              target: {\(port.map { "port: \($0), " } ?? "")virtualService: {virtualServiceRef: {name: \(service)}}}
+              \(rewrite.isEmpty ? "" : "rewrite: {\(rewrite)}")
+
+        """
+    }
+
+    /// A traffic policy for objects, each as `Kind/name`, with one feature or several.
+    static func policy(_ name: String, for targets: String..., features: String) -> String {
+        let references = targets.map { target in
+            let parts = target.split(separator: "/")
+            let routes = parts.count > 2 ? ", routes: [\(parts[2])]" : ""
+            return "{kind: \(parts[0]), name: \(parts[1])\(routes)}"
+        }
+        return """
+            ---
+            apiVersion: heddle.dev/v1alpha1
+            kind: TrafficPolicy
+            metadata: {name: \(name), namespace: demo}
+            spec: {targetRefs: [\(references.joined(separator: ", "))], \(features)}
+
+            """
     }
 }

@@ -166,10 +166,10 @@ struct RetryTests {
             try await bad.answer(always: .status(200))
             let pid = pid_t(try #require(try await mesh.sidecar("bad", "pid")?.integer))
             let front = try await mesh.egressAddress(of: "front")
-            let address = try #require(try await mesh.sidecar("bad", "ingressAddress")?.string)
+            let address = try await mesh.ingressAddress(of: "bad")
             try await mesh.withoutHeddle {
                 kill(pid, SIGKILL)
-                await refusal(of: mesh, "http://\(address):8080/")
+                try await refusal(of: mesh, "http://\(address):8080/")
                 var names: [String: Set<String>] = [:]
                 for path in ["/none", "/connection", "/"] {
                     for _ in 0..<20 {
@@ -189,8 +189,9 @@ struct RetryTests {
     }
 
     /// Returns once nobody takes connections to `url`.
-    private func refusal(of mesh: RunningMesh, _ url: String) async {
+    private func refusal(of mesh: RunningMesh, _ url: String) async throws {
         while true {
+            try Task.checkCancellation()
             do {
                 _ = try await mesh.request(url)
             } catch let error as HTTPError where error.kind == .cannotConnect {

@@ -7,21 +7,6 @@ import Testing
 /// Which requests each kind of match takes.
 @Suite(.enabled(if: envoyIsExpected), .serialized, .timeLimit(.minutes(1)))
 struct RouteTests {
-    /// What a client asks for.
-    struct Ask: CustomStringConvertible {
-        var method = "GET"
-        var path: String
-        var headers: [HTTPField] = []
-
-        static func get(_ path: String, _ headers: KeyValuePairs<String, String> = [:]) -> Ask {
-            Ask(path: path, headers: headers.map { HTTPField($0.key, $0.value) })
-        }
-
-        var description: String {
-            "\(method) \(path)" + headers.map { " \($0.name): \($0.value)" }.joined()
-        }
-    }
-
     /// A match, the requests that it takes, and those that it leaves to the next route.
     struct Row {
         var match: String

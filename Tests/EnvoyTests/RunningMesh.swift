@@ -96,6 +96,11 @@ final class RunningMesh: Sendable {
         try await output.next(containing: text)
     }
 
+    /// What a command of heddle prints about this mesh.
+    func heddle(_ arguments: String...) async throws -> String {
+        try await runCommand(heddleBinary.path, arguments + ["--state-dir", state.path]).output
+    }
+
     /// Sends `signal` and waits for the end.
     func end(by signal: Int32) async -> Int32 {
         kill(process.processIdentifier, signal)
@@ -141,9 +146,24 @@ final class RunningMesh: Sendable {
         TestApplication(port: firstPort + number, client: client)
     }
 
-    /// The egress address of a workload.
+    /// The egress address of a workload, where its application calls others.
     func egressAddress(of workload: String) async throws -> String {
         try #require(try await sidecar(workload, "egressAddress")?.string)
+    }
+
+    /// The ingress address of a workload, where others call its application.
+    func ingressAddress(of workload: String) async throws -> String {
+        try #require(try await sidecar(workload, "ingressAddress")?.string)
+    }
+
+    /// A number that the Envoy of a workload counts.
+    func statistic(_ name: String, of workload: String) async throws -> Int {
+        let socket = state.appendingPathComponent("proxies/demo/\(workload)/admin.sock").path
+        let response = try await client.response(
+            to: HTTPRequest("GET", "http://localhost/stats", unixSocketPath: socket)
+        )
+        let line = response.text.split(separator: "\n").first { $0.hasPrefix("\(name): ") }
+        return try #require(line?.split(separator: " ").last.flatMap { Int($0) }, "\(name)")
     }
 
     /// The answer to a request through the egress of the workload `caller`.
@@ -170,8 +190,12 @@ final class RunningMesh: Sendable {
     }
 
     /// The answer to `url`.
-    func request(_ url: String, headers: [HTTPField] = []) async throws -> HTTPResponse {
-        try await client.response(to: HTTPRequest("GET", url, headers: headers))
+    func request(
+        _ url: String,
+        method: String = "GET",
+        headers: [HTTPField] = []
+    ) async throws -> HTTPResponse {
+        try await client.response(to: HTTPRequest(method, url, headers: headers))
     }
 
     /// Processes, but Heddle's own, that run on this mesh's folders.

@@ -6,7 +6,8 @@ import MeshModel
 ///
 /// It speaks HTTP/1 and HTTP/2 and answers with what it was asked, as JSON; with `MODE: tcp` it
 /// answers each line with its name and that line. Requests for a path meet what a test laid down for
-/// that path, or else for every path.
+/// that path, or else for every path. It counts HTTP/2 as the path `h2`, TCP as `tcp`, and as `silent`
+/// connections on which nothing was said.
 struct TestApplication: Sendable {
     /// The port of its own that it listens on.
     let port: Int
@@ -37,6 +38,8 @@ struct TestApplication: Sendable {
         var requests = 0
         /// How many are being held.
         var held = 0
+        /// The `Host` of the last request.
+        var host: String?
         /// How many the other side gave up while they were held; with `MODE: tcp`, how many
         /// connections ended.
         var gone = 0
@@ -94,7 +97,7 @@ extension HTTPResponse {
     /// The answer of a test's application: `name`, `method`, `path`, `host`, `port`, `headers` by
     /// their names in lower case, `body`, and as `attempt` how often its request was seen.
     ///
-    /// It is null when no application answered.
+    /// It is null when no application answered. The response header `X-Name` has the name too.
     var answer: JSONValue {
         (try? JSONDecoder().decode(JSONValue.self, from: Data(body))) ?? .null
     }
@@ -114,11 +117,11 @@ extension TestApplication {
         standing = {}  # path: the answer to all others
         counts = collections.defaultdict(collections.Counter)  # path: what was seen
         attempts = collections.Counter()  # (path, x-request-id): how often it was seen
-        holds = []
+        hosts, holds = {}, []  # path: the last Host
 
         def see(path, what, by=1):
             with changed:
-                for key in (path, None): counts[key][what] += by
+                for key in {path, None if path != "silent" else path}: counts[key][what] += by
                 changed.notify_all()
 
         def meet(path, request_id=None):
@@ -176,7 +179,9 @@ extension TestApplication {
                     field = {key: values[0] for key, values in parse_qs(path.query).items()}
                     seen = control(path.path.removeprefix("/control/"), field)
                     keys = ("attempts", "requests", "held", "gone")
-                    return self.answer(200, {key: seen.get(key, 0) for key in keys})
+                    seen = {key: seen.get(key, 0) for key in keys}
+                    return self.answer(200, seen | {"host": hosts.get(field.get("path"))})
+                hosts[path.path] = self.headers["Host"]
                 met, attempt = meet(path.path, self.headers["x-request-id"])
                 if met == "hold" and not Hold(path.path).wait(self.connection): met = "reset"
                 if met == "reset":
@@ -185,7 +190,7 @@ extension TestApplication {
                 self.answer(200 if met == "hold" else int(met), {
                     "name": name, "method": self.command, "path": self.path,
                     "host": self.headers["Host"], "port": self.server.server_address[1],
-                    "headers": {key.lower(): value for key, value in self.headers.items()},
+                    "headers": {key.lower(): ",".join(self.headers.get_all(key)) for key in self.headers},
                     "body": body.decode(errors="replace"), "attempt": attempt,
                 })
             def body(self):
@@ -201,6 +206,7 @@ extension TestApplication {
                 body = json.dumps(fields).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Name", name)
                 self.end_headers()
                 if self.command != "HEAD": self.wfile.write(body)
             def log_message(self, *arguments):
@@ -257,7 +263,7 @@ extension TestApplication {
             def finish_request(self, connection, client):
                 is_tcp = os.environ.get("MODE") == "tcp"
                 start = connection.recv(13, socket.MSG_PEEK)
-                if not start: return
+                if not start: return see("silent", "attempts")
                 if is_tcp and start != b"GET /control/": tcp(connection)
                 elif start.startswith(b"PRI *"): HTTP2(connection)
                 else: Web(connection, client, self)

@@ -294,8 +294,13 @@ import Testing
             ".panicThreshold: 101 is out of range; use 0 to 100"
         ),
         balancing(
-            "algorithm: ring_hash",
+            "algorithm: ring_hash, hashOn: [{header: a}]",
             #".algorithm: unknown value "ring_hash"; use ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV"#
+        ),
+        balancing("", ": neither algorithm nor panicThreshold is given; give at least one of them"),
+        balancing(
+            "panicThreshold: 5, hashOn: [{header: a}]",
+            ".hashOn: ROUND_ROBIN does not hash; remove it, or use RING_HASH or MAGLEV"
         ),
         balancing(
             "algorithm: RING_HASH",

@@ -38,6 +38,7 @@ import Testing
             retryBackOff:
               baseInterval: {unit: ms, value: 25}
               maxInterval: {unit: ms, value: 100}
+            retryOtherTargets: true
             timeout: {perRequest: {unit: s, value: 5}, idle: {unit: s, value: 60}}
             """
         ) + "---\n"
@@ -49,6 +50,7 @@ import Testing
             fault: {abort: {grpcStatus: 14}}
             loadBalancing:
               algorithm: RING_HASH
+              panicThreshold: 0
               hashOn:
                 - header: x-user
                 - cookie: {name: session, ttl: {unit: s, value: 0}}
@@ -93,7 +95,8 @@ import Testing
                                 .header("x-user"), .cookie(name: "session", ttl: .zero),
                                 .cookie(name: "session", ttl: nil), .queryParameter("user"),
                                 .sourceAddress,
-                            ]
+                            ],
+                            panicThreshold: 0
                         )
                     )
                 )
@@ -151,6 +154,7 @@ import Testing
                 baseInterval: .milliseconds(25),
                 maxInterval: .milliseconds(100)
             ),
+            retryOtherTargets: true,
             timeout: Timeouts(perRequest: .seconds(5), idle: .seconds(60))
         )
     }
@@ -194,8 +198,9 @@ import Testing
             .fault: "{abort: {httpStatus: 500}}", .mirror: "{virtualNodeRef: {name: a}}",
             .retryPolicy:
                 "{maxRetries: 1, perRetryTimeout: {unit: s, value: 1}, httpRetryEvents: [client-error]}",
-            .retryBackOff: "{baseInterval: {unit: ms, value: 1}}", .retryOtherTargets: "true",
-            .timeout: "{idle: {unit: s, value: 0}}", .loadBalancing: "{algorithm: RANDOM}",
+            .retryBackOff: "{baseInterval: {unit: ms, value: 1}}",
+            .retryOtherTargets: "true", .timeout: "{idle: {unit: s, value: 0}}",
+            .loadBalancing: "{algorithm: RANDOM}",
         ]
         for kind in PolicyTarget.kinds {
             let file = decode(

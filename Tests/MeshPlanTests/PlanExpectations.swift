@@ -33,6 +33,7 @@ private struct Fingerprint: Equatable {
     var addresses: ProxyAddresses
     var ports: [[Port]]
     var concurrency: Int
+    var probes: [Probe]
     var application: ApplicationPlan?
     var resources: [Resource]
 
@@ -42,6 +43,7 @@ private struct Fingerprint: Equatable {
         addresses = proxy.addresses
         ports = [proxy.ingressPorts, proxy.egressPorts]
         concurrency = proxy.concurrency
+        probes = proxy.probes
         application = proxy.application
         resources = ResourceType.allCases.flatMap { type in
             proxy.snapshot[type].sorted { $0.key < $1.key }.map { name, resource in

@@ -77,7 +77,8 @@ import Testing
             let origins = ResourceType.allCases.flatMap { type in
                 proxy.snapshot[type].values.flatMap(\.origins.keys)
             }
-            if !origins.contains(broken.id) {
+            // A gateway for connections that lead nowhere has nothing that says what it is made from.
+            if !origins.isEmpty, !origins.contains(broken.id) {
                 #expect(after.proxies[id]?.snapshot == proxy.snapshot, "\(id)")
             }
         }

@@ -50,6 +50,14 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
                 let array = JSONValue.array(try resources.map { try $0.value.json })
                 files["\(proxyFolder)/\(type.rawValue).json"] = try array.prettyText + "\n"
             }
+            if !proxy.probes.isEmpty {
+                let specifier = healthCheckSpecifier(
+                    for: proxy.probes,
+                    reportingInterval: .seconds(1)
+                )
+                let path = "\(proxyFolder)/health_checks.json"
+                files[path] = try specifier.json.prettyText + "\n"
+            }
         }
         let statuses = plan.statuses.map { ($0.key.description, $0.value.document) }
         let document = JSONValue.object(Dictionary(uniqueKeysWithValues: statuses))

@@ -11,7 +11,7 @@ extension RandomWorld {
                 matchLabels: ["kubernetes.io/metadata.name": namespace]
             ),
             podSelector: LabelSelector(matchLabels: ["app": "edge"]),
-            listeners: mappings().map { ListenerSpec(portMapping: $0) }
+            listeners: mappings(atLeast: 1).map { ListenerSpec(portMapping: $0) }
         )
     }
 
@@ -115,7 +115,8 @@ extension RandomWorld {
             ]
             features.loadBalancing = LoadBalancing(
                 algorithm: algorithm,
-                hashOn: algorithm.isByHash ? [generator.pick(keys)] : []
+                hashOn: algorithm.isByHash ? [generator.pick(keys)] : [],
+                panicThreshold: generator.pick([nil, 0, 50])
             )
         }
     }

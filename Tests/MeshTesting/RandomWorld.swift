@@ -134,8 +134,8 @@ public struct RandomWorld {
         return .arn(awsName: name, arn: "arn:\(name)")
     }
 
-    mutating func mappings() -> [PortMapping] {
-        ports.shuffled(using: &generator).prefix(number(0...2)).map {
+    mutating func mappings(atLeast least: Int = 0) -> [PortMapping] {
+        ports.shuffled(using: &generator).prefix(number(least...2)).map {
             PortMapping(port: $0, protocol: generator.pick(ListenerProtocol.allCases))
         }
     }

@@ -1,4 +1,5 @@
 import EnvoyAPI
+import FoundationEssentials
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import GRPCProtobuf
@@ -6,35 +7,44 @@ import Glibc
 import Logging
 import MeshModel
 import ServiceLifecycle
+import SwiftProtobuf
+import Testing
 
 @testable import XDSServer
 
 typealias DeltaRequest = Envoy_Service_Discovery_V3_DeltaDiscoveryRequest
 typealias Delta = Envoy_Service_Discovery_V3_DeltaDiscoveryResponse
 
-/// One delta stream as a client sees it.
-struct TestClient {
+typealias HealthRequest = Envoy_Service_Health_V3_HealthCheckRequestOrEndpointHealthResponse
+typealias HealthSpecifier = Envoy_Service_Health_V3_HealthCheckSpecifier
+
+/// One stream as a client sees it.
+struct StreamClient<Request: Message, Response: Message> {
     struct Ended: Error {}
 
-    let requests: AsyncStream<DeltaRequest>.Continuation
-    private var responses: RPCAsyncSequence<Delta, any Error>.AsyncIterator
+    let requests: AsyncStream<Request>.Continuation
+    private var responses: RPCAsyncSequence<Response, any Error>.AsyncIterator
 
     fileprivate init(
-        _ requests: AsyncStream<DeltaRequest>.Continuation,
-        _ responses: RPCAsyncSequence<Delta, any Error>
+        _ requests: AsyncStream<Request>.Continuation,
+        _ responses: RPCAsyncSequence<Response, any Error>
     ) {
         self.requests = requests
         self.responses = responses.makeAsyncIterator()
     }
 
-    func send(_ request: DeltaRequest) { requests.yield(request) }
+    func send(_ request: Request) { requests.yield(request) }
 
     /// The next response; an error when the stream ended, the status when that is one.
-    mutating func next() async throws -> Delta {
+    mutating func next() async throws -> Response {
         guard let response = try await responses.next(isolation: #isolation) else { throw Ended() }
         return response
     }
+}
 
+typealias TestClient = StreamClient<DeltaRequest, Delta>
+
+extension TestClient {
     /// Takes the next response and accepts it.
     mutating func accept() async throws -> Delta {
         let response = try await next()
@@ -65,12 +75,51 @@ func withService<Result: Sendable>(
     }
 }
 
-/// Opens a stream with `token` while `body` runs.
+/// Opens an ADS stream with `token` while `body` runs.
 func withClient<Result: Sendable>(
     _ path: String,
     token: String?,
     windowBytes: Int = 8 << 20,
     body: @Sendable @escaping (inout TestClient) async throws -> Result
+) async throws -> Result {
+    try await withStream(
+        path,
+        AggregatedDiscovery.delta,
+        token: token,
+        windowBytes: windowBytes,
+        body: body
+    )
+}
+
+/// Opens an HDS stream with `token` while `body` runs.
+func withHealthClient<Result: Sendable>(
+    _ path: String,
+    token: String?,
+    body:
+        @Sendable @escaping (
+            inout StreamClient<HealthRequest, HealthSpecifier>
+        ) async throws -> Result
+) async throws -> Result {
+    try await withStream(path, HealthDiscovery.stream, token: token, body: body)
+}
+
+/// Sends bytes to the HDS method that are no message of its, until the stream ends.
+func withGarbage(_ path: String, token: String) async throws {
+    _ = await #expect(throws: (any Error).self) {
+        try await withStream(path, HealthDiscovery.stream, token: token) {
+            (client: inout StreamClient<Google_Protobuf_BytesValue, HealthSpecifier>) in
+            client.send(Google_Protobuf_BytesValue(Data(repeating: 0xff, count: 100)))
+            while true { _ = try await client.next() }
+        }
+    }
+}
+
+private func withStream<Request: Message, Response: Message, Result: Sendable>(
+    _ path: String,
+    _ method: MethodDescriptor,
+    token: String?,
+    windowBytes: Int = 8 << 20,
+    body: @Sendable @escaping (inout StreamClient<Request, Response>) async throws -> Result
 ) async throws -> Result {
     let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path),
@@ -80,18 +129,18 @@ func withClient<Result: Sendable>(
     var metadata = Metadata()
     if let token { metadata.addString("Bearer \(token)", forKey: "authorization") }
     return try await withGRPCClient(transport: transport) { client in
-        let (requests, continuation) = AsyncStream.makeStream(of: DeltaRequest.self)
+        let (requests, continuation) = AsyncStream.makeStream(of: Request.self)
         return try await client.bidirectionalStreaming(
             request: StreamingClientRequest(metadata: metadata) { writer in
                 for await request in requests { try await writer.write(request) }
             },
-            descriptor: AggregatedDiscovery.delta,
-            serializer: ProtobufSerializer<DeltaRequest>(),
-            deserializer: ProtobufDeserializer<Delta>(),
+            descriptor: method,
+            serializer: ProtobufSerializer<Request>(),
+            deserializer: ProtobufDeserializer<Response>(),
             options: .defaults
         ) { response in
             defer { continuation.finish() }
-            var client = TestClient(continuation, response.messages)
+            var client = StreamClient(continuation, response.messages)
             return try await body(&client)
         }
     }

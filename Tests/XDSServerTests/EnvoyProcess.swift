@@ -3,7 +3,6 @@ import Glibc
 /// A real Envoy that takes everything from one ADS server.
 final class EnvoyProcess {
     private let pid: pid_t
-    private let folder: String
 
     /// The binary: `HEDDLE_ENVOY`, PATH, or the one in the Python package; nil when there is none.
     static let binary: String? = {
@@ -36,8 +35,7 @@ final class EnvoyProcess {
     }
 
     /// Starts an Envoy whose ADS server listens on the socket `ads`.
-    init(ads: String, token: String, folder: String) throws {
-        self.folder = folder
+    convenience init(ads: String, token: String, folder: String) throws {
         let bootstrap = """
             node: {id: test, cluster: test}
             dynamic_resources:
@@ -65,6 +63,11 @@ final class EnvoyProcess {
                       http2_protocol_options:
                         connection_keepalive: {interval: 30s, timeout: 5s}
             """
+        try self.init(bootstrap: bootstrap, folder: folder)
+    }
+
+    /// Starts an Envoy with `bootstrap`, its log in `folder`.
+    init(bootstrap: String, folder: String) throws {
         let configuration = folder + "/envoy.yaml"
         let file = fopen(configuration, "w")
         fputs(bootstrap, file)
@@ -89,14 +92,14 @@ final class EnvoyProcess {
     }
 }
 
-/// What `GET /` at 127.0.0.1:`port` answers; nil when nobody does.
-func get(port: UInt16, host: String = "test") -> String? {
+/// What `GET /` at `address`:`port` answers; nil when nobody does.
+func get(address numbers: String = "127.0.0.1", port: UInt16, host: String = "test") -> String? {
     let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = inet_addr(numbers)
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
     let result = withUnsafePointer(to: address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }

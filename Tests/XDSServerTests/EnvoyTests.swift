@@ -97,7 +97,7 @@ private func observed(
 }
 
 /// Asks until `condition` holds: of its workers Envoy tells nothing.
-private func until(_ condition: () -> Bool) async throws {
+func until(_ condition: () -> Bool) async throws {
     let end = ContinuousClock.now + .seconds(10)
     while !condition() {
         guard ContinuousClock.now < end else { throw TimedOut(description: "no answer") }

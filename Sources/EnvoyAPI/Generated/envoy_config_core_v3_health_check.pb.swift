@@ -293,6 +293,17 @@ public nonisolated struct Envoy_Config_Core_V3_HealthCheck: @unchecked Sendable 
 
     public var path: String = String()
 
+    public var send: Envoy_Config_Core_V3_HealthCheck.Payload {
+      get {_send ?? Envoy_Config_Core_V3_HealthCheck.Payload()}
+      set {_send = newValue}
+    }
+    /// Returns true if `send` has been explicitly set.
+    public var hasSend: Bool {self._send != nil}
+    /// Clears the value of `send`. Subsequent reads from it will return its default value.
+    public mutating func clearSend() {self._send = nil}
+
+    public var receive: [Envoy_Config_Core_V3_HealthCheck.Payload] = []
+
     public var requestHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
     public var expectedStatuses: [Envoy_Type_V3_Int64Range] = []
@@ -316,6 +327,7 @@ public nonisolated struct Envoy_Config_Core_V3_HealthCheck: @unchecked Sendable 
 
     public init() {}
 
+    fileprivate var _send: Envoy_Config_Core_V3_HealthCheck.Payload? = nil
     fileprivate var _serviceNameMatcher: Envoy_Type_Matcher_V3_StringMatcher? = nil
   }
 
@@ -674,7 +686,7 @@ nonisolated extension Envoy_Config_Core_V3_HealthCheck.Payload: SwiftProtobuf.Me
 
 nonisolated extension Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = Envoy_Config_Core_V3_HealthCheck.protoMessageName + ".HttpHealthCheck"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}path\0\u{4}\u{4}request_headers_to_add\0\u{4}\u{3}expected_statuses\0\u{3}codec_client_type\0\u{3}service_name_matcher\0\u{3}retriable_statuses\0\u{1}method\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}path\0\u{1}send\0\u{1}receive\0\u{4}\u{2}request_headers_to_add\0\u{4}\u{3}expected_statuses\0\u{3}codec_client_type\0\u{3}service_name_matcher\0\u{3}retriable_statuses\0\u{1}method\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -684,6 +696,8 @@ nonisolated extension Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck: SwiftPro
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._send) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.receive) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.requestHeadersToAdd) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.expectedStatuses) }()
       case 10: try { try decoder.decodeSingularEnumField(value: &self.codecClientType) }()
@@ -705,6 +719,12 @@ nonisolated extension Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck: SwiftPro
     }
     if !self.path.isEmpty {
       try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    try { if let v = self._send {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.receive.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.receive, fieldNumber: 4)
     }
     if !self.requestHeadersToAdd.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.requestHeadersToAdd, fieldNumber: 6)
@@ -730,6 +750,8 @@ nonisolated extension Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck: SwiftPro
   public static func ==(lhs: Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck, rhs: Envoy_Config_Core_V3_HealthCheck.HttpHealthCheck) -> Bool {
     if lhs.host != rhs.host {return false}
     if lhs.path != rhs.path {return false}
+    if lhs._send != rhs._send {return false}
+    if lhs.receive != rhs.receive {return false}
     if lhs.requestHeadersToAdd != rhs.requestHeadersToAdd {return false}
     if lhs.expectedStatuses != rhs.expectedStatuses {return false}
     if lhs.retriableStatuses != rhs.retriableStatuses {return false}

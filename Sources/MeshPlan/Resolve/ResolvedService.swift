@@ -132,15 +132,12 @@ struct NodePort: Hashable {
 
     /// The health check that callers do; nil when they do none.
     ///
-    /// Envoy asks the gRPC health service over HTTP/2 only.
+    /// Without a workload there is no proxy that could check in their place.
     var probe: HealthCheck? {
-        guard let check = listener.healthCheck, discovery != .none,
-            healthChecks == .callers || discovery != .workloads
-        else { return nil }
-        switch (check.protocol, mapping.protocol) {
-        case (.grpc, .http), (.grpc, .tcp): return nil
-        case (.grpc, .http2), (.grpc, .grpc), (.http, _), (.http2, _), (.tcp, _): return check
+        guard discovery != .none, healthChecks == .callers || discovery != .workloads else {
+            return nil
         }
+        return listener.possibleHealthCheck
     }
 }
 

@@ -209,7 +209,7 @@ extension Resolution {
 
 extension ServiceDiscovery {
     /// The name under which the node is looked up, in DNS or in Cloud Map.
-    fileprivate var hostname: String {
+    var hostname: String {
         switch self {
         case .dns(let hostname, _, _): hostname
         case .awsCloudMap(let namespaceName, let serviceName, _, _):

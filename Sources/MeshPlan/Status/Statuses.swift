@@ -100,7 +100,7 @@ private func accepted(
         )
     }
     let id = ProxyID(workload.reference)
-    return readiness(of: observations.proxies[id], plan.proxies[id]?.application)
+    return readiness(of: observations.proxies[id], plan.proxies[id])
 }
 
 /// Whether callers of a node that is found through Cloud Map find anything; nil for other objects.
@@ -135,10 +135,11 @@ private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) 
     )
 }
 
-/// Whether a workload serves: its proxy runs, is connected and configured, and its application runs.
+/// Whether a workload serves: its proxy runs, is connected and configured, and its application runs
+/// and passes the health checks that its own proxy does.
 private func readiness(
     of observation: ProxyObservation?,
-    _ planned: ApplicationPlan?
+    _ proxy: ProxyPlan?
 ) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
@@ -154,11 +155,11 @@ private func readiness(
             sentence("its proxy is not ready\(why)")
         )
     }
-    if planned != nil, observation.application == nil {
+    if proxy?.application != nil, observation.application == nil {
         return condition(.false, "ApplicationPending", "Its application was not started.")
     }
     if let application = observation.application, application.phase != .running {
-        if application.phase == .starting, let planned {
+        if application.phase == .starting, let planned = proxy?.application {
             let ports = planned.ports.map(\.description).joined(separator: ", ")
             return condition(
                 .false,
@@ -172,6 +173,9 @@ private func readiness(
             "Application" + application.phase.rawValue,
             sentence("its application does not run\(why)")
         )
+    }
+    if let message = unhealthyMessage(observation.xds.health, proxy?.probes ?? []) {
+        return condition(.false, "Unhealthy", sentence(message))
     }
     if !observation.xds.isConnected {
         return condition(

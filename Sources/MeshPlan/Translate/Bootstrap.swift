@@ -48,6 +48,10 @@ public func bootstrap(
     source.initialFetchTimeout = Google_Protobuf_Duration(.zero)
     bootstrap.dynamicResources.cdsConfig = source
     bootstrap.dynamicResources.ldsConfig = source
+    // Every proxy asks what to check: so it begins and ends to check without a restart.
+    bootstrap.hdsConfig.apiType = .grpc
+    bootstrap.hdsConfig.transportApiVersion = .v3
+    bootstrap.hdsConfig.grpcServices = [service]
 
     var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
     options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(

@@ -21,10 +21,9 @@ func healthCheck(
     result.timeout = Google_Protobuf_Duration(check.timeout)
     result.healthyThreshold = .init(UInt32(check.healthyThreshold))
     result.unhealthyThreshold = .init(UInt32(check.unhealthyThreshold))
-    let path = check.path.flatMap { $0.isEmpty ? nil : $0 } ?? "/"
     switch check.protocol {
     case .http, .http2:
-        result.httpHealthCheck.path = path
+        result.httpHealthCheck.path = check.httpPath
         result.httpHealthCheck.codecClientType = check.protocol == .http ? .http1 : .http2
         result.httpHealthCheck.host = host ?? ""
         // Else one unexpected status counts as `unhealthyThreshold` of them.
@@ -36,4 +35,9 @@ func healthCheck(
     case .tcp: result.tcpHealthCheck = .init()
     }
     return result
+}
+
+extension HealthCheck {
+    /// `path`, by default `/`.
+    var httpPath: String { path.flatMap { $0.isEmpty ? nil : $0 } ?? "/" }
 }

@@ -27,6 +27,11 @@ extension Envoy_Config_Bootstrap_V3_Bootstrap {
     public var json: JSONValue { get throws { try envoyJSON } }
 }
 
+extension Envoy_Service_Health_V3_HealthCheckSpecifier {
+    /// The specifier as Envoy's own JSON.
+    public var json: JSONValue { get throws { try envoyJSON } }
+}
+
 extension JSONValue {
     /// The value as text with sorted keys, indented for reading, without a final newline.
     public var prettyText: String {

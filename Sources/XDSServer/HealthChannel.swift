@@ -1,0 +1,114 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import MeshPlan
+internal import Synchronization
+
+/// One proxy as health discovery sees it: what it shall check, its stream, and what it reported.
+final class HealthChannel: Sendable {
+    /// The side of a channel that a stream's handler uses.
+    struct Stream: ServedStream {
+        let channel: HealthChannel
+        let signals: StreamSlot.Signals
+    }
+
+    fileprivate struct State {
+        var session = HealthSession(probes: nil)
+        var slot = StreamSlot()
+    }
+
+    let proxy: ProxyID
+    private let state = Mutex(State())
+    private let observations: ObservationBoard
+
+    init(_ proxy: ProxyID, observations: ObservationBoard) {
+        self.proxy = proxy
+        self.observations = observations
+    }
+
+    /// Takes the newest probes; nil when the proxy is gone.
+    func publish(_ probes: [Probe]?) {
+        state.withLock { state in
+            guard state.session.probes != probes else { return }
+            guard let probes else {
+                state.session = HealthSession(probes: nil)
+                state.slot.end(.removed)
+                return
+            }
+            state.session.probesChanged(to: probes)
+            observations.update(proxy, health: state.session.health)
+            state.slot.wake()
+        }
+    }
+
+    /// Opens a stream, in place of the one that is open.
+    func open() -> Stream {
+        state.withLock { state in
+            let signals = state.slot.open()
+            state.restart(proxy, observations)
+            state.slot.wake()
+            return Stream(channel: self, signals: signals)
+        }
+    }
+
+    /// Ends the open stream.
+    func end(_ ending: StreamSlot.Ending) {
+        state.withLock { state in
+            state.slot.end(ending)
+            state.restart(proxy, observations)
+        }
+    }
+}
+
+extension HealthChannel.State {
+    /// Forgets what was reported: without a stream nothing is known.
+    fileprivate mutating func restart(_ proxy: ProxyID, _ observations: ObservationBoard) {
+        session = HealthSession(probes: session.probes)
+        observations.update(proxy, health: session.health)
+    }
+}
+
+extension HealthChannel.Stream {
+    var proxy: ProxyID { channel.proxy }
+
+    /// Takes a report.
+    func received(_ report: Envoy_Service_Health_V3_EndpointHealthResponse) {
+        channel.received(report, signals)
+    }
+
+    func nextResponse() -> Envoy_Service_Health_V3_HealthCheckSpecifier? {
+        channel.nextSpecifier(signals)
+    }
+
+    func close() { channel.close(signals) }
+}
+
+extension HealthChannel {
+    fileprivate func received(
+        _ report: Envoy_Service_Health_V3_EndpointHealthResponse,
+        _ signals: StreamSlot.Signals
+    ) {
+        state.withLock { state in
+            guard state.slot.isOpen(signals) else { return }
+            state.session.received(report)
+            observations.update(proxy, health: state.session.health)
+            state.slot.wake()
+        }
+    }
+
+    fileprivate func nextSpecifier(
+        _ signals: StreamSlot.Signals
+    ) -> Envoy_Service_Health_V3_HealthCheckSpecifier? {
+        state.withLock { state in
+            guard state.slot.isOpen(signals) else { return nil }
+            return state.session.nextSpecifier()
+        }
+    }
+
+    fileprivate func close(_ signals: StreamSlot.Signals) {
+        state.withLock { state in
+            guard state.slot.isOpen(signals) else { return }
+            state.slot.end(.closed)
+            state.restart(proxy, observations)
+        }
+    }
+}

@@ -1,0 +1,149 @@
+internal import EnvoyAPI
+internal import MeshModel
+internal import MeshPlan
+internal import SwiftProtobuf
+
+/// The health discovery protocol of one stream, without I/O.
+///
+/// The server says what to check, and the proxy reports all results time and again. There are no
+/// nonces and no refusals: of a specifier that is not valid Envoy takes nothing and says nothing.
+///
+/// For Envoy an endpoint is unhealthy until it was checked, and some reports of that do not tell
+/// whether it was. So they are doubted until a first check must have ended.
+///
+/// See <https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/health/v3/hds.proto>.
+struct HealthSession: Sendable {
+    /// What the proxy shall check; nil until it is known.
+    private(set) var probes: [Probe]?
+    /// What is known of each port.
+    private(set) var health: [Port: ApplicationHealth] = [:]
+    /// How many reports of a port are still doubted.
+    private var doubts: [Port: Int] = [:]
+    private var sent: Sent?
+
+    private struct Sent: Equatable {
+        var probes: [Probe]
+        var interval: Duration
+    }
+
+    init(probes: [Probe]?) {
+        if let probes { probesChanged(to: probes) }
+    }
+}
+
+extension HealthSession {
+    /// Takes the newest probes.
+    ///
+    /// What is known of an endpoint stays known when only its check changes, as in Envoy.
+    mutating func probesChanged(to probes: [Probe]) {
+        let known = Set((self.probes ?? []).map(Target.init))
+        let kept = probes.filter { known.contains(Target($0)) }
+        let ports = Set(kept.map(\.port))
+        health = health.filter { ports.contains($0.key) }
+        doubts = doubts.filter { ports.contains($0.key) }
+        for probe in probes where !ports.contains(probe.port) {
+            doubts[probe.port] = Int(probe.check.timeout / HealthSession.firstInterval) + 1
+        }
+        self.probes = probes
+    }
+
+    /// The specifier to send now; nil when the proxy has it.
+    mutating func nextSpecifier() -> Envoy_Service_Health_V3_HealthCheckSpecifier? {
+        guard let probes else { return nil }
+        let next = Sent(probes: probes, interval: interval(for: probes))
+        guard sent != next else { return nil }
+        sent = next
+        return healthCheckSpecifier(for: probes, reportingInterval: next.interval)
+    }
+
+    /// Takes a report.
+    mutating func received(_ report: Envoy_Service_Health_V3_EndpointHealthResponse) {
+        let probes = Dictionary(
+            (self.probes ?? []).map { ($0.cluster, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        for cluster in report.clusterEndpointsHealth {
+            guard let probe = probes[cluster.clusterName] else { continue }
+            let endpoints = cluster.localityEndpointsHealth.flatMap(\.endpointsHealth)
+            guard let endpoint = endpoints.first(where: { $0.isTarget(of: probe) }) else {
+                continue
+            }
+            take(endpoint, of: probe)
+        }
+    }
+
+    private mutating func take(
+        _ endpoint: Envoy_Service_Health_V3_EndpointHealth,
+        of probe: Probe
+    ) {
+        let port = probe.port
+        let news = endpoint.health(of: probe, after: health[port])
+        if news == .unhealthy(.unknown), let doubt = doubts[port], doubt > 0 {
+            doubts[port] = doubt - 1
+        } else {
+            doubts[port] = nil
+            health[port] = news
+        }
+    }
+
+    /// The time between two reports.
+    ///
+    /// At first it is short: so a server that was just started soon knows what the one before knew.
+    private func interval(for probes: [Probe]) -> Duration {
+        if probes.isEmpty { return HealthSession.idleInterval }
+        let isKnown = probes.allSatisfy { health[$0.port] != nil }
+        return isKnown ? HealthSession.settledInterval : HealthSession.firstInterval
+    }
+
+    static let firstInterval = Duration.milliseconds(100)
+    static let settledInterval = Duration.seconds(1)
+    /// Reports of nothing.
+    static let idleInterval = Duration.seconds(3600)
+}
+
+/// What the result of a check belongs to.
+private struct Target: Hashable {
+    var port: Port
+    var cluster: String
+    var address: String
+    var applicationPort: Port
+
+    init(_ probe: Probe) {
+        port = probe.port
+        cluster = probe.cluster
+        address = probe.address
+        applicationPort = probe.applicationPort
+    }
+}
+
+extension Envoy_Service_Health_V3_EndpointHealth {
+    /// Whether this is what `probe` checks.
+    ///
+    /// An IPv6 address has several spellings.
+    fileprivate func isTarget(of probe: Probe) -> Bool {
+        let socket = endpoint.address.socketAddress
+        return socket.portValue == UInt32(probe.applicationPort.number)
+            && (socket.address == probe.address || probe.address.contains(":"))
+    }
+
+    /// What the report says of the application that `probe` checks.
+    fileprivate func health(
+        of probe: Probe,
+        after previous: ApplicationHealth?
+    ) -> ApplicationHealth {
+        switch healthStatus {
+        case .healthy, .degraded: return .healthy
+        case .timeout: return .unhealthy(.timeout)
+        case .unknown, .unhealthy, .draining, .UNRECOGNIZED: break
+        }
+        let status = healthMetadata.fields["http_status_code"]?.numberValue
+        guard let status = status.flatMap(Int.init(exactly:)), (100...599).contains(status) else {
+            return .unhealthy(.unknown)
+        }
+        guard status == 200 else { return .unhealthy(.status(status)) }
+        if probe.check.protocol == .grpc { return .unhealthy(.unknown) }
+        // It recovers: it must answer so `healthyThreshold` times.
+        if case .unhealthy = previous { return previous ?? .healthy }
+        return .unhealthy(.status(status))
+    }
+}

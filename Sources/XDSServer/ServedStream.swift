@@ -1,0 +1,114 @@
+internal import GRPCCore
+internal import Logging
+internal import MeshModel
+
+/// One stream of a proxy, as its handler sees it.
+protocol ServedStream: Sendable {
+    associatedtype Response: Sendable
+
+    /// The proxy at the other end.
+    var proxy: ProxyID { get }
+    /// What the handler waits for.
+    var signals: StreamSlot.Signals { get }
+
+    /// The response to send now; nil when there is none, or when the stream ended.
+    func nextResponse() -> Response?
+    /// Tells that the handler is done.
+    func close()
+}
+
+extension ServedStream {
+    /// Serves the stream until either side ends it.
+    func serve<Request: Sendable>(
+        _ requests: RPCAsyncSequence<Request, any Error>,
+        _ writer: RPCWriter<Response>,
+        logger: Logger,
+        receive: @escaping @Sendable (Request) -> Void
+    ) async throws {
+        logger.debug("xDS stream opened")
+        defer {
+            close()
+            logger.debug("xDS stream ended")
+        }
+        // gRPC does not cancel this task when the client goes away, and a write to a client that
+        // does not read never returns: so both children are cancelled as soon as `ending` tells.
+        let ending = await withRPCCancellationHandler {
+            await withTaskGroup { group in
+                group.addTask { await self.receive(requests, receive, logger) }
+                group.addTask { await send(to: writer, logger) }
+                var endings = signals.ending.makeAsyncIterator()
+                let ending = await endings.next()
+                group.cancelAll()
+                return ending
+            }
+        } onCancelRPC: {
+            close()
+        }
+        if let error = ending?.error { throw error }
+    }
+
+    private func receive<Request: Sendable>(
+        _ requests: RPCAsyncSequence<Request, any Error>,
+        _ receive: (Request) -> Void,
+        _ logger: Logger
+    ) async {
+        do {
+            for try await request in requests { receive(request) }
+        } catch {
+            logEnd(error, logger)
+        }
+        close()
+    }
+
+    private func send(to writer: RPCWriter<Response>, _ logger: Logger) async {
+        do {
+            for await _ in signals.changes {
+                while let response = nextResponse() { try await writer.write(response) }
+            }
+        } catch {
+            logEnd(error, logger)
+        }
+        close()
+    }
+
+    private func logEnd(_ error: any Error, _ logger: Logger) {
+        guard !(error is CancellationError) else { return }
+        logger.debug("xDS stream broke", metadata: ["error": "\(error)"])
+    }
+}
+
+extension StreamSlot.Ending {
+    /// What the client hears; nil when it closed the stream itself.
+    fileprivate var error: RPCError? {
+        switch self {
+        case .closed: nil
+        case .replaced:
+            RPCError(code: .aborted, message: "a newer stream of the same proxy took over")
+        case .removed: RPCError(code: .notFound, message: "the proxy was removed")
+        case .revoked: RPCError(code: .unauthenticated, message: "the proxy's token was revoked")
+        case .shutdown: RPCError(code: .unavailable, message: "the control plane is stopping")
+        }
+    }
+}
+
+/// What `open` makes of the token in `metadata`.
+///
+/// - Throws: the error that the client hears, when it sends no token or `open` makes nothing of it.
+func authenticate<Stream>(
+    _ metadata: GRPCCore.Metadata,
+    logger: Logger,
+    open: (_ token: String) -> Stream?
+) throws -> Stream {
+    let scheme = "Bearer "
+    let values = Array(metadata[stringValues: "authorization"])
+    let problem: String
+    if values.count == 1, values[0].hasPrefix(scheme) {
+        let token = String(values[0].dropFirst(scheme.count))
+        if let stream = open(token) { return stream }
+        problem = "the token belongs to no proxy"
+    } else {
+        problem = "no token: send one as metadata \"authorization: Bearer <token>\""
+    }
+    logger.warning("xDS stream refused", metadata: ["reason": "\(problem)"])
+    throw RPCError(code: .unauthenticated, message: problem)
+}

@@ -1,0 +1,201 @@
+import EnvoyAPI
+import MeshModel
+import MeshPlan
+import SwiftProtobuf
+import Testing
+
+@testable import XDSServer
+
+typealias HealthReport = Envoy_Service_Health_V3_EndpointHealthResponse
+
+/// A probe of an application on `port`, for a listener of the same port.
+func probe(
+    _ port: Int,
+    address: String = "127.0.0.1",
+    path: String? = nil,
+    protocol: ListenerProtocol = .http,
+    timeout: Duration = .milliseconds(300)
+) throws -> Probe {
+    let port = try #require(Port(port))
+    return Probe(
+        port: port,
+        cluster: "application-\(port)",
+        address: address,
+        applicationPort: port,
+        check: HealthCheck(
+            unhealthyThreshold: 2,
+            interval: .milliseconds(500),
+            timeout: timeout,
+            path: path,
+            protocol: `protocol`
+        )
+    )
+}
+
+/// Envoy's report of what each probe found, with the HTTP status of the last answer.
+func report(
+    _ results: (probe: Probe, health: Envoy_Config_Core_V3_HealthStatus, status: Int?)...
+) -> HealthReport {
+    var report = HealthReport()
+    report.clusterEndpointsHealth = results.map { probe, health, status in
+        var endpoint = Envoy_Service_Health_V3_EndpointHealth()
+        endpoint.endpoint.address.socketAddress.address = probe.address
+        endpoint.endpoint.address.socketAddress.portValue = UInt32(probe.applicationPort.number)
+        endpoint.healthStatus = health
+        if let status {
+            endpoint.healthMetadata.fields["http_status_code"] = .init(
+                numberValue: Double(status)
+            )
+        }
+        var locality = Envoy_Service_Health_V3_LocalityEndpointsHealth()
+        locality.endpointsHealth = [endpoint]
+        var cluster = Envoy_Service_Health_V3_ClusterEndpointsHealth()
+        cluster.clusterName = probe.cluster
+        cluster.localityEndpointsHealth = [locality]
+        return cluster
+    }
+    return report
+}
+
+/// The protocol without a socket.
+@Suite struct `health discovery session` {
+    private func session(_ probes: Probe...) -> HealthSession { HealthSession(probes: probes) }
+
+    /// How often reports are wanted, and of what.
+    private func wanted(_ specifier: HealthSpecifier?) -> String? {
+        specifier.map { specifier in
+            let clusters = specifier.clusterHealthChecks.map(\.clusterName)
+            let interval =
+                specifier.interval.seconds * 1000 + Int64(specifier.interval.nanos / 1_000_000)
+            return "\(clusters) every \(interval) ms"
+        }
+    }
+
+    @Test func `nothing is said before it is known what to check`() {
+        var session = HealthSession(probes: nil)
+        #expect(session.nextSpecifier() == nil)
+        session.probesChanged(to: [])
+        #expect(wanted(session.nextSpecifier()) == "[] every 3600000 ms")
+        #expect(session.nextSpecifier() == nil)
+    }
+
+    @Test func `reports are frequent until all is known`() throws {
+        let (first, second) = (try probe(8080), try probe(9090))
+        var session = session(first, second)
+        let both = #"["application-8080", "application-9090"]"#
+        #expect(wanted(session.nextSpecifier()) == "\(both) every 100 ms")
+        session.received(report((first, .healthy, 200)))
+        #expect(session.nextSpecifier() == nil)
+        session.received(report((first, .healthy, 200), (second, .timeout, nil)))
+        #expect(wanted(session.nextSpecifier()) == "\(both) every 1000 ms")
+        #expect(session.nextSpecifier() == nil)
+        #expect(session.health == [first.port: .healthy, second.port: .unhealthy(.timeout)])
+    }
+
+    @Test func `changed probes are sent, and off means idle`() throws {
+        var session = session(try probe(8080))
+        let probe = try probe(8080, path: "/ping")
+        _ = session.nextSpecifier()
+        session.probesChanged(to: [probe])
+        let specifier = session.nextSpecifier()
+        let check = specifier?.clusterHealthChecks.first?.healthChecks.first
+        #expect(check?.httpHealthCheck.path == "/ping")
+        session.received(report((probe, .healthy, 200)))
+        session.probesChanged(to: [])
+        #expect(wanted(session.nextSpecifier()) == "[] every 3600000 ms")
+        #expect(session.health.isEmpty)
+    }
+
+    @Test func `failures tell how the last check failed`() throws {
+        let probe = try probe(8080)
+        var session = session(probe)
+        func health(_ status: Envoy_Config_Core_V3_HealthStatus, _ code: Int?) -> ApplicationHealth?
+        {
+            session.received(report((probe, status, code)))
+            return session.health[probe.port]
+        }
+        #expect(health(.healthy, 200) == .healthy)
+        #expect(health(.unhealthy, 503) == .unhealthy(.status(503)))
+        #expect(health(.timeout, 503) == .unhealthy(.timeout))
+        #expect(health(.unhealthy, nil) == .unhealthy(.unknown))
+        #expect(health(.unhealthy, 500) == .unhealthy(.status(500)))
+        // It recovers: one answer of 200 is not yet enough.
+        #expect(health(.unhealthy, 200) == .unhealthy(.status(500)))
+        #expect(health(.healthy, 200) == .healthy)
+    }
+
+    @Test func `an endpoint that was not yet checked is not unhealthy`() throws {
+        let probe = try probe(8080, timeout: .milliseconds(200))
+        var session = session(probe)
+        for _ in 0..<3 {
+            session.received(report((probe, .unhealthy, nil)))
+            #expect(session.health.isEmpty)
+        }
+        session.received(report((probe, .unhealthy, nil)))
+        #expect(session.health == [probe.port: .unhealthy(.unknown)])
+    }
+
+    @Test func `an answer is no doubt`() throws {
+        let probe = try probe(8080, timeout: .seconds(60))
+        var session = session(probe)
+        session.received(report((probe, .unhealthy, 500)))
+        #expect(session.health == [probe.port: .unhealthy(.status(500))])
+    }
+
+    @Test func `a result outlives a change of the check but not of the endpoint`() throws {
+        let probe = try probe(8080, timeout: .seconds(60))
+        var session = session(probe)
+        session.received(report((probe, .healthy, 200)))
+        session.probesChanged(to: [changed(probe) { $0.check.path = "/ping" }])
+        #expect(session.health == [probe.port: .healthy])
+        let moved = changed(probe) { $0.address = "127.0.0.2" }
+        session.probesChanged(to: [moved])
+        #expect(session.health.isEmpty)
+        // A report on its way is about the endpoint before.
+        session.received(report((probe, .unhealthy, 500)))
+        #expect(session.health.isEmpty)
+        session.received(report((moved, .unhealthy, nil)))
+        #expect(session.health.isEmpty)
+    }
+
+    @Test func `what was not asked for is not kept`() throws {
+        let probe = try probe(8080)
+        var session = session(probe)
+        let stranger = try XDSServerTests.probe(9090)
+        session.received(report((stranger, .healthy, 200)))
+        session.received(report((changed(probe) { $0.address = "10.0.0.1" }, .healthy, 200)))
+        var strange = HealthReport()
+        strange.clusterEndpointsHealth = (0..<1000).map { index in
+            var cluster = Envoy_Service_Health_V3_ClusterEndpointsHealth()
+            cluster.clusterName = index == 0 ? probe.cluster : "strange-\(index)"
+            return cluster
+        }
+        session.received(strange)
+        #expect(session.health.isEmpty)
+    }
+
+    @Test(arguments: [Double.nan, .infinity, 1e300, -1, 200.5])
+    func `a status that is no number of its kind is none`(status: Double) throws {
+        let probe = try probe(8080)
+        var session = session(probe)
+        session.received(report((probe, .healthy, 200)))
+        var report = report((probe, .unhealthy, 500))
+        report.clusterEndpointsHealth[0].localityEndpointsHealth[0].endpointsHealth[0]
+            .healthMetadata.fields["http_status_code"] = .init(numberValue: status)
+        session.received(report)
+        #expect(session.health[probe.port] == .unhealthy(.unknown))
+    }
+
+    @Test func `an IPv6 address may be spelled in several ways`() throws {
+        let probe = try probe(8080, address: "0::1")
+        var session = session(probe)
+        session.received(report((changed(probe) { $0.address = "::1" }, .healthy, 200)))
+        #expect(session.health == [probe.port: .healthy])
+    }
+
+    private func changed(_ probe: Probe, _ change: (inout Probe) -> Void) -> Probe {
+        var probe = probe
+        change(&probe)
+        return probe
+    }
+}
