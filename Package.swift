@@ -134,7 +134,7 @@ let package = Package(
             ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
         ),
         tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", lifecycle, logging]),
-        tests("TidyTests"),
+        tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(
             name: "manifest-fuzz",
             dependencies: ["MeshManifests", "MeshModel", "MeshPlan", argumentParser],

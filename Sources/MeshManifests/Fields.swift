@@ -36,6 +36,7 @@ final class Fields {
     /// The field `key` if it is given and not null.
     func entry(_ key: String) -> YAMLNode.Entry? {
         known.append(key)
+        report.note(path(of: key))
         guard let entry = entries.first(where: { $0.key == key }), !entry.value.isNull else {
             return nil
         }
@@ -91,9 +92,10 @@ extension Fields {
         _ key: String,
         _ presence: Presence,
         _ advice: @autoclosure () -> String,
+        surveyedAs content: YAMLNode.Content? = nil,
         _ read: (YAMLNode.Entry) -> Value?
     ) -> Value? {
-        if let entry = entry(key) { return read(entry) }
+        if let entry = entry(key) ?? report.surveyed(key, as: content) { return read(entry) }
         if presence == .required { missing(key, advice()) }
         return nil
     }
@@ -252,7 +254,7 @@ extension Fields {
         _ presence: Presence = .optional,
         _ decode: (Fields) -> Value?
     ) -> Value? {
-        required(key, presence, "add it") { entry in
+        required(key, presence, "add it", surveyedAs: .mapping([])) { entry in
             object(entry.value, path(of: key), line: entry.line, decode)
         }
     }
@@ -286,7 +288,7 @@ extension Fields {
         count: ClosedRange<Int>? = nil,
         _ decode: (YAMLNode, String) -> Element?
     ) -> [Element]? {
-        required(key, presence, "give a list") { entry -> [Element]? in
+        required(key, presence, "give a list", surveyedAs: oneMapping) { entry -> [Element]? in
             guard case .sequence(let nodes) = entry.value.content else {
                 error(key, "expected a list, found \(entry.value.description)", "give a list")
                 return nil

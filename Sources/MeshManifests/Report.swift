@@ -11,8 +11,13 @@ final class Report {
     private(set) var hasErrors = false
     /// Paths of the fields that the object's kind does not have.
     private(set) var unknownFields: Set<String> = []
+    /// The fields that decoders asked for; nil but in a survey.
+    private(set) var survey: Set<String>?
 
-    init(file: String?) { self.file = file }
+    init(file: String?, isSurvey: Bool = false) {
+        self.file = file
+        survey = isSurvey ? [] : nil
+    }
 
     func error(_ field: String, line: Int, _ problem: String, _ remedy: String) {
         hasErrors = true
@@ -25,6 +30,9 @@ final class Report {
 
     /// Marks `field` as one that the object's kind does not have.
     func prune(_ field: String) { unknownFields.insert(field) }
+
+    /// Takes down in a survey that a decoder asked for `field`, whose path is not made otherwise.
+    func note(_ field: @autoclosure () -> String) { survey?.insert(field()) }
 
     private func add(
         _ severity: Diagnostic.Severity,
