@@ -3,8 +3,9 @@ public struct WorkloadSpec: ObjectSpec {
     /// Workload.
     public static var kind: Kind { .workload }
 
-    /// Where the application listens, an IP address; nil is 127.0.0.1. Of a gateway an address of
-    /// this host on which it takes requests too; nil is none.
+    /// Where the application listens, an IP address; nil is 127.0.0.1.
+    ///
+    /// Of a gateway an address of this host on which it takes requests too; nil is none.
     public var address: String?
     /// Virtual node port to application port, or gateway port to the port on `address`; a port that
     /// is absent stays the same.

@@ -91,8 +91,9 @@ extension Planner {
         _ observations: Observations
     ) throws -> Snapshot {
         var snapshot = Snapshot()
-        let origins = resolved.origins.merging([mesh.id: mesh.metadata.generation]) { own, _ in own
-        }
+        let origins = [mesh.id: mesh.metadata.generation]
+            .merging(resolved.origins) { own, _ in own }
+            .adding(resolved.services)
         for destination in destinations(of: resolved.services) {
             try insert(destination, resolution, addresses, observations, into: &snapshot)
         }
@@ -116,7 +117,7 @@ extension Planner {
         )
         if resolved.servesHTTP {
             snapshot.insert(
-                try resource(.virtualServiceRoutes(egress), origins.adding(resolved.services))
+                try resource(.virtualServiceRoutes(egress), origins)
             )
         }
         return snapshot

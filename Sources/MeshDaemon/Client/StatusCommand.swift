@@ -181,7 +181,8 @@ struct StatusReport {
             let uptime = isUp ? started.map { humanDuration(seconds: nowSeconds - $0) } : nil
             return [
                 TextTable.Cell(reference.namespace), TextTable.Cell(reference.name),
-                cell(status["virtualNode"] ?? status["virtualGateway"]), TextTable.Cell(state.word, colour(state.verdict)),
+                cell(status["virtualNode"] ?? status["virtualGateway"]),
+                TextTable.Cell(state.word, colour(state.verdict)),
                 cell(sidecar["ingressAddress"]), cell(sidecar["egressAddress"]),
             ] + ResourceType.allCases.map { Self.sync(sidecar["sync"]?[$0.rawValue]) } + [
                 cell(sidecar["restarts"]), TextTable.Cell(uptime ?? "-"),

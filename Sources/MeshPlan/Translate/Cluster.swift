@@ -181,6 +181,9 @@ func loadAssignment(
             result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
         }
         result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
+        // The first check shall come when it can pass: then one is enough, and after a failure it
+        // takes `healthyThreshold` of them.
+        if !endpoint.isHealthy { result.endpoint.healthCheckConfig.disableActiveHealthCheck = true }
         return result
     }
     assignment.endpoints = [locality]

@@ -2,8 +2,10 @@ internal import EnvoyAPI
 internal import MeshModel
 internal import SwiftProtobuf
 
-/// The header by which a gateway's first hop tells its second which virtual service is meant; App
-/// Mesh's own name. Clients' values are replaced, and applications never see it.
+/// App Mesh's name for the header by which a gateway's first hop tells its second which virtual service
+/// is meant.
+///
+/// Clients' values are replaced, and applications never see it.
 private let virtualServiceHeader = "x-app-mesh-virtual-service"
 
 /// What the routes of one HTTP listener of a gateway are made from.

@@ -11,6 +11,7 @@ internal import SwiftProtobuf
 /// - Parameters:
 ///   - check: The listener's `healthCheck`.
 ///   - host: The authority of its requests; nil is the cluster's name.
+/// - Returns: The check.
 func healthCheck(
     for check: HealthCheck,
     host: String? = nil

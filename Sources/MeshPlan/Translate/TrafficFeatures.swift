@@ -54,9 +54,10 @@ extension Envoy_Config_Route_V3_Route {
     }
 }
 
-/// What answers a browser's preflight request for a route that asks for more than a path: such
-/// a request has neither the method nor the headers of the one that it announces. None is needed for a
-/// route without CORS.
+/// What answers a browser's preflight request for a route that asks for more than a path.
+///
+/// Such a request has neither the method nor the headers of the one that it announces. None is needed
+/// for a route without CORS.
 func preflight(
     of route: Envoy_Config_Route_V3_Route
 ) -> [Envoy_Config_Route_V3_Route] {
