@@ -57,7 +57,7 @@ extension Fields {
             outlierDetection = object("outlierDetection") { $0.outlierDetection() }
             timeout = object("timeout") { $0.listenerTimeouts(mapping?.protocol) }
         case .virtualGateway:
-            if mapping?.protocol == .tcp, has("connectionPool") {
+            if case .tcp = pool, mapping?.protocol == .tcp {
                 error(
                     "connectionPool",
                     "a gateway's TCP connections go straight to their node",

@@ -250,7 +250,6 @@ import Testing
             listeners:
               - portMapping: {port: 6379, protocol: tcp}
                 healthCheck: {protocol: tcp, unhealthyThreshold: 2, timeoutMillis: 2000, intervalMillis: 5000}
-                connectionPool: {tcp: {maxConnections: 3}}
             """
         )
         let file = decode(text)
@@ -266,8 +265,7 @@ import Testing
                 interval: .seconds(5),
                 timeout: .seconds(2),
                 protocol: .tcp
-            ),
-            connectionPool: .tcp(maxConnections: 3)
+            )
         )
         #expect(gateway.spec.listeners == [listener])
     }
