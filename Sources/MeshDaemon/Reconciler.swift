@@ -1,4 +1,5 @@
 internal import EnvoySupervisor
+internal import Foundation
 internal import Logging
 internal import MeshModel
 internal import MeshPlan
@@ -121,7 +122,29 @@ struct Reconciler: Service {
             reconciler.show(world, plan, observations, rolledOut)
         }
 
+        /// Envoy refuses a listener whose access log it can't open; if the folder can't be made, its
+        /// refusal says so.
+        private func makeLogFolders(_ plan: Plan, _ reconciler: Reconciler) {
+            let paths = Set(plan.proxies.values.compactMap(\.accessLogPath))
+            for path in paths where path.hasPrefix("/") && !path.hasPrefix("/dev/") {
+                let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
+                guard !folder.isEmpty else { continue }
+                do {
+                    try FileManager.default.createDirectory(
+                        atPath: String(folder),
+                        withIntermediateDirectories: true
+                    )
+                } catch {
+                    reconciler.logger.warning(
+                        "folder of an access log not made",
+                        metadata: ["path": "\(folder)", "error": "\(error)"]
+                    )
+                }
+            }
+        }
+
         private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
+            makeLogFolders(plan, reconciler)
             reconciler.store.publish(
                 plan.proxies.mapValues(\.snapshot),
                 probes: plan.proxies.mapValues(\.probes)

@@ -45,10 +45,33 @@ extension Fields {
                     "give one of them"
                 )
             }
-            let exact = hostname.string("exact", length: 1...253).map(HostnameMatch.exact)
-            let suffix = hostname.string("suffix", length: 1...253).map(HostnameMatch.suffix)
+            let exact = hostname.host("exact").map(HostnameMatch.exact)
+            let suffix = hostname.host("suffix").map(HostnameMatch.suffix)
             return exact ?? suffix
         }
+    }
+
+    /// A host name or the end of one: letters, digits, `-`, `_` and `.`.
+    private func host(_ key: String) -> String? {
+        guard let host = string(key, length: 1...253) else { return nil }
+        let isAllowed = host.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+                UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        if isAllowed { return host }
+        error(
+            key,
+            "\(quoted(host)) is no host name",
+            host.hasPrefix("*.")
+                ? "write suffix: \(host.dropFirst())"
+                : "use letters, digits, \"-\" and \".\", and no port"
+        )
+        return nil
     }
 
     /// `headers` or `metadata`; an empty `match` block is allowed in `metadata` alone.

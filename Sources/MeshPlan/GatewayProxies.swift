@@ -10,7 +10,17 @@ extension Planner {
         _ observations: Observations,
         into plan: inout Plan
     ) {
-        reportForbiddenPorts(of: gateway, gateway.spec.listeners, &resolution)
+        let workloads = resolution.workloads[gateway.id] ?? []
+        let outside = workloads.map { sockets(of: $0, gateway, &resolution) }
+        // Without root a low port may still be had at another number.
+        var resolved = resolved
+        resolved.listeners.removeAll { listener in
+            let port = listener.spec.portMapping.port
+            return !options.allows(port) && outside.allSatisfy { $0[port] == nil }
+        }
+        reportForbiddenPorts(of: gateway, gateway.spec.listeners, &resolution) { port in
+            outside.contains { $0[port] != nil }
+        }
         let shared: Snapshot
         do {
             shared = try sharedResources(
@@ -27,7 +37,7 @@ extension Planner {
             )
             return
         }
-        for workload in resolution.workloads[gateway.id] ?? [] {
+        for (workload, sockets) in zip(workloads, outside) {
             if !workload.spec.command.isEmpty {
                 resolution.report(
                     workload.diagnostic(
@@ -39,7 +49,6 @@ extension Planner {
                     )
                 )
             }
-            let sockets = sockets(of: workload, gateway, &resolution)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
                 try planner.proxy(
                     of: workload,
@@ -61,24 +70,53 @@ extension Planner {
         _ resolution: inout Resolution
     ) -> [Port: ListeningSocket] {
         guard let address = workload.spec.address else { return [:] }
+        if options.addressRanges.contain(address) {
+            resolution.report(
+                workload.diagnostic(
+                    .error,
+                    "spec.address",
+                    "\"\(address)\" is among the proxies' own addresses",
+                    remedy: "give an address of this host, or 0.0.0.0 for all"
+                )
+            )
+            return [:]
+        }
         var sockets: [Port: ListeningSocket] = [:]
-        for listener in gateway.spec.listeners {
-            let port = workload.spec.ports[listener.portMapping.port] ?? listener.portMapping.port
-            guard options.allows(port) else {
+        for mapping in gateway.spec.listeners.map(\.portMapping) {
+            let port = workload.spec.ports[mapping.port] ?? mapping.port
+            if !options.allows(port) {
                 resolution.report(
                     workload.diagnostic(
                         .error,
                         "spec.ports",
                         "only root may listen on port \(port) of \(address)",
-                        remedy: "map port \(listener.portMapping.port) to one over 1023, or run as "
-                            + "root"
+                        remedy: "map port \(mapping.port) to one over 1023, or run as root"
                     )
                 )
-                continue
+            } else if let other = resolution.outsideSockets[port]?.first(where: {
+                overlap($0.address, address)
+            }) {
+                resolution.report(
+                    workload.diagnostic(
+                        .error,
+                        "spec.ports",
+                        "port \(port) of \(address) is taken by \(other.workload)"
+                            + (other.workload == workload.id ? " itself" : ""),
+                        remedy: "map port \(mapping.port) to another one"
+                    )
+                )
+            } else {
+                resolution.outsideSockets[port, default: []].append((address, workload.id))
+                sockets[mapping.port] = ListeningSocket(address: address, port: port)
             }
-            sockets[listener.portMapping.port] = ListeningSocket(address: address, port: port)
         }
         return sockets
+    }
+
+    /// Whether the same connection could arrive at both addresses.
+    private func overlap(_ left: String, _ right: String) -> Bool {
+        let all = ["0.0.0.0", "::"]
+        return left == right || all.contains(left) || all.contains(right)
     }
 
     /// What all proxies of `gateway` receive alike: clusters, endpoints and routes.
@@ -97,17 +135,14 @@ extension Planner {
         for destination in destinations(of: resolved.services) {
             try insert(destination, resolution, addresses, observations, into: &snapshot)
         }
-        var targets: [GatewayTarget] = []
+        var targets: Set<GatewayTarget> = []
         for listener in resolved.listeners {
             guard case .http(let routes) = listener.answer else { continue }
-            for target in routes.compactMap(\.target) where !targets.contains(target) {
-                targets.append(target)
-            }
+            targets.formUnion(routes.compactMap(\.target))
             let input = GatewayRoutes(
                 port: listener.spec.portMapping.port,
                 routes: routes,
-                cluster: selfRedirect(of: gateway, listener.spec.portMapping, in: mesh),
-                rateLimit: resolved.rateLimit
+                cluster: selfRedirect(of: gateway, listener.spec.portMapping, in: mesh)
             )
             snapshot.insert(try resource(.gatewayRoutes(input), origins))
         }
@@ -129,7 +164,7 @@ extension Planner {
         _ resolved: ResolvedGateway,
         in mesh: Mesh,
         _ addresses: ProxyAddresses,
-        _ sockets: [Port: ListeningSocket],
+        _ outside: [Port: ListeningSocket],
         _ shared: Snapshot
     ) throws -> ProxyPlan {
         var snapshot = shared
@@ -139,7 +174,11 @@ extension Planner {
         var ports: [Port] = []
         for listener in resolved.listeners {
             let mapping = listener.spec.portMapping
-            guard options.allows(mapping.port) else { continue }
+            let ingress =
+                options.allows(mapping.port)
+                ? [ListeningSocket(address: addresses.ingress, port: mapping.port)] : []
+            let sockets = ingress + (outside[mapping.port].map { [$0] } ?? [])
+            guard !sockets.isEmpty else { continue }
             let filter: GatewayListener.Filter
             var listenerOrigins = origins
             switch listener.answer {
@@ -159,15 +198,14 @@ extension Planner {
             let statPrefix =
                 gateway.spec.listeners.count == 1
                 ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
-            let ingress = ListeningSocket(address: addresses.ingress, port: mapping.port)
             let input = GatewayListener(
                 mapping: mapping,
-                sockets: [ingress] + (sockets[mapping.port].map { [$0] } ?? []),
+                sockets: sockets,
                 statPrefix: statPrefix,
                 filter: filter,
                 accessLog: gateway.spec.accessLog
             )
-            ports.append(mapping.port)
+            if !ingress.isEmpty { ports.append(mapping.port) }
             snapshot.insert(try resource(.gatewayListener(input), listenerOrigins))
         }
         if resolved.servesHTTP {
@@ -187,7 +225,8 @@ extension Planner {
             ingressPorts: ports.sorted(),
             egressPorts: resolved.servesHTTP ? [.egress] : [],
             concurrency: workload.spec.sidecar.workerCount,
-            snapshot: snapshot
+            snapshot: snapshot,
+            accessLogPath: gateway.spec.accessLog?.path
         )
     }
 

@@ -114,7 +114,8 @@ extension Planner {
             let routes = IngressRoutes(
                 listener: listener,
                 cluster: cluster,
-                features: resolution.policies.features(of: node.id)
+                features: resolution.policies.features(of: node.id),
+                rateLimit: resolution.policies.rateLimit(of: node.id)
             )
             snapshot.insert(
                 try resource(
@@ -185,6 +186,7 @@ extension Planner {
             egressPorts: egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
             snapshot: snapshot,
+            accessLogPath: node.spec.accessLog?.path,
             probes: probes(of: workload, node, in: mesh),
             application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
         )

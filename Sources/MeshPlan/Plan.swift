@@ -50,6 +50,8 @@ public struct ProxyPlan: Sendable {
     public var concurrency: Int
     /// All that it receives over ADS.
     public var snapshot: Snapshot
+    /// The file of its access log; nil when there is none.
+    public var accessLogPath: String?
     /// What it checks of its application for all callers.
     public var probes: [Probe]
     /// The application that Heddle runs beside it.
@@ -65,6 +67,7 @@ public struct ProxyPlan: Sendable {
         egressPorts: [Port] = [],
         concurrency: Int = 1,
         snapshot: Snapshot = Snapshot(),
+        accessLogPath: String? = nil,
         probes: [Probe] = [],
         application: ApplicationPlan? = nil
     ) {
@@ -76,6 +79,7 @@ public struct ProxyPlan: Sendable {
         self.egressPorts = egressPorts
         self.concurrency = concurrency
         self.snapshot = snapshot
+        self.accessLogPath = accessLogPath
         self.probes = probes
         self.application = application
     }

@@ -55,6 +55,8 @@ public func plan(
 public struct Planner: Sendable {
     let options: PlanOptions
     var resources = Memo<ResourceKey, EncodedResource>()
+    /// Endpoints of the plan in the making, which many callers share.
+    var endpoints: [NodePort: EncodedResource] = [:]
     private var last: (resolution: Resolution, plan: Plan, reachability: [ProxyID: Reachability])?
 
     /// Makes a planner that remembers nothing.
@@ -70,6 +72,7 @@ public struct Planner: Sendable {
         nowSeconds: Int
     ) -> Plan {
         resources.turn()
+        endpoints = [:]
         var resolution = Resolution(of: world, after: previous.designations)
         resolution.checkBackendGroups()
         resolution.designateGateways()

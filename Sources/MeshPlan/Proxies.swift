@@ -34,11 +34,12 @@ extension Planner {
     func reportForbiddenPorts<Spec: ObjectSpec>(
         of owner: Object<Spec>,
         _ listeners: [ListenerSpec],
-        _ resolution: inout Resolution
+        _ resolution: inout Resolution,
+        unless isReachable: (Port) -> Bool = { _ in false }
     ) {
         for (index, listener) in listeners.enumerated() {
             let port = listener.portMapping.port
-            if options.allows(port) { continue }
+            if options.allows(port) || isReachable(port) { continue }
             resolution.report(
                 owner.diagnostic(
                     .error,
@@ -60,13 +61,17 @@ extension Planner {
     ) throws {
         snapshot.insert(try resource(.cluster(destination), destination.origins))
         guard case .node(let target) = destination, target.discovery == .workloads else { return }
+        if let known = endpoints[target] {
+            snapshot.insert(known)
+            return
+        }
         let port = target.mapping.port
         let workloads = (resolution.instances[target.node] ?? []).filter { workload in
             // Of instances that Cloud Map finds some may listen on other ports.
             resolution.node(of: workload.reference)?.spec.listeners
                 .contains { $0.portMapping.port == port } ?? false
         }
-        let endpoints = workloads.compactMap { workload -> Endpoint? in
+        let members = workloads.compactMap { workload -> Endpoint? in
             let id = ProxyID(workload.reference)
             return addresses[id].map {
                 Endpoint(
@@ -78,9 +83,16 @@ extension Planner {
             }
         }
         var origins = destination.origins
-        for workload in workloads { origins[workload.id] = workload.metadata.generation }
-        let set = EndpointSet(name: destination.clusterName, endpoints: endpoints)
-        snapshot.insert(try resource(.endpoints(set), origins))
+        for workload in workloads {
+            origins[workload.id] = workload.metadata.generation
+            if let node = resolution.node(of: workload.reference) {
+                origins[node.id] = node.metadata.generation
+            }
+        }
+        let set = EndpointSet(name: destination.clusterName, endpoints: members)
+        let resource = try resource(.endpoints(set), origins)
+        endpoints[target] = resource
+        snapshot.insert(resource)
     }
 
     /// The resource that `input` makes, encoded once for all that receive it.

@@ -65,6 +65,17 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
 
   public var responseHeadersToAdd: [Envoy_Config_Core_V3_HeaderValueOption] = []
 
+  public var descriptors: [Envoy_Extensions_Common_Ratelimit_V3_LocalRateLimitDescriptor] = []
+
+  public var alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_alwaysConsumeDefaultTokenBucket ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_alwaysConsumeDefaultTokenBucket = newValue}
+  }
+  /// Returns true if `alwaysConsumeDefaultTokenBucket` has been explicitly set.
+  public var hasAlwaysConsumeDefaultTokenBucket: Bool {self._alwaysConsumeDefaultTokenBucket != nil}
+  /// Clears the value of `alwaysConsumeDefaultTokenBucket`. Subsequent reads from it will return its default value.
+  public mutating func clearAlwaysConsumeDefaultTokenBucket() {self._alwaysConsumeDefaultTokenBucket = nil}
+
   public var rateLimitedAsResourceExhausted: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -75,6 +86,7 @@ public nonisolated struct Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalR
   fileprivate var _tokenBucket: Envoy_Type_V3_TokenBucket? = nil
   fileprivate var _filterEnabled: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
   fileprivate var _filterEnforced: Envoy_Config_Core_V3_RuntimeFractionalPercent? = nil
+  fileprivate var _alwaysConsumeDefaultTokenBucket: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -83,7 +95,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.l
 
 nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".LocalRateLimit"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{4}\u{9}rate_limited_as_resource_exhausted\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}status\0\u{3}token_bucket\0\u{3}filter_enabled\0\u{3}filter_enforced\0\u{3}response_headers_to_add\0\u{2}\u{2}descriptors\0\u{4}\u{6}always_consume_default_token_bucket\0\u{3}rate_limited_as_resource_exhausted\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -97,6 +109,8 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
       case 4: try { try decoder.decodeSingularMessageField(value: &self._filterEnabled) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._filterEnforced) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.descriptors) }()
+      case 14: try { try decoder.decodeSingularMessageField(value: &self._alwaysConsumeDefaultTokenBucket) }()
       case 15: try { try decoder.decodeSingularBoolField(value: &self.rateLimitedAsResourceExhausted) }()
       default: break
       }
@@ -126,6 +140,12 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     if !self.responseHeadersToAdd.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.responseHeadersToAdd, fieldNumber: 6)
     }
+    if !self.descriptors.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.descriptors, fieldNumber: 8)
+    }
+    try { if let v = self._alwaysConsumeDefaultTokenBucket {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+    } }()
     if self.rateLimitedAsResourceExhausted != false {
       try visitor.visitSingularBoolField(value: self.rateLimitedAsResourceExhausted, fieldNumber: 15)
     }
@@ -139,6 +159,8 @@ nonisolated extension Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateL
     if lhs._filterEnabled != rhs._filterEnabled {return false}
     if lhs._filterEnforced != rhs._filterEnforced {return false}
     if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
+    if lhs.descriptors != rhs.descriptors {return false}
+    if lhs._alwaysConsumeDefaultTokenBucket != rhs._alwaysConsumeDefaultTokenBucket {return false}
     if lhs.rateLimitedAsResourceExhausted != rhs.rateLimitedAsResourceExhausted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

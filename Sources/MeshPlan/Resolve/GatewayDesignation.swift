@@ -72,5 +72,6 @@ extension Resolution {
             )
         }
         gateways[route.reference] = gateway
+        gatewayRoutes[gateway.reference, default: []].append(route)
     }
 }

@@ -22,6 +22,10 @@ struct Resolution {
     private(set) var instances: [ObjectReference: [Workload]] = [:]
     /// The gateway of each gateway route that has one.
     var gateways: [ObjectReference: VirtualGateway] = [:]
+    /// The gateway routes of each gateway that has any.
+    var gatewayRoutes: [ObjectReference: [GatewayRoute]] = [:]
+    /// What gateways listen on beside their ingress addresses, with the Workload that has it.
+    var outsideSockets: [Port: [(address: String, workload: ObjectID)]] = [:]
     private var names: [NameKey: ObjectReference] = [:]
 
     init(of world: World, after previous: Designations) {
@@ -33,7 +37,6 @@ struct Resolution {
         index(world.virtualRouters, by: \.awsName)
         index(world.virtualServices, by: \.awsName)
         index(world.virtualGateways, by: \.awsName)
-        index(world.gatewayRoutes, by: \.awsName)
         selectWorkloads(after: previous)
         instances = instancesOfNodes()
         resolvePolicies()

@@ -12,7 +12,7 @@ struct ResolvedGateway: Hashable {
     enum Answer: Hashable {
         /// Routes in the order in which they are tried.
         case http([ResolvedGatewayRoute])
-        /// One set of targets for every connection; nil when no route leads anywhere.
+        /// One set of targets for every connection; empty when no route leads anywhere.
         case tcp([ResolvedTarget], idleTimeout: Duration?)
     }
 
@@ -20,8 +20,6 @@ struct ResolvedGateway: Hashable {
     var listeners: [Listener] = []
     /// The virtual services that its routes lead to, each once.
     var services: [ResolvedService] = []
-    /// The limit that all routes of a listener share.
-    var rateLimit: RateLimit?
     /// The gateway, its routes and their policies, with their generations.
     var origins: [ObjectID: Int]
 }
@@ -33,8 +31,10 @@ struct ResolvedGatewayRoute: Hashable {
     var rule: GatewayRouteSpec.Rule
     /// Where it leads; nil when that does not exist, and requests are answered with 503.
     var target: GatewayTarget?
-    /// What traffic policies add.
+    /// What traffic policies add, but for the rate limit.
     var features = TrafficFeatures()
+    /// The limit that it shares with the other routes of its gateway, or its own.
+    var rateLimit: SharedRateLimit?
 }
 
 /// One port of a virtual service as a gateway reaches it.
@@ -54,15 +54,9 @@ extension Resolution {
             origins: policies.origins(of: gateway.id)
         )
         resolved.origins[gateway.id] = gateway.metadata.generation
-        let routes = inOrderOfTrial(
-            world.gatewayRoutes.values.filter {
-                gateways[$0.reference]?.reference == gateway.reference
-                    && isIndexed($0, \.awsName)
-            }
-        )
-        var features = policies.features(of: gateway.id)
-        resolved.rateLimit = features.rateLimit
-        features.rateLimit = nil
+        let routes = namedOnce(gatewayRoutes[gateway.reference] ?? []).sorted(by: isTriedBefore)
+        let features = policies.features(of: gateway.id)
+        let rateLimit = policies.rateLimit(of: gateway.id)
         var services: [ObjectReference: ResolvedService] = [:]
         for route in routes {
             resolved.origins[route.id] = route.metadata.generation
@@ -90,7 +84,8 @@ extension Resolution {
                             name: route.spec.awsName,
                             rule: route.spec.rule,
                             target: target(of: route, on: mapping.port, in: mesh),
-                            features: policies.features(of: route.id).filled(by: features)
+                            features: policies.features(of: route.id).filled(by: features),
+                            rateLimit: policies.rateLimit(of: route.id) ?? rateLimit
                         )
                     }
                 )
@@ -101,20 +96,45 @@ extension Resolution {
         return resolved
     }
 
+    /// The routes that have their `awsName` for themselves at their gateway: of two the older.
+    private mutating func namedOnce(_ routes: [GatewayRoute]) -> [GatewayRoute] {
+        var names: [String: GatewayRoute] = [:]
+        var result: [GatewayRoute] = []
+        for route in routes.sorted(by: { $0.isOlder(than: $1) }) {
+            let name = route.spec.awsName.lowercased()
+            if let first = names[name] {
+                report(
+                    route.diagnostic(
+                        .error,
+                        "spec.awsName",
+                        "\"\(route.spec.awsName)\" is also the name of \(first.id) at this gateway",
+                        remedy: "give each GatewayRoute of a gateway a name of its own"
+                    )
+                )
+            } else {
+                names[name] = route
+                result.append(route)
+            }
+        }
+        return result
+    }
+
     /// Warns of a route whose port or type fits no listener of its gateway.
     private mutating func checkListener(of route: GatewayRoute, _ gateway: VirtualGateway) {
         let mappings = gateway.spec.listeners.map(\.portMapping)
         guard !mappings.contains(where: route.spec.rule.applies) else { return }
-        let listeners = mappings.map { "\($0.port) (\($0.protocol.rawValue))" }
+        let rule = route.spec.rule
+        let field = "spec.\(rule.fieldName)"
+        let fitting = mappings.filter { rule.isTCP == ($0.protocol == .tcp) }.map(\.port)
+        let ports = fitting.map(\.description).joined(separator: ", ")
+        let type = rule.isTCP ? "TCP" : "HTTP"
         report(
             route.diagnostic(
                 .warning,
-                "spec.\(route.spec.rule.fieldName)",
-                "it matches nothing, as no listener of \(gateway.id) has its "
-                    + (route.spec.rule.port.map { "port \($0) and " } ?? "") + "type",
-                remedy: listeners.isEmpty
-                    ? "give the gateway one"
-                    : "its listeners are \(listeners.joined(separator: ", "))"
+                fitting.isEmpty ? field : "\(field).match.port",
+                "it matches nothing, as \(gateway.id) has no \(type) listener"
+                    + (fitting.isEmpty ? "" : rule.port.map { " on port \($0)" } ?? ""),
+                remedy: fitting.isEmpty ? "give the gateway one" : "set port to one of \(ports)"
             )
         )
     }
@@ -148,7 +168,7 @@ extension Resolution {
         on listener: Port,
         in mesh: Mesh
     ) -> ResolvedGateway.Answer {
-        for other in routes.dropFirst() {
+        for other in routes.dropFirst() where other.spec.rule.port != nil {
             report(
                 other.diagnostic(
                     .warning,
@@ -206,16 +226,15 @@ extension Resolution {
     }
 }
 
-/// `routes` in the order in which they are tried.
+/// Whether `left` is tried before `right`.
 ///
 /// By priority; then exact host names, longer host suffixes, and routes for every host; then exact
 /// paths, regular expressions, longer prefixes, more conditions; then the older one. App Mesh
 /// documents priority and the longest prefix only.
-private func inOrderOfTrial(_ routes: [GatewayRoute]) -> [GatewayRoute] {
-    routes.map { ($0, $0.spec.rank) }.sorted { left, right in
-        left.1 == right.1
-            ? left.0.isOlder(than: right.0) : left.1.lexicographicallyPrecedes(right.1)
-    }.map(\.0)
+private func isTriedBefore(_ left: GatewayRoute, _ right: GatewayRoute) -> Bool {
+    let (leftRank, rightRank) = (left.spec.rank, right.spec.rank)
+    return leftRank == rightRank
+        ? left.isOlder(than: right) : leftRank.lexicographicallyPrecedes(rightRank)
 }
 
 extension GatewayRouteSpec {
@@ -226,7 +245,10 @@ extension GatewayRouteSpec {
             case .suffix(let suffix): [1, -suffix.utf8.count]
             case nil: [2, 0]
             }
-        guard let (path, conditions) = rule.match?.specificity else { return [priority] + host }
+        // Of connections the port is all that can be asked for.
+        guard let (path, conditions) = rule.match?.specificity else {
+            return [priority, rule.port == nil ? 1 : 0]
+        }
         return [priority] + host + [path.rank, -path.length, -conditions]
     }
 }

@@ -10,8 +10,6 @@ struct ResolvedService: Hashable {
     var ports: [Port: ResolvedPort]
     /// What answers on every port, when the provider does not say which ports there are.
     var fallback: ResolvedPort?
-    /// The limit that all its routes share, but for those that have one of their own.
-    var rateLimit: RateLimit?
     /// The objects that the service was resolved from, with their generations.
     var origins: [ObjectID: Int]
 
@@ -40,8 +38,6 @@ struct ResolvedService: Hashable {
 struct ResolvedRouter: Hashable {
     /// What answers on each of its listeners' ports.
     var ports: [Port: ResolvedPort] = [:]
-    /// The limit that all its routes share.
-    var rateLimit: RateLimit?
     /// The router and the nodes that its routes target, with their generations.
     var origins: [ObjectID: Int]
 }
@@ -66,8 +62,10 @@ struct ResolvedRoute: Hashable {
     var retryPolicy: RetryPolicySpec?
     /// Timeouts; nil members are App Mesh's defaults.
     var timeout: Timeouts
-    /// What traffic policies add.
+    /// What traffic policies add, but for the rate limit.
     var features = TrafficFeatures()
+    /// The limit that it shares with the other routes of its router or service, or its own.
+    var rateLimit: SharedRateLimit?
     /// Where copies of requests go.
     var mirror: ResolvedMirror?
 
@@ -124,7 +122,7 @@ struct NodePort: Hashable {
     var loadBalancing: LoadBalancing?
     /// The node's own host name; nil when its manifest has none.
     var hostname: String?
-    /// The mesh and the node, with their generations.
+    /// The mesh, the node and its policies, with their generations.
     var origins: [ObjectID: Int]
 
     /// The listener's port and protocol.
@@ -143,7 +141,7 @@ struct NodePort: Hashable {
 
 /// How callers find a node's endpoints.
 enum Discovery: Hashable {
-    /// The node has Workloads here.
+    /// Workloads here answer for the node: its own, or those that Cloud Map would find.
     case workloads
     /// The node's own DNS name.
     case dns(hostname: String, ServiceDiscovery.DNSResponseType, IPPreference?)

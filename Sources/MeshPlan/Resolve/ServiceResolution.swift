@@ -28,7 +28,6 @@ extension Resolution {
             case .success(let found):
                 guard let router = routers[found.reference] else { break }
                 resolved.ports = router.ports
-                resolved.rateLimit = router.rateLimit
                 resolved.origins.merge(router.origins) { own, _ in own }
                 if resolved.ports.isEmpty { report(service, target, hasNoListener: found.id) }
             case .failure(let failure):
@@ -39,15 +38,18 @@ extension Resolution {
             resolved.fallback = .http([unavailable(service.metadata, mesh)])
         }
         resolved.origins.merge(policies.origins(of: service.id)) { own, _ in own }
-        var features = policies.features(of: service.id)
-        resolved.rateLimit = resolved.rateLimit ?? features.rateLimit
-        features.rateLimit = nil
+        let features = policies.features(of: service.id)
+        let rateLimit = policies.rateLimit(of: service.id)
         resolved.ports = resolved.ports.mapValues { port in
             switch port {
-            case .http(let routes): .http(routes.map { filled($0, by: features, in: mesh) })
+            case .http(let routes):
+                .http(routes.map { filled($0, by: features, rateLimit, in: mesh) })
             case .tcp(let targets, let idle):
                 .tcp(targets, idleTimeout: idle ?? features.timeout?.idle)
             }
+        }
+        for destination in destinations(of: [resolved]) {
+            resolved.origins.merge(destination.origins) { own, _ in own }
         }
         return resolved
     }
@@ -56,9 +58,11 @@ extension Resolution {
     private func filled(
         _ route: ResolvedRoute,
         by features: TrafficFeatures,
+        _ rateLimit: SharedRateLimit?,
         in mesh: Mesh
     ) -> ResolvedRoute {
         var route = route
+        route.rateLimit = route.rateLimit ?? rateLimit
         route.features = route.features.filled(by: features)
         route.retryPolicy = route.retryPolicy ?? features.retryPolicy
         route.timeout = route.timeout.filled(by: features.timeout)
@@ -191,8 +195,15 @@ extension Resolution {
         let origins = policies.origins(of: node.id).merging(
             [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
         ) { own, _ in own }
+        let ports = node.spec.listeners.map(\.portMapping.port)
         return node.spec.listeners.map { listener in
-            NodePort(
+            var listener = listener
+            // A proxy listens on the ports of its node only.
+            if discovery == .workloads, let port = listener.healthCheck?.port, !ports.contains(port)
+            {
+                listener.healthCheck?.port = nil
+            }
+            return NodePort(
                 node: node.reference,
                 mesh: mesh.spec.awsName,
                 name: node.spec.awsName,
@@ -243,7 +254,6 @@ extension Resolution {
             origins: policies.origins(of: router.id, routes: router.spec.routes.map(\.name))
         )
         resolved.origins[router.id] = router.metadata.generation
-        resolved.rateLimit = policies.features(of: router.id).rateLimit
         let ports = Dictionary(
             router.spec.listeners.map { ($0.port, $0.protocol) },
             uniquingKeysWith: { first, _ in first }
@@ -291,7 +301,10 @@ extension Resolution {
                         timeout: route.timeout
                     )
                     let features = policies.features(of: router.id, route: route.name)
-                    http.append(filled(resolved, by: features, in: mesh))
+                    let rateLimit =
+                        policies.rateLimit(of: router.id, route: route.name)
+                        ?? policies.rateLimit(of: router.id)
+                    http.append(filled(resolved, by: features, rateLimit, in: mesh))
                 }
             }
             resolved.ports[port] =

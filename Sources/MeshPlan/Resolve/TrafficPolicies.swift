@@ -7,6 +7,12 @@ struct PolicyScope: Hashable {
     var route: String?
 }
 
+/// A limit with the name by which all routes that share it draw on it.
+struct SharedRateLimit: Hashable {
+    var name: String
+    var limit: RateLimit
+}
+
 /// The traffic policies of a world by what they apply to.
 struct TrafficPolicies {
     /// What one policy adds to a scope, or several that do not contradict each other.
@@ -41,18 +47,27 @@ struct TrafficPolicies {
         return conflicts
     }
 
-    /// What applies to all of `object`.
+    /// What applies to all of `object`, but for the rate limit.
     func features(of object: ObjectID) -> TrafficFeatures {
-        features[PolicyScope(object: object)] ?? TrafficFeatures()
+        withoutLimit(PolicyScope(object: object))
     }
 
-    /// What applies to one route of `router`: its own features before those of the router, but for
-    /// the router's rate limit, which its routes share.
+    /// What applies to one route of `router`, but for the rate limit: its own features before those of
+    /// the router.
     func features(of router: ObjectID, route: String) -> TrafficFeatures {
-        var shared = features(of: router)
-        shared.rateLimit = nil
-        return (features[PolicyScope(object: router, route: route)] ?? TrafficFeatures())
-            .filled(by: shared)
+        withoutLimit(PolicyScope(object: router, route: route)).filled(by: features(of: router))
+    }
+
+    /// The limit that all requests of `object`, or of one route of it, share.
+    func rateLimit(of object: ObjectID, route: String? = nil) -> SharedRateLimit? {
+        let scope = PolicyScope(object: object, route: route)
+        return features[scope]?.rateLimit.map { SharedRateLimit(name: scope.words, limit: $0) }
+    }
+
+    private func withoutLimit(_ scope: PolicyScope) -> TrafficFeatures {
+        var features = features[scope] ?? TrafficFeatures()
+        features.rateLimit = nil
+        return features
     }
 
     /// The policies behind what applies to `object` and its routes.
@@ -106,8 +121,12 @@ extension Resolution {
     /// Warns of policies for requests whose targets take connections only.
     mutating func checkProtocolsOfPolicies() {
         for policy in world.trafficPolicies.values {
-            let features = policy.spec.features.present.filter {
-                $0 != .timeout && $0 != .loadBalancing
+            let features = policy.spec.features.present.filter { feature in
+                switch feature {
+                case .timeout: false
+                case .loadBalancing: policy.spec.features.loadBalancing?.readsRequests ?? false
+                default: true
+                }
             }
             guard !features.isEmpty else { continue }
             for (index, target) in policy.spec.targets.enumerated() {
@@ -115,6 +134,7 @@ extension Resolution {
                     namespace: policy.metadata.namespace,
                     name: target.name
                 )
+                checkWorkloads(of: policy, target, at: index)
                 guard takesConnectionsOnly(target.kind, reference) else { continue }
                 let names = features.map(\.rawValue).joined(separator: ", ")
                 report(
@@ -128,6 +148,32 @@ extension Resolution {
                 )
             }
         }
+    }
+
+    /// Warns of features that only a node's or gateway's own proxies can have, where there are none.
+    private mutating func checkWorkloads(
+        of policy: TrafficPolicy,
+        _ target: PolicyTarget,
+        at index: Int
+    ) {
+        let id = ObjectID(
+            target.kind,
+            ObjectReference(namespace: policy.metadata.namespace, name: target.name)
+        )
+        let features = policy.spec.features.present.filter { $0 != .loadBalancing }
+        guard target.kind == .virtualNode || target.kind == .virtualGateway, !features.isEmpty,
+            mesh(of: id) != nil, workloads[id] == nil
+        else { return }
+        let names = features.map(\.rawValue).joined(separator: ", ")
+        report(
+            policy.diagnostic(
+                .warning,
+                "spec.targetRefs[\(index)]",
+                "no Workload of \(id) runs here, whose proxy would do \(names)",
+                remedy: target.kind == .virtualNode
+                    ? "add one, or target the VirtualService by which it is called" : "add one"
+            )
+        )
     }
 
     private func takesConnectionsOnly(_ kind: Kind, _ reference: ObjectReference) -> Bool {
@@ -154,7 +200,7 @@ extension Resolution {
         for (feature, owner) in policies.insert(policy, scope) {
             report(
                 policy.diagnostic(
-                    .error,
+                    .warning,
                     "spec.\(feature.rawValue)",
                     "\(owner) sets it for \(scope.words) too, and is older",
                     remedy: "set it in one of the two"
@@ -245,6 +291,11 @@ extension PolicyScope {
     fileprivate var words: String {
         route.map { "route \"\($0)\" of \(object)" } ?? object.description
     }
+}
+
+extension LoadBalancing {
+    /// Whether endpoints are chosen by something that only requests have.
+    fileprivate var readsRequests: Bool { !hashOn.isEmpty && !hashOn.contains(.sourceAddress) }
 }
 
 extension World {

@@ -22,6 +22,12 @@ func statuses(
         }
     }
     var statuses: [ObjectID: ObjectStatus] = [:]
+    let gaps = Dictionary(
+        grouping: plan.diagnostics.filter {
+            $0.severity == .warning && $0.object?.kind == .trafficPolicy
+        },
+        by: \.object
+    )
     for object in resolution.world.objects {
         let id = object.id
         var status = ObjectStatus(
@@ -30,7 +36,8 @@ func statuses(
         )
         if let type = id.kind.conditionType {
             let condition =
-                invalid(type, mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
+                invalid(type, "Invalid", mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
+                ?? invalid(type, "PartlyInForce", gaps[id] ?? [])
                 ?? accepted(object, type, plan, observations)
             let endpoints = endpointsAvailable(object, resolution).map { [$0] } ?? []
             status.conditions = Condition.merging(
@@ -46,7 +53,11 @@ func statuses(
 }
 
 /// The condition of an object with mistakes.
-private func invalid(_ type: String, _ mistakes: [Diagnostic]) -> Condition? {
+private func invalid(
+    _ type: String,
+    _ reason: String,
+    _ mistakes: [Diagnostic]
+) -> Condition? {
     guard !mistakes.isEmpty else { return nil }
     let sentences = mistakes.map { mistake in
         var mistake = mistake
@@ -57,7 +68,7 @@ private func invalid(_ type: String, _ mistakes: [Diagnostic]) -> Condition? {
     return Condition(
         type: type,
         status: .false,
-        reason: "Invalid",
+        reason: reason,
         message: sentences.joined(separator: " ")
     )
 }

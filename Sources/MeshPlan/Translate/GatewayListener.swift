@@ -40,6 +40,7 @@ func listener(for gateway: GatewayListener) throws -> Envoy_Config_Listener_V3_L
             statPrefix: gateway.statPrefix,
             routes: RouteConfigurationName.ingress(gateway.mapping.port),
             normalizesPaths: true,
+            isEdge: true,
             accessLog: gateway.accessLog
         )
         chain.filters = [try manager.filter()]
@@ -49,7 +50,8 @@ func listener(for gateway: GatewayListener) throws -> Envoy_Config_Listener_V3_L
                 statPrefix: gateway.statPrefix,
                 clusters: merged(targets),
                 idleTimeout: idleTimeout,
-                accessLog: gateway.accessLog
+                accessLog: gateway.accessLog,
+                hashesSource: hashesSource(of: targets)
             )
         ]
     }
@@ -66,8 +68,9 @@ struct SelfRedirectCluster: Hashable {
     var connectionPool: ConnectionPool?
 }
 
-/// The cluster through which a request re-enters the gateway, as in App Mesh; it speaks the
-/// client's HTTP version, so that gRPC and WebSockets pass on any listener.
+/// The cluster through which a request re-enters the gateway, as in App Mesh.
+///
+/// It speaks the client's HTTP version, so that gRPC passes on any listener.
 func cluster(for redirect: SelfRedirectCluster) throws -> Envoy_Config_Cluster_V3_Cluster {
     var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
     options.useDownstreamProtocolConfig.httpProtocolOptions = .init()

@@ -16,8 +16,6 @@ struct GatewayRoutes: Hashable {
     var routes: [ResolvedGatewayRoute]
     /// The cluster that leads back into the gateway, where virtual services are routed.
     var cluster: String
-    /// The limit that all routes of the listener share.
-    var rateLimit: RateLimit?
 }
 
 /// The routes of one listener of a gateway: each finds its virtual service, and rewrites host and
@@ -33,9 +31,11 @@ func routeConfiguration(
     configuration.name = RouteConfigurationName.ingress(gateway.port)
     configuration.validateClusters = false
     configuration.ignorePortInHostMatching = true
-    configuration.typedPerFilterConfig = try filterConfiguration(for: gateway.rateLimit)
+    try configuration.declare(gateway.routes.map(\.rateLimit))
     var hosts: [HostnameMatch?] = []
-    for host in gateway.routes.map({ $0.rule.hostname?.lowercased }) where !hosts.contains(host) {
+    var domains: Set<String> = []
+    for host in gateway.routes.map({ $0.rule.hostname?.lowercased })
+    where domains.insert(host?.domain ?? "*").inserted {
         hosts.append(host)
     }
     let sorted = hosts.sorted { ($0?.domain ?? "~") < ($1?.domain ?? "~") }
@@ -82,8 +82,6 @@ func routeConfiguration(
             HeaderMatch(name: virtualServiceHeader, match: .exact(target.key))
         )
         for route in routes {
-            var route = route
-            route.features.rateLimit = route.features.rateLimit ?? service.rateLimit
             host.routes += try MeshPlan.routes(for: route).map { route in
                 var route = route
                 route.match.headers.append(condition)
@@ -95,6 +93,11 @@ func routeConfiguration(
     configuration.name = RouteConfigurationName.egress(.egress)
     configuration.validateClusters = false
     configuration.virtualHosts = [host]
+    try configuration.declare(
+        egress.targets.flatMap { target in
+            (services[target.authority]?.httpRoutes(on: target.port) ?? []).map(\.rateLimit)
+        }
+    )
     return configuration
 }
 
@@ -120,6 +123,7 @@ private func routes(
     result.requestHeadersToAdd.append(name)
     result.route.cluster = cluster
     let preflight = preflight(of: result)
+    result.route.draw(on: route.rateLimit)
     // The second hop keeps the times that the virtual service's own routes ask for.
     result.route.timeout = Google_Protobuf_Duration(.zero)
     result.route.idleTimeout = Google_Protobuf_Duration(.zero)

@@ -14,6 +14,9 @@ struct HTTPConnectionManager {
     var normalizesPaths = false
     /// Whether requests may be forwarded by their host, and CONNECT is understood.
     var isForwardProxy = false
+    /// Whether clients come from outside the mesh: then their address is added to
+    /// `x-forwarded-for`, and their `x-envoy-` headers are not heeded.
+    var isEdge = false
     /// Where requests are logged.
     var accessLog: AccessLog?
 
@@ -35,6 +38,7 @@ struct HTTPConnectionManager {
             upgrade.upgradeType = $0
             return upgrade
         }
+        if isEdge { manager.useRemoteAddress = .init(true) }
         if normalizesPaths {
             manager.normalizePath = .init(true)
             manager.mergeSlashes = true

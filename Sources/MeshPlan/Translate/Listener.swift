@@ -120,7 +120,8 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
                     statPrefix: "egress",
                     clusters: merged(targets),
                     idleTimeout: idleTimeout,
-                    accessLog: egress.accessLog
+                    accessLog: egress.accessLog,
+                    hashesSource: hashesSource(of: targets)
                 )
             ]
         }

@@ -20,12 +20,21 @@ extension LoadBalancing.Algorithm {
 func hashPolicies(
     for targets: [ResolvedTarget]
 ) -> [Envoy_Config_Route_V3_RouteAction.HashPolicy] {
+    hashKeys(of: targets).map(hashPolicy)
+}
+
+/// Whether the connections of a client stick to an endpoint: of connections nothing else is known.
+func hashesSource(of targets: [ResolvedTarget]) -> Bool {
+    hashKeys(of: targets).contains(.sourceAddress)
+}
+
+private func hashKeys(of targets: [ResolvedTarget]) -> [HashKey] {
     var keys: [HashKey] = []
     for target in targets {
         guard case .node(let node) = target.destination else { continue }
         for key in node.loadBalancing?.hashOn ?? [] where !keys.contains(key) { keys.append(key) }
     }
-    return keys.map(hashPolicy)
+    return keys
 }
 
 private func hashPolicy(for key: HashKey) -> Envoy_Config_Route_V3_RouteAction.HashPolicy {

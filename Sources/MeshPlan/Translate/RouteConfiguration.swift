@@ -34,8 +34,10 @@ struct IngressRoutes: Hashable {
     var listener: ListenerSpec
     /// The name of the application's cluster.
     var cluster: String
-    /// What traffic policies add.
+    /// What traffic policies add, but for the rate limit.
     var features = TrafficFeatures()
+    /// What reaches the node at most.
+    var rateLimit: SharedRateLimit?
 }
 
 /// The routes to backends on one port: one virtual host per virtual service, with the domains
@@ -51,12 +53,12 @@ func routeConfiguration(
     configuration.name = RouteConfigurationName.egress(egress.port)
     configuration.validateClusters = false
     var taken: Set<String> = []
+    var limits: [SharedRateLimit?] = []
     func add(
         _ domains: [String],
         _ routes: [Envoy_Config_Route_V3_Route],
-        named name: String? = nil,
-        rateLimit: RateLimit? = nil
-    ) throws {
+        named name: String? = nil
+    ) {
         // Envoy refuses a domain that is there twice, in whatever case.
         let free = domains.filter { taken.insert($0.lowercased()).inserted }
         guard let first = free.first else { return }
@@ -64,20 +66,20 @@ func routeConfiguration(
         host.name = name ?? first
         host.domains = free
         host.routes = routes
-        host.typedPerFilterConfig = try filterConfiguration(for: rateLimit)
         configuration.virtualHosts.append(host)
     }
     for service in egress.services {
         for (domains, port) in service.domains(on: egress.port) {
             guard let routes = service.httpRoutes(on: port) else { continue }
-            try add(domains, routes.flatMap(MeshPlan.routes), rateLimit: service.rateLimit)
+            add(domains, try routes.flatMap(MeshPlan.routes))
+            limits += routes.map(\.rateLimit)
         }
     }
     if egress.port == .egress {
         let cluster = ClusterName.amazonaws(mesh: egress.mesh)
         for allowed in egress.alwaysAllowed {
             let domain = "\(allowed.host):\(allowed.port)"
-            try add(
+            add(
                 allowed.port == .http ? [domain, allowed.host] : [domain],
                 [connectRoute(to: cluster)]
                     + (allowed.port == .https ? [] : [forwardRoute(to: cluster)]),
@@ -90,8 +92,9 @@ func routeConfiguration(
     case .allowAll:
         let cluster = ClusterName.allowAll(mesh: egress.mesh)
         let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
-        try add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
+        add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
     }
+    try configuration.declare(limits)
     return configuration
 }
 
@@ -105,16 +108,35 @@ func routeConfiguration(
     route.match.prefix = "/"
     route.route.cluster = ingress.cluster
     route.route.apply(ingress.listener.timeout)
+    let check = ingress.listener.possibleHealthCheck.flatMap { healthCheckRoute(for: $0, route) }
+    route.route.draw(on: ingress.rateLimit)
     try route.apply(ingress.features)
     var host = Envoy_Config_Route_V3_VirtualHost()
     host.name = "*"
     host.domains = ["*"]
-    host.routes = [route]
+    host.routes = (check.map { [$0] } ?? []) + [route]
     var configuration = Envoy_Config_Route_V3_RouteConfiguration()
     configuration.name = RouteConfigurationName.ingress(ingress.listener.portMapping.port)
     configuration.virtualHosts = [host]
     configuration.validateClusters = false
+    try configuration.declare([ingress.rateLimit])
     return configuration
+}
+
+/// The route of callers' health checks: no limit and no fault shall make an endpoint unhealthy.
+private func healthCheckRoute(
+    for check: HealthCheck,
+    _ route: Envoy_Config_Route_V3_Route
+) -> Envoy_Config_Route_V3_Route? {
+    var result = route
+    switch check.protocol {
+    case .http, .http2: result.match.path = check.httpPath
+    case .grpc: result.match.path = "/grpc.health.v1.Health/Check"
+    case .tcp: return nil
+    }
+    let agent = HeaderMatch(name: "user-agent", match: .exact("Envoy/HC"))
+    result.match.headers = [headerMatcher(agent)]
+    return result
 }
 
 /// The Envoy routes of one route of a virtual service, in the order in which they are tried; none for
@@ -155,6 +177,10 @@ private func action(for route: ResolvedRoute) throws -> Envoy_Config_Route_V3_Ro
     }
     if let mirror = route.mirror { action.requestMirrorPolicies = [mirrorPolicy(for: mirror)] }
     action.hashPolicy = hashPolicies(for: route.targets)
+    if clusters.count > 1, !action.hashPolicy.isEmpty {
+        action.weightedClusters.useHashPolicy = .init(true)
+    }
+    action.draw(on: route.rateLimit)
     return action
 }
 

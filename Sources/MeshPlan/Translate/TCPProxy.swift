@@ -8,12 +8,18 @@ func tcpProxy(
     statPrefix: String,
     clusters: [(cluster: String, weight: UInt32)],
     idleTimeout: Duration?,
-    accessLog: AccessLog?
+    accessLog: AccessLog?,
+    hashesSource: Bool = false
 ) throws -> Envoy_Config_Listener_V3_Filter {
     typealias Proxy = Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy
     var proxy = Proxy()
     proxy.statPrefix = statPrefix
     proxy.accessLog = try accessLogs(for: accessLog)
+    if hashesSource {
+        var policy = Envoy_Type_V3_HashPolicy()
+        policy.sourceIp = .init()
+        proxy.hashPolicy = [policy]
+    }
     let weighted = clusters.filter { $0.weight > 0 }
     if weighted.count > 1 {
         proxy.weightedClusters.clusters = weighted.map { name, weight in

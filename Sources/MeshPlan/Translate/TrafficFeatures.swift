@@ -32,7 +32,7 @@ private let faultFilter = "envoy.filters.http.fault"
 private let rateLimitStatPrefix = "rate_limit"
 
 extension Envoy_Config_Route_V3_Route {
-    /// Adds headers, CORS, rate limit and fault.
+    /// Adds headers, CORS and fault.
     mutating func apply(_ features: TrafficFeatures) throws {
         if let changes = features.requestHeaders {
             requestHeadersToAdd += options(for: changes)
@@ -44,9 +44,6 @@ extension Envoy_Config_Route_V3_Route {
         }
         if let cors = features.cors {
             typedPerFilterConfig[corsFilter] = try packed(corsPolicy(for: cors))
-        }
-        if let limit = features.rateLimit {
-            typedPerFilterConfig[rateLimitFilter] = try packed(localRateLimit(for: limit))
         }
         if let fault = features.fault {
             typedPerFilterConfig[faultFilter] = try packed(httpFault(for: fault))
@@ -99,10 +96,28 @@ func mirrorPolicy(
     return policy
 }
 
-/// The filter configuration of a limit that all routes below share.
-func filterConfiguration(for limit: RateLimit?) throws -> [String: Google_Protobuf_Any] {
-    guard let limit else { return [:] }
-    return [rateLimitFilter: try packed(localRateLimit(for: limit))]
+extension Envoy_Config_Route_V3_RouteAction {
+    /// Makes requests draw on `limit`, which is one of those of the route configuration.
+    mutating func draw(on limit: SharedRateLimit?) {
+        guard let limit else { return }
+        var action = Envoy_Config_Route_V3_RateLimit.Action()
+        action.genericKey.descriptorValue = limit.name
+        var rateLimit = Envoy_Config_Route_V3_RateLimit()
+        rateLimit.actions = [action]
+        rateLimits = [rateLimit]
+    }
+}
+
+extension Envoy_Config_Route_V3_RouteConfiguration {
+    /// Declares the limits that its routes draw on.
+    ///
+    /// Envoy counts for each place where a limit is configured; so it is here, once, and
+    /// all routes that share it name it.
+    mutating func declare(_ limits: [SharedRateLimit?]) throws {
+        let limits = Set(limits.compactMap { $0 }).sorted { $0.name < $1.name }
+        guard !limits.isEmpty else { return }
+        typedPerFilterConfig[rateLimitFilter] = try packed(localRateLimit(for: limits))
+    }
 }
 
 private func options(
@@ -148,15 +163,28 @@ private func corsPolicy(
     return result
 }
 
-/// Each proxy counts for itself, all its workers together; what is over the limit gets 429.
+/// Each proxy counts for itself, all its workers together; what is over a limit gets 429.
 private func localRateLimit(
-    for limit: RateLimit
+    for limits: [SharedRateLimit]
 ) -> Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit {
     var result = Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit()
     result.statPrefix = rateLimitStatPrefix
-    result.tokenBucket.maxTokens = UInt32(clamping: limit.burst)
-    result.tokenBucket.tokensPerFill = .init(UInt32(clamping: limit.requests))
-    result.tokenBucket.fillInterval = Google_Protobuf_Duration(limit.interval)
+    // Envoy asks for a bucket of all requests; this one never runs dry.
+    result.tokenBucket.maxTokens = .max
+    result.tokenBucket.tokensPerFill = .init(.max)
+    result.tokenBucket.fillInterval = Google_Protobuf_Duration(.seconds(1))
+    result.alwaysConsumeDefaultTokenBucket = .init(false)
+    result.descriptors = limits.map { shared in
+        var entry = Envoy_Extensions_Common_Ratelimit_V3_RateLimitDescriptor.Entry()
+        entry.key = "generic_key"
+        entry.value = shared.name
+        var descriptor = Envoy_Extensions_Common_Ratelimit_V3_LocalRateLimitDescriptor()
+        descriptor.entries = [entry]
+        descriptor.tokenBucket.maxTokens = UInt32(clamping: shared.limit.burst)
+        descriptor.tokenBucket.tokensPerFill = .init(UInt32(clamping: shared.limit.requests))
+        descriptor.tokenBucket.fillInterval = Google_Protobuf_Duration(shared.limit.interval)
+        return descriptor
+    }
     result.filterEnabled.defaultValue = fraction(.all)
     result.filterEnforced.defaultValue = fraction(.all)
     // Callers retry UNAVAILABLE by default, which is what a gRPC client would get otherwise.
