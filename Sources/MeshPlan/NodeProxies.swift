@@ -43,7 +43,17 @@ extension Planner {
                 continue
             }
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
-                try planner.proxy(of: workload, node, in: mesh, addresses, backends, chains, shared)
+                var proxy = try planner.proxy(
+                    of: workload,
+                    node,
+                    in: mesh,
+                    addresses,
+                    backends,
+                    chains,
+                    shared
+                )
+                proxy.probes = planner.probes(of: workload, node, in: mesh, observations)
+                return proxy
             }
         }
     }
@@ -187,7 +197,6 @@ extension Planner {
             concurrency: workload.spec.sidecar.workerCount,
             snapshot: snapshot,
             accessLogPath: node.spec.accessLog?.path,
-            probes: probes(of: workload, node, in: mesh),
             application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
         )
     }

@@ -36,8 +36,18 @@ public struct Probe: Hashable, Sendable {
 
 extension Planner {
     /// What the proxy of `workload` checks for all callers: nothing when they do that themselves.
-    func probes(of workload: Workload, _ node: VirtualNode, in mesh: Mesh) -> [Probe] {
-        guard mesh.spec.healthChecks == .once else { return [] }
+    ///
+    /// An application is checked once it runs. It would fail while it starts, and then need
+    /// `healthyThreshold` checks, where the first one decides.
+    func probes(
+        of workload: Workload,
+        _ node: VirtualNode,
+        in mesh: Mesh,
+        _ observations: Observations
+    ) -> [Probe] {
+        let observation = observations.proxies[ProxyID(workload.reference)]
+        guard mesh.spec.healthChecks == .once, observation?.isServing ?? options.assumesServing
+        else { return [] }
         return node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
             guard let check = listener.possibleHealthCheck, options.allows(mapping.port) else {

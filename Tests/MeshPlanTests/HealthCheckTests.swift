@@ -135,6 +135,15 @@ import Testing
         #expect(second.applicationPort == (try port(8080)))
     }
 
+    @Test(arguments: [ProcessObservation.Phase.starting, .backingOff])
+    func `an application that does not run is not checked`(phase: ProcessObservation.Phase) throws {
+        var observations = observations([:])
+        observations.proxies[proxy("blue-1")]?.application?.phase = phase
+        let plan = plan(world(), observations, nowSeconds: 0)
+        #expect(plan.proxies[proxy("blue-1")]?.probes == [])
+        #expect(plan.proxies[proxy("blue-2")]?.probes.count == 1)
+    }
+
     @Test func `callers check what has no proxy of its own`() throws {
         let plan = plan(world(), nowSeconds: 0)
         #expect(try resource(.clusters, plan, node: "elsewhere")["health_checks"] != nil)
