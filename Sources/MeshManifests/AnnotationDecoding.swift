@@ -69,10 +69,11 @@ extension Fields {
         guard let text = string(key) else { return nil }
         guard text.contains(where: { $0 != " " }) else { return [] }
         var destinations: [AllowedDestination] = []
+        var known: Set<AllowedDestination> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let part = part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
             if let destination = AllowedDestination(String(part)) {
-                if !destinations.contains(destination) { destinations.append(destination) }
+                if known.insert(destination).inserted { destinations.append(destination) }
             } else {
                 error(
                     key,

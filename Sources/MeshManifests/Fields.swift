@@ -111,6 +111,19 @@ extension Fields {
         }
     }
 
+    /// A string of `length` characters that fits a line: Envoy takes no control characters in paths
+    /// and names of hosts.
+    func oneLine(
+        _ key: String,
+        _ presence: Presence = .optional,
+        length: ClosedRange<Int>? = nil
+    ) -> String? {
+        guard let text = string(key, presence, length: length) else { return nil }
+        if text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) { return text }
+        error(key, "\(quoted(text)) contains a control character", "remove it")
+        return nil
+    }
+
     /// A string found at `path`.
     func text(
         _ node: YAMLNode,

@@ -133,10 +133,16 @@ extension Fields {
         }
         let usesTargetHostname = hostnameRewrite() ?? true
         let prefix = object("prefix") { $0.prefixRewrite() }
-        let path = object("path") { path in
-            path.string("exact", .required, length: 1...255).map {
-                GatewayRouteRewrite.Path.exact($0)
+        let path = object("path") { path -> GatewayRouteRewrite.Path? in
+            let exact = path.oneLine("exact", .required, length: 1...255)
+            if let exact, !exact.hasPrefix("/") {
+                path.error(
+                    "exact",
+                    "\(quoted(exact)) does not start with \"/\"",
+                    "put \"/\" before it"
+                )
             }
+            return exact.map { GatewayRouteRewrite.Path.exact($0) }
         }
         return GatewayRouteRewrite(
             usesTargetHostname: usesTargetHostname,
@@ -147,7 +153,7 @@ extension Fields {
     private func prefixRewrite() -> GatewayRouteRewrite.Path? {
         union(["defaultPrefix", "value"])
         let toggle: Toggle? = choice("defaultPrefix")
-        let value = string("value", length: 1...255)
+        let value = oneLine("value", length: 1...255)
         if let value, !value.hasPrefix("/") || !value.hasSuffix("/") {
             error(
                 "value",

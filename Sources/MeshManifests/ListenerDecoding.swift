@@ -86,7 +86,7 @@ extension Fields {
         let unhealthy = integer("unhealthyThreshold", .required, in: 2...10)
         let interval = integer("intervalMillis", .required, in: 5000...300_000)
         let timeout = integer("timeoutMillis", .required, in: 2000...60_000)
-        let path = string("path")
+        let path = oneLine("path")
         let port = port("port")
         let `protocol` = choice("protocol", .required, protocols)
         if let port, let mapping, port != mapping.port {

@@ -3,7 +3,7 @@ import MeshModel
 extension Fields {
     /// `prefix` and `path`, of which one is required unless `isOptional`.
     func pathMatch(isOptional: Bool = false) -> PathMatch? {
-        let prefix = string("prefix")
+        let prefix = oneLine("prefix")
         if let prefix, !prefix.hasPrefix("/") {
             error("prefix", "\(quoted(prefix)) does not start with \"/\"", "put \"/\" before it")
         }
@@ -17,7 +17,7 @@ extension Fields {
             } else if !path.has("exact"), !path.has("regex") {
                 path.error("", "neither exact nor regex for path is given", "give one of them")
             }
-            let exact = path.string("exact", length: 1...255).map(PathMatch.exact)
+            let exact = path.oneLine("exact", length: 1...255).map(PathMatch.exact)
             let regex = path.regex(length: 1...255).map(PathMatch.regex)
             return exact ?? regex
         }
@@ -142,7 +142,7 @@ extension Fields {
     func queryParameters() -> [QueryParameterMatch] {
         let parameters = objects("queryParameters", count: 1...10) { fields in
             let exact = fields.object("match") { $0.string("exact", .required) }
-            return fields.string("name", .required, length: 1...Int.max).map {
+            return fields.string("name", .required, length: 1...1024).map {
                 QueryParameterMatch(name: $0, exact: exact)
             }
         }

@@ -6,7 +6,7 @@ extension Fields {
     /// The counts that Envoy keeps in 32 bits.
     static let counts = 1...Int(UInt32.max)
     /// The longest duration: Envoy counts in nanoseconds, of which 64 bits hold 292 years.
-    static let longestDuration = Duration.seconds(9_223_372_036)
+    static let longestDuration = Duration.seconds(9_223_372_035)
     /// The lengths of an `awsName`.
     static let nameLengths = 1...255
 

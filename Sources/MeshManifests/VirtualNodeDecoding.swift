@@ -30,7 +30,7 @@ extension Fields {
         let dns = object("dns") { fields -> ServiceDiscovery? in
             let type: ServiceDiscovery.DNSResponseType? = fields.choice("responseType")
             let preference: IPPreference? = fields.choice("ipPreference")
-            return fields.string("hostname", .required, length: 1...253).map {
+            return fields.oneLine("hostname", .required, length: 1...253).map {
                 .dns(
                     hostname: $0,
                     responseType: type ?? .loadBalancer,
@@ -43,8 +43,8 @@ extension Fields {
     }
 
     private func cloudMap() -> ServiceDiscovery? {
-        let namespaceName = string("namespaceName", .required, length: 1...1024)
-        let serviceName = string("serviceName", .required, length: 1...1024)
+        let namespaceName = oneLine("namespaceName", .required, length: 1...1024)
+        let serviceName = oneLine("serviceName", .required, length: 1...1024)
         let preference: IPPreference? = choice("ipPreference")
         var attributes: [String: String] = [:]
         var lines: [String: Int] = [:]

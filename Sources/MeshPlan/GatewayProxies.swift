@@ -114,7 +114,7 @@ extension Planner {
     }
 
     /// Whether the same connection could arrive at both addresses.
-    private func overlap(_ left: String, _ right: String) -> Bool {
+    func overlap(_ left: String, _ right: String) -> Bool {
         let all = ["0.0.0.0", "::"]
         return left == right || all.contains(left) || all.contains(right)
     }

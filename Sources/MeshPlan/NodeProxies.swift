@@ -42,6 +42,10 @@ extension Planner {
                 )
                 continue
             }
+            if let loop = loop(of: workload, node, resolution) {
+                resolution.report(loop)
+                continue
+            }
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
                 var proxy = try planner.proxy(
                     of: workload,
@@ -56,6 +60,28 @@ extension Planner {
                 return proxy
             }
         }
+    }
+
+    /// Why requests would come back for ever: a gateway listens where the application should.
+    private func loop(
+        of workload: Workload,
+        _ node: VirtualNode,
+        _ resolution: Resolution
+    ) -> Diagnostic? {
+        let address = workload.spec.applicationAddress
+        for mapping in node.spec.listeners.map(\.portMapping) {
+            let port = workload.spec.applicationPort(of: mapping.port)
+            let owner = resolution.outsideSockets[port]?.first { overlap($0.address, address) }
+            guard let owner else { continue }
+            return workload.diagnostic(
+                .error,
+                "spec.ports",
+                "the gateway of \(owner.workload) listens on port \(port) of \(address), so that "
+                    + "requests would come back for ever",
+                remedy: "map port \(mapping.port) to the port of the application"
+            )
+        }
+        return nil
     }
 
     /// Reports backends' ports that only root may listen on, where Heddle is not root.

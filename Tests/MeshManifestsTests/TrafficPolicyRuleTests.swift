@@ -276,7 +276,7 @@ import Testing
         ),
         feature(
             "timeout: {perRequest: {unit: s, value: -1}}",
-            "spec.timeout.perRequest.value: -1 is out of range; use 0 to 9223372036"
+            "spec.timeout.perRequest.value: -1 is out of range; use 0 to 9223372035"
         ),
     ]
 
