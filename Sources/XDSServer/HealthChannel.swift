@@ -44,27 +44,16 @@ final class HealthChannel: Sendable {
     func open() -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            state.restart(proxy, observations)
+            state.session.restart()
             state.slot.wake()
             return Stream(channel: self, signals: signals)
         }
     }
 
     /// Ends the open stream.
-    func end(_ ending: StreamSlot.Ending) {
-        state.withLock { state in
-            state.slot.end(ending)
-            state.restart(proxy, observations)
-        }
-    }
-}
-
-extension HealthChannel.State {
-    /// Forgets what was reported: without a stream nothing is known.
-    fileprivate mutating func restart(_ proxy: ProxyID, _ observations: ObservationBoard) {
-        session = HealthSession(probes: session.probes)
-        observations.update(proxy, health: session.health)
-    }
+    ///
+    /// What was reported stays observed.
+    func end(_ ending: StreamSlot.Ending) { state.withLock { $0.slot.end(ending) } }
 }
 
 extension HealthChannel.Stream {
@@ -108,7 +97,6 @@ extension HealthChannel {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
             state.slot.end(.closed)
-            state.restart(proxy, observations)
         }
     }
 }

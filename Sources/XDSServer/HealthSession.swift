@@ -3,13 +3,17 @@ internal import MeshModel
 internal import MeshPlan
 internal import SwiftProtobuf
 
-/// The health discovery protocol of one stream, without I/O.
+/// The health discovery protocol of one proxy, without I/O.
 ///
 /// The server says what to check, and the proxy reports all results time and again. There are no
 /// nonces and no refusals: of a specifier that is not valid Envoy takes nothing and says nothing.
 ///
 /// For Envoy an endpoint is unhealthy until it was checked, and some reports of that do not tell
-/// whether it was. So they are doubted until a first check must have ended.
+/// whether it was. So they are doubted until a first check must have ended, on each stream anew, as
+/// the Envoy may be another.
+///
+/// Guarantee: the result of an endpoint holds until a report replaces it or the endpoint is no
+/// longer checked, however often streams end.
 ///
 /// See <https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/health/v3/hds.proto>.
 struct HealthSession: Sendable {
@@ -17,7 +21,7 @@ struct HealthSession: Sendable {
     private(set) var probes: [Probe]?
     /// What is known of each port.
     private(set) var health: [Port: ApplicationHealth] = [:]
-    /// How many reports of a port are still doubted.
+    /// How many reports are still doubted of a port that this stream has told nothing of.
     private var doubts: [Port: Int] = [:]
     private var sent: Sent?
 
@@ -41,10 +45,18 @@ extension HealthSession {
         let ports = Set(kept.map(\.port))
         health = health.filter { ports.contains($0.key) }
         doubts = doubts.filter { ports.contains($0.key) }
-        for probe in probes where !ports.contains(probe.port) {
-            doubts[probe.port] = Int(probe.check.timeout / HealthSession.firstInterval) + 1
-        }
+        for probe in probes where !ports.contains(probe.port) { doubt(probe) }
         self.probes = probes
+    }
+
+    /// Begins a new stream.
+    mutating func restart() {
+        sent = nil
+        for probe in probes ?? [] { doubt(probe) }
+    }
+
+    private mutating func doubt(_ probe: Probe) {
+        doubts[probe.port] = Int(probe.check.timeout / HealthSession.firstInterval) + 1
     }
 
     /// The specifier to send now; nil when the proxy has it.
@@ -91,8 +103,7 @@ extension HealthSession {
     /// At first it is short: so a server that was just started soon knows what the one before knew.
     private func interval(for probes: [Probe]) -> Duration {
         if probes.isEmpty { return HealthSession.idleInterval }
-        let isKnown = probes.allSatisfy { health[$0.port] != nil }
-        return isKnown ? HealthSession.settledInterval : HealthSession.firstInterval
+        return doubts.isEmpty ? HealthSession.settledInterval : HealthSession.firstInterval
     }
 
     static let firstInterval = Duration.milliseconds(100)

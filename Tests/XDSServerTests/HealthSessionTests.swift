@@ -158,6 +158,27 @@ func report(
         #expect(session.health.isEmpty)
     }
 
+    @Test func `a result outlives its stream, until the next one tells`() throws {
+        let probe = try probe(8080, timeout: .milliseconds(200))
+        var session = session(probe)
+        session.received(report((probe, .unhealthy, 500)))
+        session.restart()
+        #expect(session.health == [probe.port: .unhealthy(.status(500))])
+        // It is asked again, and soon.
+        #expect(wanted(session.nextSpecifier()) == "[\"application-8080\"] every 100 ms")
+        session.received(report((probe, .healthy, 200)))
+        #expect(session.health == [probe.port: .healthy])
+        #expect(wanted(session.nextSpecifier()) == "[\"application-8080\"] every 1000 ms")
+        session.restart()
+        // An Envoy that was just started has not checked yet.
+        session.received(report((probe, .unhealthy, nil)))
+        #expect(session.health == [probe.port: .healthy])
+        for _ in 0..<3 { session.received(report((probe, .unhealthy, nil))) }
+        #expect(session.health == [probe.port: .unhealthy(.unknown)])
+        session.probesChanged(to: [])
+        #expect(session.health.isEmpty)
+    }
+
     @Test func `what was not asked for is not kept`() throws {
         let probe = try probe(8080)
         var session = session(probe)
