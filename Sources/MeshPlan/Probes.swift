@@ -37,12 +37,11 @@ public struct Probe: Hashable, Sendable {
 extension Planner {
     /// What the proxy of `workload` checks for all callers: nothing when they do that themselves.
     func probes(of workload: Workload, _ node: VirtualNode, in mesh: Mesh) -> [Probe] {
-        guard mesh.spec.healthChecks == .once else { return [] }
-        return node.spec.listeners.compactMap { listener in
+        node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
-            guard let check = listener.possibleHealthCheck, options.allows(mapping.port) else {
-                return nil
-            }
+            guard let check = listener.possibleHealthCheck, options.allows(mapping.port),
+                options.healthChecks(of: listener, in: mesh) == .once
+            else { return nil }
             return Probe(
                 port: mapping.port,
                 cluster: ClusterName.ingress(
