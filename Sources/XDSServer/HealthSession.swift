@@ -23,10 +23,14 @@ struct HealthSession: Sendable {
     private(set) var health: [Port: ApplicationHealth] = [:]
     /// How many reports are still doubted of a port that this stream has told nothing of.
     private var doubts: [Port: Int] = [:]
+    /// Probes that the proxy no longer does, in order of their clusters, which it has for good:
+    /// Envoy keeps them also when a stream ends.
+    private var ended: [Probe] = []
     private var sent: Sent?
 
     private struct Sent: Equatable {
         var probes: [Probe]
+        var ended: [Probe]
         var interval: Duration
     }
 
@@ -46,6 +50,9 @@ extension HealthSession {
         health = health.filter { ports.contains($0.key) }
         doubts = doubts.filter { ports.contains($0.key) }
         for probe in probes where !ports.contains(probe.port) { doubt(probe) }
+        let clusters = Set(probes.map(\.cluster))
+        ended = (ended + (self.probes ?? [])).filter { !clusters.contains($0.cluster) }
+            .sorted { $0.cluster < $1.cluster }
         self.probes = probes
     }
 
@@ -62,10 +69,14 @@ extension HealthSession {
     /// The specifier to send now; nil when the proxy has it.
     mutating func nextSpecifier() -> Envoy_Service_Health_V3_HealthCheckSpecifier? {
         guard let probes else { return nil }
-        let next = Sent(probes: probes, interval: interval(for: probes))
+        let next = Sent(probes: probes, ended: ended, interval: interval(for: probes))
         guard sent != next else { return nil }
         sent = next
-        return healthCheckSpecifier(for: probes, reportingInterval: next.interval)
+        return healthCheckSpecifier(
+            for: probes,
+            ended: ended,
+            reportingInterval: next.interval
+        )
     }
 
     /// Takes a report.

@@ -64,7 +64,9 @@ func report(
     /// How often reports are wanted, and of what.
     private func wanted(_ specifier: HealthSpecifier?) -> String? {
         specifier.map { specifier in
-            let clusters = specifier.clusterHealthChecks.map(\.clusterName)
+            let clusters = specifier.clusterHealthChecks.map {
+                $0.localityEndpoints.isEmpty ? "no \($0.clusterName)" : $0.clusterName
+            }
             let interval =
                 specifier.interval.seconds * 1000 + Int64(specifier.interval.nanos / 1_000_000)
             return "\(clusters) every \(interval) ms"
@@ -102,7 +104,29 @@ func report(
         #expect(check?.httpHealthCheck.path == "/ping")
         session.received(report((probe, .healthy, 200)))
         session.probesChanged(to: [])
-        #expect(wanted(session.nextSpecifier()) == "[] every 3600000 ms")
+        #expect(wanted(session.nextSpecifier()) == #"["no application-8080"] every 3600000 ms"#)
+        #expect(session.health.isEmpty)
+    }
+
+    @Test func `a cluster that Envoy has stays, without endpoints`() throws {
+        let (first, second) = (try probe(8080), try probe(9090))
+        var session = session(first)
+        func clusters() -> [String]? {
+            session.nextSpecifier()?.clusterHealthChecks.map {
+                #expect($0.healthChecks.count == 1)
+                return $0.localityEndpoints.isEmpty ? "no \($0.clusterName)" : $0.clusterName
+            }
+        }
+        #expect(clusters() == ["application-8080"])
+        session.probesChanged(to: [second])
+        #expect(clusters() == ["application-9090", "no application-8080"])
+        session.probesChanged(to: [])
+        #expect(clusters() == ["no application-8080", "no application-9090"])
+        session.restart()
+        #expect(clusters() == ["no application-8080", "no application-9090"])
+        session.probesChanged(to: [first])
+        #expect(clusters() == ["application-8080", "no application-9090"])
+        session.received(report((second, .healthy, 200)))
         #expect(session.health.isEmpty)
     }
 
