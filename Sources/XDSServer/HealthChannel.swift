@@ -34,9 +34,7 @@ final class HealthChannel: Sendable {
                 state.slot.end(.removed)
                 return
             }
-            state.session.probesChanged(to: probes)
-            observations.update(proxy, health: state.session.health)
-            state.slot.wake()
+            state.update(proxy, observations) { $0.probesChanged(to: probes) }
         }
     }
 
@@ -44,8 +42,7 @@ final class HealthChannel: Sendable {
     func open() -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            state.session.restart()
-            state.slot.wake()
+            state.update(proxy, observations) { $0.restart() }
             return Stream(channel: self, signals: signals)
         }
     }
@@ -54,6 +51,20 @@ final class HealthChannel: Sendable {
     ///
     /// What was reported stays observed.
     func end(_ ending: StreamSlot.Ending) { state.withLock { $0.slot.end(ending) } }
+}
+
+extension HealthChannel.State {
+    /// Changes the session, and tells those whom the change concerns: most reports bring no news.
+    fileprivate mutating func update(
+        _ proxy: ProxyID,
+        _ observations: ObservationBoard,
+        _ change: (inout HealthSession) -> Void
+    ) {
+        let health = session.health
+        change(&session)
+        if session.health != health { observations.update(proxy, health: session.health) }
+        if session.hasSpecifier { slot.wake() }
+    }
 }
 
 extension HealthChannel.Stream {
@@ -78,9 +89,7 @@ extension HealthChannel {
     ) {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
-            state.session.received(report)
-            observations.update(proxy, health: state.session.health)
-            state.slot.wake()
+            state.update(proxy, observations) { $0.received(report, at: .now) }
         }
     }
 

@@ -14,6 +14,7 @@ func probe(
     address: String = "127.0.0.1",
     path: String? = nil,
     protocol: ListenerProtocol = .http,
+    interval: Duration = .milliseconds(500),
     timeout: Duration = .milliseconds(300)
 ) throws -> Probe {
     let port = try #require(Port(port))
@@ -24,7 +25,7 @@ func probe(
         applicationPort: port,
         check: HealthCheck(
             unhealthyThreshold: 2,
-            interval: .milliseconds(500),
+            interval: interval,
             timeout: timeout,
             path: path,
             protocol: `protocol`
@@ -57,6 +58,15 @@ func report(
     return report
 }
 
+extension HealthSession {
+    /// Takes a report that comes `elapsed` after the test began, as tests see it.
+    fileprivate mutating func received(_ report: HealthReport, after elapsed: Duration = .zero) {
+        received(report, at: start + elapsed)
+    }
+}
+
+private let start = ContinuousClock.now
+
 /// The protocol without a socket.
 @Suite struct `health discovery session` {
     private func session(_ probes: Probe...) -> HealthSession { HealthSession(probes: probes) }
@@ -87,11 +97,42 @@ func report(
         let both = #"["application-8080", "application-9090"]"#
         #expect(wanted(session.nextSpecifier()) == "\(both) every 100 ms")
         session.received(report((first, .healthy, 200)))
-        #expect(session.nextSpecifier() == nil)
+        #expect(wanted(session.nextSpecifier()) == "\(both) every 200 ms")
         session.received(report((first, .healthy, 200), (second, .timeout, nil)))
         #expect(wanted(session.nextSpecifier()) == "\(both) every 1000 ms")
         #expect(session.nextSpecifier() == nil)
+        session.received(report((first, .healthy, 200), (second, .timeout, nil)))
+        #expect(!session.hasSpecifier)
         #expect(session.health == [first.port: .healthy, second.port: .unhealthy(.timeout)])
+    }
+
+    @Test(arguments: [(1, 1000), (5, 1000), (15, 3000), (25, 5000), (300, 5000)])
+    func `reports come a few times in each interval of checks`(
+        intervalSeconds: Int,
+        milliseconds: Int
+    ) throws {
+        let often = try probe(8080, interval: .seconds(intervalSeconds))
+        let seldom = try probe(9090, interval: .seconds(300))
+        var session = session(often, seldom)
+        session.received(report((often, .healthy, 200), (seldom, .healthy, 200)))
+        #expect(wanted(session.nextSpecifier())?.hasSuffix("every \(milliseconds) ms") == true)
+    }
+
+    @Test func `reports of an application that does not start become seldom`() throws {
+        let probe = try probe(8080, interval: .seconds(30), timeout: .seconds(60))
+        var session = session(probe)
+        var intervals: [String?] = []
+        for _ in 0..<9 {
+            let wanted = wanted(session.nextSpecifier())
+            intervals.append(wanted?.split(separator: " ").dropLast().last.map(String.init))
+            session.received(report((probe, .unhealthy, nil)))
+        }
+        #expect(
+            intervals == ["100", "200", "400", "800", "1600", "3200", "5000", nil, nil]
+        )
+        // Another application is news.
+        session.probesChanged(to: [probe, try XDSServerTests.probe(9090)])
+        #expect(wanted(session.nextSpecifier())?.hasSuffix("every 100 ms") == true)
     }
 
     @Test func `changed probes are sent, and off means idle`() throws {
@@ -151,11 +192,11 @@ func report(
     @Test func `an endpoint that was not yet checked is not unhealthy`() throws {
         let probe = try probe(8080, timeout: .milliseconds(200))
         var session = session(probe)
-        for _ in 0..<3 {
-            session.received(report((probe, .unhealthy, nil)))
+        for milliseconds in [5000, 5100, 5199] {
+            session.received(report((probe, .unhealthy, nil)), after: .milliseconds(milliseconds))
             #expect(session.health.isEmpty)
         }
-        session.received(report((probe, .unhealthy, nil)))
+        session.received(report((probe, .unhealthy, nil)), after: .milliseconds(5200))
         #expect(session.health == [probe.port: .unhealthy(.unknown)])
     }
 
@@ -197,7 +238,7 @@ func report(
         // An Envoy that was just started has not checked yet.
         session.received(report((probe, .unhealthy, nil)))
         #expect(session.health == [probe.port: .healthy])
-        for _ in 0..<3 { session.received(report((probe, .unhealthy, nil))) }
+        session.received(report((probe, .unhealthy, nil)), after: .milliseconds(200))
         #expect(session.health == [probe.port: .unhealthy(.unknown)])
         session.probesChanged(to: [])
         #expect(session.health.isEmpty)
