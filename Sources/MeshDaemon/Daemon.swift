@@ -128,7 +128,8 @@ public func runDaemon(
         options: PlanOptions(
             addressRanges: configuration.addressRanges,
             assumesServing: false,
-            lowestPort: lowestPort()
+            lowestPort: lowestPort(),
+            probesGRPC: configuration.envoy.probesGRPC
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in

@@ -11,6 +11,11 @@ public struct EnvoyBinary: Hashable, Sendable {
     /// The oldest version that runs proxies.
     static let oldestVersion = [1, 34, 0]
 
+    /// Whether its health checks can send a body, which those of gRPC for all callers do.
+    var probesGRPC: Bool {
+        !EnvoyBinary.numbers(of: version).lexicographicallyPrecedes([1, 36, 0])
+    }
+
     /// The Envoy to use: the one of the option `--envoy`, of the variable HEDDLE_ENVOY, in PATH, or
     /// the copy that set-up installed, whichever is named or found first.
     ///
@@ -29,8 +34,7 @@ public struct EnvoyBinary: Hashable, Sendable {
         guard let version = version(in: output) else {
             throw DaemonError("\(path) does not say which Envoy it is; pass another with --envoy")
         }
-        let numbers = version.split(separator: ".").compactMap { Int($0) }
-        guard !numbers.lexicographicallyPrecedes(oldestVersion) else {
+        guard !numbers(of: version).lexicographicallyPrecedes(oldestVersion) else {
             throw DaemonError(
                 "\(path) is Envoy \(version), and 1.34 is the oldest that works; pass a newer one "
                     + "with --envoy"
@@ -59,6 +63,10 @@ public struct EnvoyBinary: Hashable, Sendable {
             + [cache.map { "\($0)/heddle/envoy/envoy" }]
             .compactMap { $0 }
         return candidates.first { access($0, X_OK) == 0 }
+    }
+
+    private static func numbers(of version: String) -> [Int] {
+        version.split(separator: ".").compactMap { Int($0) }
     }
 
     private static func output(of path: String) throws -> String {

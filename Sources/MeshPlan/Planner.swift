@@ -9,20 +9,30 @@ public struct PlanOptions: Hashable, Sendable {
     public var assumesServing: Bool
     /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
     public var lowestPort: Port?
+    /// Whether proxies can check gRPC for all callers, as Envoy does from 1.36 on.
+    public var probesGRPC: Bool
 
     /// Makes options; without arguments the defaults.
     public init(
         addressRanges: AddressRanges = .loopback,
         assumesServing: Bool = true,
-        lowestPort: Port? = nil
+        lowestPort: Port? = nil,
+        probesGRPC: Bool = true
     ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
         self.lowestPort = lowestPort
+        self.probesGRPC = probesGRPC
     }
 
     /// Whether proxies may listen on `port`.
     func allows(_ port: Port) -> Bool { lowestPort.map { port >= $0 } ?? true }
+
+    /// Who checks the health of `listener`: callers also what its own proxy can't.
+    func healthChecks(of listener: ListenerSpec, in mesh: Mesh) -> HealthCheckMode {
+        let canProbe = probesGRPC || listener.healthCheck?.protocol != .grpc
+        return canProbe ? mesh.spec.healthChecks : .callers
+    }
 }
 
 /// What to do for `world`: the function that is the program.
@@ -73,7 +83,7 @@ public struct Planner: Sendable {
     ) -> Plan {
         resources.turn()
         endpoints = [:]
-        var resolution = Resolution(of: world, after: previous.designations)
+        var resolution = Resolution(of: world, after: previous.designations, options)
         resolution.checkBackendGroups()
         resolution.designateGateways()
         resolution.checkProtocolsOfPolicies()

@@ -46,13 +46,12 @@ extension Planner {
         _ observations: Observations
     ) -> [Probe] {
         let observation = observations.proxies[ProxyID(workload.reference)]
-        guard mesh.spec.healthChecks == .once, observation?.isServing ?? options.assumesServing
-        else { return [] }
+        guard observation?.isServing ?? options.assumesServing else { return [] }
         return node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
-            guard let check = listener.possibleHealthCheck, options.allows(mapping.port) else {
-                return nil
-            }
+            guard let check = listener.possibleHealthCheck, options.allows(mapping.port),
+                options.healthChecks(of: listener, in: mesh) == .once
+            else { return nil }
             return Probe(
                 port: mapping.port,
                 cluster: ClusterName.ingress(

@@ -34,9 +34,7 @@ final class HealthChannel: Sendable {
                 state.slot.end(.removed)
                 return
             }
-            state.session.probesChanged(to: probes)
-            observations.update(proxy, health: state.session.health)
-            state.slot.wake()
+            state.update(proxy, observations) { $0.probesChanged(to: probes) }
         }
     }
 
@@ -44,26 +42,28 @@ final class HealthChannel: Sendable {
     func open() -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            state.restart(proxy, observations)
-            state.slot.wake()
+            state.update(proxy, observations) { $0.restart() }
             return Stream(channel: self, signals: signals)
         }
     }
 
     /// Ends the open stream.
-    func end(_ ending: StreamSlot.Ending) {
-        state.withLock { state in
-            state.slot.end(ending)
-            state.restart(proxy, observations)
-        }
-    }
+    ///
+    /// What was reported stays observed.
+    func end(_ ending: StreamSlot.Ending) { state.withLock { $0.slot.end(ending) } }
 }
 
 extension HealthChannel.State {
-    /// Forgets what was reported: without a stream nothing is known.
-    fileprivate mutating func restart(_ proxy: ProxyID, _ observations: ObservationBoard) {
-        session = HealthSession(probes: session.probes)
-        observations.update(proxy, health: session.health)
+    /// Changes the session, and tells those whom the change concerns: most reports bring no news.
+    fileprivate mutating func update(
+        _ proxy: ProxyID,
+        _ observations: ObservationBoard,
+        _ change: (inout HealthSession) -> Void
+    ) {
+        let health = session.health
+        change(&session)
+        if session.health != health { observations.update(proxy, health: session.health) }
+        if session.hasSpecifier { slot.wake() }
     }
 }
 
@@ -89,9 +89,7 @@ extension HealthChannel {
     ) {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
-            state.session.received(report)
-            observations.update(proxy, health: state.session.health)
-            state.slot.wake()
+            state.update(proxy, observations) { $0.received(report, at: .now) }
         }
     }
 
@@ -108,7 +106,6 @@ extension HealthChannel {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
             state.slot.end(.closed)
-            state.restart(proxy, observations)
         }
     }
 }

@@ -31,7 +31,7 @@ struct HealthDiscovery: RegistrableRPCService {
             return StreamingServerResponse { [logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { request in
                     switch request.requestType {
-                    // Who it is, the token says; what it can check, its version.
+                    // Who it is, the token says; what it can check, the plan knows.
                     case .healthCheckRequest, nil: break
                     case .endpointHealthResponse(let report): stream.received(report)
                     }

@@ -3,13 +3,17 @@ internal import MeshModel
 internal import MeshPlan
 internal import SwiftProtobuf
 
-/// The health discovery protocol of one stream, without I/O.
+/// The health discovery protocol of one proxy, without I/O.
 ///
 /// The server says what to check, and the proxy reports all results time and again. There are no
 /// nonces and no refusals: of a specifier that is not valid Envoy takes nothing and says nothing.
 ///
 /// For Envoy an endpoint is unhealthy until it was checked, and some reports of that do not tell
-/// whether it was. So they are doubted until a first check must have ended.
+/// whether it was. So they are doubted until a first check must have ended, on each stream anew, as
+/// the Envoy may be another.
+///
+/// Guarantee: the result of an endpoint holds until a report replaces it or the endpoint is no
+/// longer checked, however often streams end.
 ///
 /// See <https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/health/v3/hds.proto>.
 struct HealthSession: Sendable {
@@ -17,13 +21,25 @@ struct HealthSession: Sendable {
     private(set) var probes: [Probe]?
     /// What is known of each port.
     private(set) var health: [Port: ApplicationHealth] = [:]
-    /// How many reports of a port are still doubted.
-    private var doubts: [Port: Int] = [:]
+    /// The ports of which this stream has told nothing certain.
+    private var doubts: [Port: Doubt] = [:]
+    /// How many reports came since the newest doubt.
+    private var doubtfulReports = 0
+    /// Probes that the proxy no longer does, in order of their clusters, which it has for good:
+    /// Envoy keeps them also when a stream ends.
+    private var ended: [Probe] = []
     private var sent: Sent?
 
     private struct Sent: Equatable {
         var probes: [Probe]
+        var ended: [Probe]
         var interval: Duration
+    }
+
+    private struct Doubt {
+        var timeout: Duration
+        /// When a check must have ended; nil before the first report.
+        var end: ContinuousClock.Instant?
     }
 
     init(probes: [Probe]?) {
@@ -41,23 +57,48 @@ extension HealthSession {
         let ports = Set(kept.map(\.port))
         health = health.filter { ports.contains($0.key) }
         doubts = doubts.filter { ports.contains($0.key) }
-        for probe in probes where !ports.contains(probe.port) {
-            doubts[probe.port] = Int(probe.check.timeout / HealthSession.firstInterval) + 1
-        }
+        for probe in probes where !ports.contains(probe.port) { doubt(probe) }
+        let clusters = Set(probes.map(\.cluster))
+        ended = (ended + (self.probes ?? [])).filter { !clusters.contains($0.cluster) }
+            .sorted { $0.cluster < $1.cluster }
         self.probes = probes
+    }
+
+    /// Begins a new stream.
+    mutating func restart() {
+        sent = nil
+        for probe in probes ?? [] { doubt(probe) }
+    }
+
+    private mutating func doubt(_ probe: Probe) {
+        doubts[probe.port] = Doubt(timeout: probe.check.timeout)
+        doubtfulReports = 0
+    }
+
+    /// Whether there is a specifier to send.
+    var hasSpecifier: Bool { wanted != sent }
+
+    private var wanted: Sent? {
+        probes.map { Sent(probes: $0, ended: ended, interval: interval(for: $0)) }
     }
 
     /// The specifier to send now; nil when the proxy has it.
     mutating func nextSpecifier() -> Envoy_Service_Health_V3_HealthCheckSpecifier? {
-        guard let probes else { return nil }
-        let next = Sent(probes: probes, interval: interval(for: probes))
-        guard sent != next else { return nil }
+        guard let next = wanted, sent != next else { return nil }
         sent = next
-        return healthCheckSpecifier(for: probes, reportingInterval: next.interval)
+        return healthCheckSpecifier(
+            for: next.probes,
+            ended: next.ended,
+            reportingInterval: next.interval
+        )
     }
 
-    /// Takes a report.
-    mutating func received(_ report: Envoy_Service_Health_V3_EndpointHealthResponse) {
+    /// Takes a report that came at `now`.
+    mutating func received(
+        _ report: Envoy_Service_Health_V3_EndpointHealthResponse,
+        at now: ContinuousClock.Instant
+    ) {
+        doubtfulReports += 1
         let probes = Dictionary(
             (self.probes ?? []).map { ($0.cluster, $0) },
             uniquingKeysWith: { first, _ in first }
@@ -68,35 +109,41 @@ extension HealthSession {
             guard let endpoint = endpoints.first(where: { $0.isTarget(of: probe) }) else {
                 continue
             }
-            take(endpoint, of: probe)
+            take(endpoint, of: probe, at: now)
         }
     }
 
     private mutating func take(
         _ endpoint: Envoy_Service_Health_V3_EndpointHealth,
-        of probe: Probe
+        of probe: Probe,
+        at now: ContinuousClock.Instant
     ) {
         let port = probe.port
         let news = endpoint.health(of: probe, after: health[port])
-        if news == .unhealthy(.unknown), let doubt = doubts[port], doubt > 0 {
-            doubts[port] = doubt - 1
-        } else {
-            doubts[port] = nil
-            health[port] = news
+        if news == .unhealthy(.unknown), let doubt = doubts[port] {
+            let end = doubt.end ?? now + doubt.timeout
+            doubts[port]?.end = end
+            if now < end { return }
         }
+        doubts[port] = nil
+        health[port] = news
     }
 
     /// The time between two reports.
     ///
-    /// At first it is short: so a server that was just started soon knows what the one before knew.
+    /// At first it is short, so that a server that was just started soon knows what the one before
+    /// knew. It grows as long as something is in doubt: an application may need a minute to start.
     private func interval(for probes: [Probe]) -> Duration {
-        if probes.isEmpty { return HealthSession.idleInterval }
-        let isKnown = probes.allSatisfy { health[$0.port] != nil }
-        return isKnown ? HealthSession.settledInterval : HealthSession.firstInterval
+        guard let shortest = probes.map(\.check.interval).min() else {
+            return HealthSession.idleInterval
+        }
+        // Reports tell only what checks found.
+        let settled = min(max(shortest / 5, .seconds(1)), .seconds(5))
+        guard !doubts.isEmpty else { return settled }
+        return min(HealthSession.firstInterval * (1 << min(doubtfulReports, 6)), settled)
     }
 
     static let firstInterval = Duration.milliseconds(100)
-    static let settledInterval = Duration.seconds(1)
     /// Reports of nothing.
     static let idleInterval = Duration.seconds(3600)
 }

@@ -13,6 +13,14 @@ import Testing
         #expect(EnvoyBinary.version(in: output) == version)
     }
 
+    @Test(arguments: [
+        ("1.34.0", false), ("1.35.10", false), ("1.36.0", true), ("1.40.0", true),
+        ("2.0.0", true),
+    ])
+    func `gRPC is checked for all callers from 1.36 on`(version: String, can: Bool) {
+        #expect(EnvoyBinary(path: "/envoy", version: version).probesGRPC == can)
+    }
+
     @Test func `a path that is no program is named with its source`() {
         let error = #expect(throws: DaemonError.self) {
             try EnvoyBinary.find(option: nil, environment: ["HEDDLE_ENVOY": "/nowhere/envoy"])

@@ -113,8 +113,12 @@ import Testing
 
     /// The health of blue's endpoints in front's snapshot.
     private func endpoints(_ plan: Plan) throws -> [String] {
-        let endpoints = try resource(.endpoints, plan).values(at: "lb_endpoints")
-            .flatMap { $0.array ?? [] }
+        health(try resource(.endpoints, plan))
+    }
+
+    /// The health of each endpoint in `assignment`.
+    private func health(_ assignment: JSONValue?) -> [String] {
+        let endpoints = assignment?.values(at: "lb_endpoints").flatMap { $0.array ?? [] } ?? []
         return endpoints.map { $0["health_status"]?.string ?? "UNKNOWN" }
     }
 
@@ -147,6 +151,40 @@ import Testing
     @Test func `callers check what has no proxy of its own`() throws {
         let plan = plan(world(), nowSeconds: 0)
         #expect(try resource(.clusters, plan, node: "elsewhere")["health_checks"] != nil)
+    }
+
+    @Test func `callers check gRPC where the proxy's Envoy cannot`() throws {
+        let listeners = [(8080, "grpc"), (9090, "http")].map { port, `protocol` in
+            """
+            {portMapping: {port: \(port), protocol: \(`protocol`)},
+             healthCheck: {protocol: \(`protocol`), \(Self.check)}}
+            """
+        }
+        let world = world(listeners: listeners.joined(separator: ", "))
+        let failing = observations([
+            try port(8080): .unhealthy(.unknown), try port(9090): .unhealthy(.unknown),
+        ])
+        func planned(
+            _ probesGRPC: Bool
+        ) throws -> (probed: [Port], checked: [Bool], health: [[String]]) {
+            let options = PlanOptions(probesGRPC: probesGRPC)
+            let plan = plan(world, failing, nowSeconds: 0, options: options)
+            let names = ["grpc_8080", "http_9090"].map { "cds_egress_demo_blue_demo_\($0)" }
+            let snapshot = try #require(plan.proxies[proxy("front")]).snapshot
+            return (
+                try #require(plan.proxies[proxy("blue-1")]).probes.map(\.port),
+                try names.map { try snapshot[.clusters][$0]?.json["health_checks"] != nil },
+                try names.map { health(try snapshot[.endpoints][$0]?.json) }
+            )
+        }
+        let able = try planned(true)
+        #expect(able.probed == [try port(8080), try port(9090)])
+        #expect(able.checked == [false, false])
+        #expect(able.health == [["UNHEALTHY", "UNKNOWN"], ["UNHEALTHY", "UNKNOWN"]])
+        let unable = try planned(false)
+        #expect(unable.probed == [try port(9090)])
+        #expect(unable.checked == [true, false])
+        #expect(unable.health == [["UNKNOWN", "UNKNOWN"], ["UNHEALTHY", "UNKNOWN"]])
     }
 
     @Test func `by default callers check, and nothing else does`() throws {

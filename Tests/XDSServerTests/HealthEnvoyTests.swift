@@ -60,6 +60,10 @@ struct `Health checks with Envoy` {
             try await mesh.until { $0.health("blue-1") == nil }
             try await until { one.tally.relayedProbes > 6 }
             #expect(one.tally.probes - before < 3)
+            // The cluster of the proxy's own checks is still there, and checks nothing.
+            let last = one.tally.probes
+            try await until { one.tally.relayedProbes > 30 }
+            #expect(one.tally.probes == last)
             mesh.setMode(.once)
             try await mesh.until { $0.health("blue-1") == .healthy }
         }

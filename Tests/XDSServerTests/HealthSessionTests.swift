@@ -14,6 +14,7 @@ func probe(
     address: String = "127.0.0.1",
     path: String? = nil,
     protocol: ListenerProtocol = .http,
+    interval: Duration = .milliseconds(500),
     timeout: Duration = .milliseconds(300)
 ) throws -> Probe {
     let port = try #require(Port(port))
@@ -24,7 +25,7 @@ func probe(
         applicationPort: port,
         check: HealthCheck(
             unhealthyThreshold: 2,
-            interval: .milliseconds(500),
+            interval: interval,
             timeout: timeout,
             path: path,
             protocol: `protocol`
@@ -57,6 +58,15 @@ func report(
     return report
 }
 
+extension HealthSession {
+    /// Takes a report that comes `elapsed` after the test began, as tests see it.
+    fileprivate mutating func received(_ report: HealthReport, after elapsed: Duration = .zero) {
+        received(report, at: start + elapsed)
+    }
+}
+
+private let start = ContinuousClock.now
+
 /// The protocol without a socket.
 @Suite struct `health discovery session` {
     private func session(_ probes: Probe...) -> HealthSession { HealthSession(probes: probes) }
@@ -64,7 +74,9 @@ func report(
     /// How often reports are wanted, and of what.
     private func wanted(_ specifier: HealthSpecifier?) -> String? {
         specifier.map { specifier in
-            let clusters = specifier.clusterHealthChecks.map(\.clusterName)
+            let clusters = specifier.clusterHealthChecks.map {
+                $0.localityEndpoints.isEmpty ? "no \($0.clusterName)" : $0.clusterName
+            }
             let interval =
                 specifier.interval.seconds * 1000 + Int64(specifier.interval.nanos / 1_000_000)
             return "\(clusters) every \(interval) ms"
@@ -85,11 +97,42 @@ func report(
         let both = #"["application-8080", "application-9090"]"#
         #expect(wanted(session.nextSpecifier()) == "\(both) every 100 ms")
         session.received(report((first, .healthy, 200)))
-        #expect(session.nextSpecifier() == nil)
+        #expect(wanted(session.nextSpecifier()) == "\(both) every 200 ms")
         session.received(report((first, .healthy, 200), (second, .timeout, nil)))
         #expect(wanted(session.nextSpecifier()) == "\(both) every 1000 ms")
         #expect(session.nextSpecifier() == nil)
+        session.received(report((first, .healthy, 200), (second, .timeout, nil)))
+        #expect(!session.hasSpecifier)
         #expect(session.health == [first.port: .healthy, second.port: .unhealthy(.timeout)])
+    }
+
+    @Test(arguments: [(1, 1000), (5, 1000), (15, 3000), (25, 5000), (300, 5000)])
+    func `reports come a few times in each interval of checks`(
+        intervalSeconds: Int,
+        milliseconds: Int
+    ) throws {
+        let often = try probe(8080, interval: .seconds(intervalSeconds))
+        let seldom = try probe(9090, interval: .seconds(300))
+        var session = session(often, seldom)
+        session.received(report((often, .healthy, 200), (seldom, .healthy, 200)))
+        #expect(wanted(session.nextSpecifier())?.hasSuffix("every \(milliseconds) ms") == true)
+    }
+
+    @Test func `reports of an application that does not start become seldom`() throws {
+        let probe = try probe(8080, interval: .seconds(30), timeout: .seconds(60))
+        var session = session(probe)
+        var intervals: [String?] = []
+        for _ in 0..<9 {
+            let wanted = wanted(session.nextSpecifier())
+            intervals.append(wanted?.split(separator: " ").dropLast().last.map(String.init))
+            session.received(report((probe, .unhealthy, nil)))
+        }
+        #expect(
+            intervals == ["100", "200", "400", "800", "1600", "3200", "5000", nil, nil]
+        )
+        // Another application is news.
+        session.probesChanged(to: [probe, try XDSServerTests.probe(9090)])
+        #expect(wanted(session.nextSpecifier())?.hasSuffix("every 100 ms") == true)
     }
 
     @Test func `changed probes are sent, and off means idle`() throws {
@@ -102,7 +145,29 @@ func report(
         #expect(check?.httpHealthCheck.path == "/ping")
         session.received(report((probe, .healthy, 200)))
         session.probesChanged(to: [])
-        #expect(wanted(session.nextSpecifier()) == "[] every 3600000 ms")
+        #expect(wanted(session.nextSpecifier()) == #"["no application-8080"] every 3600000 ms"#)
+        #expect(session.health.isEmpty)
+    }
+
+    @Test func `a cluster that Envoy has stays, without endpoints`() throws {
+        let (first, second) = (try probe(8080), try probe(9090))
+        var session = session(first)
+        func clusters() -> [String]? {
+            session.nextSpecifier()?.clusterHealthChecks.map {
+                #expect($0.healthChecks.count == 1)
+                return $0.localityEndpoints.isEmpty ? "no \($0.clusterName)" : $0.clusterName
+            }
+        }
+        #expect(clusters() == ["application-8080"])
+        session.probesChanged(to: [second])
+        #expect(clusters() == ["application-9090", "no application-8080"])
+        session.probesChanged(to: [])
+        #expect(clusters() == ["no application-8080", "no application-9090"])
+        session.restart()
+        #expect(clusters() == ["no application-8080", "no application-9090"])
+        session.probesChanged(to: [first])
+        #expect(clusters() == ["application-8080", "no application-9090"])
+        session.received(report((second, .healthy, 200)))
         #expect(session.health.isEmpty)
     }
 
@@ -127,11 +192,11 @@ func report(
     @Test func `an endpoint that was not yet checked is not unhealthy`() throws {
         let probe = try probe(8080, timeout: .milliseconds(200))
         var session = session(probe)
-        for _ in 0..<3 {
-            session.received(report((probe, .unhealthy, nil)))
+        for milliseconds in [5000, 5100, 5199] {
+            session.received(report((probe, .unhealthy, nil)), after: .milliseconds(milliseconds))
             #expect(session.health.isEmpty)
         }
-        session.received(report((probe, .unhealthy, nil)))
+        session.received(report((probe, .unhealthy, nil)), after: .milliseconds(5200))
         #expect(session.health == [probe.port: .unhealthy(.unknown)])
     }
 
@@ -155,6 +220,27 @@ func report(
         session.received(report((probe, .unhealthy, 500)))
         #expect(session.health.isEmpty)
         session.received(report((moved, .unhealthy, nil)))
+        #expect(session.health.isEmpty)
+    }
+
+    @Test func `a result outlives its stream, until the next one tells`() throws {
+        let probe = try probe(8080, timeout: .milliseconds(200))
+        var session = session(probe)
+        session.received(report((probe, .unhealthy, 500)))
+        session.restart()
+        #expect(session.health == [probe.port: .unhealthy(.status(500))])
+        // It is asked again, and soon.
+        #expect(wanted(session.nextSpecifier()) == "[\"application-8080\"] every 100 ms")
+        session.received(report((probe, .healthy, 200)))
+        #expect(session.health == [probe.port: .healthy])
+        #expect(wanted(session.nextSpecifier()) == "[\"application-8080\"] every 1000 ms")
+        session.restart()
+        // An Envoy that was just started has not checked yet.
+        session.received(report((probe, .unhealthy, nil)))
+        #expect(session.health == [probe.port: .healthy])
+        session.received(report((probe, .unhealthy, nil)), after: .milliseconds(200))
+        #expect(session.health == [probe.port: .unhealthy(.unknown)])
+        session.probesChanged(to: [])
         #expect(session.health.isEmpty)
     }
 

@@ -3,6 +3,7 @@ internal import MeshModel
 /// A world with its memberships, references and routes resolved, and what was wrong with them.
 struct Resolution {
     let world: World
+    let options: PlanOptions
     let membership: Membership
     /// Objects with mistakes of their own, which the world may lack for that reason.
     let invalid: Set<ObjectID>
@@ -28,8 +29,9 @@ struct Resolution {
     var outsideSockets: [Port: [(address: String, workload: ObjectID)]] = [:]
     private var names: [NameKey: ObjectReference] = [:]
 
-    init(of world: World, after previous: Designations) {
+    init(of world: World, after previous: Designations, _ options: PlanOptions) {
         self.world = world
+        self.options = options
         membership = Membership(of: world, after: previous)
         invalid = Set(world.diagnostics.filter { $0.severity == .error }.compactMap(\.object))
         diagnostics = Set(membership.diagnostics)

@@ -116,7 +116,7 @@ struct NodePort: Hashable {
     var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
-    /// Who checks the node's health.
+    /// Who checks the listener's health.
     var healthChecks: HealthCheckMode
     /// How callers choose among endpoints; nil is round robin.
     var loadBalancing: LoadBalancing?

@@ -209,7 +209,7 @@ extension Resolution {
                 name: node.spec.awsName,
                 listener: listener,
                 discovery: discovery,
-                healthChecks: mesh.spec.healthChecks,
+                healthChecks: options.healthChecks(of: listener, in: mesh),
                 loadBalancing: loadBalancing,
                 hostname: node.spec.serviceDiscovery?.hostname,
                 origins: origins

@@ -3,24 +3,36 @@ internal import MeshModel
 internal import SwiftProtobuf
 
 /// What a proxy is asked to check over HDS, and how often to report.
+///
+/// The clusters of `ended` probes stay, with their checks and without an endpoint, as a cluster that
+/// goes while its check fails can take Envoy with it: <https://github.com/envoyproxy/envoy/issues/40443>.
 public func healthCheckSpecifier(
     for probes: [Probe],
+    ended: [Probe] = [],
     reportingInterval: Duration
 ) -> Envoy_Service_Health_V3_HealthCheckSpecifier {
     var specifier = Envoy_Service_Health_V3_HealthCheckSpecifier()
     specifier.interval = Google_Protobuf_Duration(reportingInterval)
-    specifier.clusterHealthChecks = probes.map { probe in
-        var endpoint = Envoy_Config_Endpoint_V3_Endpoint()
-        endpoint.address = socketAddress(probe.address, UInt32(probe.applicationPort.number))
-        var endpoints = Envoy_Service_Health_V3_LocalityEndpoints()
-        endpoints.endpoints = [endpoint]
-        var check = Envoy_Service_Health_V3_ClusterHealthCheck()
-        check.clusterName = probe.cluster
-        check.healthChecks = [healthCheck(for: probe)]
-        check.localityEndpoints = [endpoints]
-        return check
-    }
+    specifier.clusterHealthChecks =
+        probes.map { probe in
+            var endpoint = Envoy_Config_Endpoint_V3_Endpoint()
+            endpoint.address = socketAddress(probe.address, UInt32(probe.applicationPort.number))
+            var endpoints = Envoy_Service_Health_V3_LocalityEndpoints()
+            endpoints.endpoints = [endpoint]
+            return cluster(for: probe, [endpoints])
+        } + ended.map { cluster(for: $0, []) }
     return specifier
+}
+
+private func cluster(
+    for probe: Probe,
+    _ endpoints: [Envoy_Service_Health_V3_LocalityEndpoints]
+) -> Envoy_Service_Health_V3_ClusterHealthCheck {
+    var cluster = Envoy_Service_Health_V3_ClusterHealthCheck()
+    cluster.clusterName = probe.cluster
+    cluster.healthChecks = [healthCheck(for: probe)]
+    cluster.localityEndpoints = endpoints
+    return cluster
 }
 
 /// The health check of `probe`.
