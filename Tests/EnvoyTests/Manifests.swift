@@ -72,14 +72,15 @@ enum Manifests {
     static func runningWorkload(
         _ name: String,
         of node: String,
-        appPort: Int? = nil
+        appPort: (any CustomStringConvertible)? = nil,
+        port: Int = 8080
     ) -> String {
         """
         ---
         apiVersion: heddle.dev/v1alpha1
         kind: Workload
         metadata: {name: \(name), namespace: demo, labels: {app: \(node)}}
-        spec: {address: 127.0.0.1, ports: {\(appPort.map { "8080: \($0)" } ?? "")}}
+        spec: {address: 127.0.0.1, ports: {\(appPort.map { "\(port): \($0)" } ?? "")}}
 
         """
     }
