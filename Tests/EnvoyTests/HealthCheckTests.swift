@@ -78,6 +78,8 @@ struct HealthCheckTests {
         }
         let both: Set<String?> = ["\(node)-1", "\(node)-2"]
         while try await names() != both {}
+        // A workload that starts is asked once before it gets requests.
+        if path == "/ping" { #expect(try await application.counts(path).attempts == 1) }
         for (status, expected) in [(500, ["\(node)-2"]), (200, both)] as [(Int, Set<String?>)] {
             let before = try await application.counts(path).attempts
             try await application.answer(always: .status(status), to: path)
@@ -96,6 +98,7 @@ struct HealthCheckTests {
             }
             let both: Set<String> = ["rpc-1: hi", "rpc-2: hi"]
             while try await answers() != both {}
+            #expect(server.checks.withLock { $0 } == 1)
             for (isHealthy, expected) in [(false, ["rpc-2: hi"]), (true, both)] {
                 server.isHealthy.withLock { $0 = isHealthy }
                 await server.nextChecks()
@@ -114,6 +117,8 @@ struct HealthCheckTests {
             let address = try await mesh.egressAddress(of: "front")
             let pid = pid_t(try #require(try await mesh.sidecar("db-1", "pid")?.integer))
             while try await answers(at: address) != both {}
+            // Heddle too connects once, to see that it listens.
+            #expect(try await mesh.application(1).counts("silent").attempts <= 2)
             try await mesh.withoutHeddle {
                 let checks = try await mesh.application(2).counts("silent").attempts
                 kill(pid, SIGKILL)
@@ -121,6 +126,7 @@ struct HealthCheckTests {
                 while try await answers(at: address) != ["db-2: hi"] {}
             }
             _ = try await mesh.line(containing: "ready: demo/db-1")
+            while try await answers(at: address) != both {}
         }
     }
 
