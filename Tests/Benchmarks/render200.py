@@ -12,7 +12,6 @@ is 1 if it refuses anything.
 
 import argparse
 import concurrent.futures
-import json
 import os
 import pathlib
 import re
@@ -222,21 +221,22 @@ def main():
         print(f"{len(objects)} objects, {arguments.nodes + 1} proxies, {arguments.backends} backends each")
 
         text, seconds = render(arguments.heddle, str(manifests))
-        documents = re.split(r"^---$", text, flags=re.M)[1:]
-        print(f"heddle render of all: {seconds:.1f} s, {len(documents)} proxies, {len(text) / 1e6:.1f} MB")
+        # A document follows the name of its proxy, in a comment.
+        parts = re.split(r"^# proxy (\S+)\n---\n", text, flags=re.M)[1:]
+        print(f"heddle render of all: {seconds:.1f} s, {len(text) / 1e6:.1f} MB")
         _, seconds = render(arguments.heddle, str(manifests), "--proxy", "big/node-0-1")
         print(f"heddle render of one: {seconds:.1f} s")
 
-        files = []
-        for number, document in enumerate(documents):
-            files.append(proxies / f"{number}.json")
-            files[-1].write_text(document)
+        files = {}
+        for name, document in zip(parts[::2], parts[1::2]):
+            files[name] = proxies / f"{name.replace('/', '_')}.json"
+            files[name].write_text(document)
         begun = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            refusals = list(pool.map(lambda file: refusal(arguments.envoy, file), files))
-        refused = [(file, reason) for file, reason in zip(files, refusals) if reason]
-        for file, reason in refused[:5]:
-            print(f"{json.loads(file.read_text())['node']['id']}: {reason}")
+            reasons = pool.map(lambda file: refusal(arguments.envoy, file), files.values())
+            refused = {name: reason for name, reason in zip(files, reasons) if reason}
+        for name, reason in list(refused.items())[:5]:
+            print(f"{name}: {reason}")
         print(
             f"envoy --mode validate: {time.monotonic() - begun:.1f} s, "
             f"{len(files) - len(refused)} accepted, {len(refused)} refused"

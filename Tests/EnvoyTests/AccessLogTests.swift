@@ -12,6 +12,7 @@ struct AccessLogTests {
         _ name: String,
         appPort: String,
         protocol listenerProtocol: String = "http",
+        port: Int = 8080,
         log: String,
         backends: String = ""
     ) -> String {
@@ -22,13 +23,19 @@ struct AccessLogTests {
         metadata: {name: \(name), namespace: demo}
         spec:
           podSelector: {matchLabels: {app: \(name)}}
-          listeners: [{portMapping: {port: 8080, protocol: \(listenerProtocol)}}]
+          listeners: [{portMapping: {port: \(port), protocol: \(listenerProtocol)}}]
           serviceDiscovery: {dns: {hostname: \(name).demo.svc.cluster.local}}
           backends: [\(backends)]
           logging: {accessLog: {file: {\(log)}}}
 
         """
-            + Manifests.workload(name, of: name, appPort: appPort, mode: listenerProtocol)
+            + Manifests.workload(
+                name,
+                of: name,
+                appPort: appPort,
+                port: port,
+                mode: listenerProtocol
+            )
     }
 
     @Test func `proxies write text, JSON and Envoy's own format, to files and to their output`()
@@ -49,13 +56,21 @@ struct AccessLogTests {
                 "front",
                 appPort: "APP1",
                 log: "path: \(files.path)/front, format: \(json)",
-                backends: "{virtualService: {virtualServiceRef: {name: blue}}}"
+                backends: "{virtualService: {virtualServiceRef: {name: blue}}}, "
+                    + "{virtualService: {virtualServiceRef: {name: db}}}"
             )
             + node(
                 "blue",
                 appPort: "APP2",
                 log: "path: /dev/stdout, format: \(text)"
             ) + Manifests.service("blue")
+            + node(
+                "db",
+                appPort: "APP3",
+                protocol: "tcp",
+                port: 5432,
+                log: #"path: \#(files.path)/db, format: {text: "took %BYTES_RECEIVED%\n"}"#
+            ) + Manifests.service("db")
             + Manifests.gateway(
                 listeners: [8080: "http"],
                 rest: "logging: {accessLog: {file: {path: \(files.path)/gateway}}}"
@@ -85,6 +100,13 @@ struct AccessLogTests {
             )
             let entry = try await lines(of: files.appendingPathComponent("gateway"), count: 1)
             #expect(entry[0].contains(#""GET /through HTTP/1.1" 200 "#), "\(entry)")
+
+            let address = try await mesh.egressAddress(of: "front")
+            try await TCPConnection.run(address, port: 5432) { connection in
+                let answer = try await connection.exchange("1234")
+                #expect(answer == "db: 1234")
+            }
+            #expect(try await lines(of: files.appendingPathComponent("db"), count: 1) == ["took 5"])
 
             // In the proxy's own output, which heddle shows.
             var log = ""

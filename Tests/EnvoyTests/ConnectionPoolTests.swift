@@ -24,27 +24,57 @@ struct ConnectionPoolTests {
                 listener: "connectionPool: {\(pool.pool)}"
             ) + Manifests.service(pool.name)
         }
+        let gateway = Manifests.gateway(
+            listeners: [8088: "http"],
+            listener: "connectionPool: {http: {maxConnections: 1, maxPendingRequests: 1}}"
+        )
         let base =
             Manifests.mesh() + Manifests.running("front", backends: pools.map(\.name))
-            + nodes.joined()
+            + nodes.joined() + gateway
+            + Manifests.served("plain", appPort: "APP4") + Manifests.service("plain")
+            + Manifests.gatewayRoute("plain", to: "plain", match: "{prefix: /}")
         try await RunningMesh.run(["mesh.yaml": base]) { mesh in
-            try await checkHTTP(mesh)
+            try await checkHTTP(
+                mesh,
+                mesh.application(1),
+                "http://\(try await mesh.egressAddress(of: "front")):8080",
+                ("web", "cds_ingress_demo_web_demo_http_8080")
+            )
+            // A gateway limits what it lets in.
+            try await checkHTTP(
+                mesh,
+                mesh.application(4),
+                "http://\(try await mesh.ingressAddress(of: "gateway")):8088",
+                ("gateway", "cds_ingress_demo_gateway_demo_self_redirect_http_15001")
+            )
             try await checkHTTP2(mesh)
             try await checkTCP(mesh)
         }
     }
 
-    private func checkHTTP(_ mesh: RunningMesh) async throws {
-        func answer() async throws -> HTTPResponse {
-            try await mesh.request(from: "front", host: "web.demo:8080")
+    /// Checks that `url` takes one request and another that waits, and no third.
+    ///
+    /// - Parameters:
+    ///   - mesh: The mesh.
+    ///   - application: What answers.
+    ///   - url: Where it is asked.
+    ///   - limit: The proxy that limits, and its cluster.
+    /// - Throws: What a request throws.
+    private func checkHTTP(
+        _ mesh: RunningMesh,
+        _ application: TestApplication,
+        _ url: String,
+        _ limit: (proxy: String, cluster: String)
+    ) async throws {
+        @Sendable func answer() async throws -> HTTPResponse {
+            try await mesh.request(url, headers: [HTTPField("Host", "web.demo:8080")])
         }
-        let application = mesh.application(1)
         try await application.answer(always: .hold)
         async let first = answer()
         try await application.wait(held: 1)
         async let second = answer()
-        let pending = "cluster.cds_ingress_demo_web_demo_http_8080.upstream_rq_pending_active"
-        while try await mesh.statistic(pending, of: "web") == 0 {}
+        let pending = "cluster.\(limit.cluster).upstream_rq_pending_active"
+        while try await mesh.statistic(pending, of: limit.proxy) == 0 {}
         // One has the connection, one waits for it.
         #expect(try await answer().status == 503)
         #expect(try await application.counts().attempts == 1)

@@ -249,6 +249,7 @@ struct GatewayTests {
         let base =
             Manifests.mesh() + Manifests.gateway(listeners: [8080: "http"])
             + Manifests.gatewayRoute("all", to: "color", match: "{prefix: /}")
+            + Manifests.gatewayRoute("under", to: "color", match: "{prefix: /under}")
             + Manifests.served("blue", appPort: "APP1") + Manifests.served("green", appPort: "APP2")
             + Manifests.routed("color", listeners: [8080: "http"], routes: routes)
         try await RunningMesh.run(["mesh.yaml": base]) { mesh in
@@ -269,6 +270,9 @@ struct GatewayTests {
             var names: Set<String?> = []
             while names.count < 2 { names.insert(try await mesh.request(url + "/split").name) }
             #expect(names == ["blue", "green"])
+            // They see the path as it was rewritten.
+            #expect(try await mesh.request(url + "/under/plain").status == 200)
+            #expect(try await mesh.request(url + "/under/under/plain").status == 404)
             #expect(try await mesh.request(url + "/other").status == 404)
         }
     }

@@ -33,15 +33,18 @@ struct HealthCheckTests {
     @Test func `a workload that fails its checks gets no requests until it passes them`()
         async throws
     {
-        async let requests: () = checkRequests()
-        async let connections: () = checkConnections()
-        _ = try await (requests, connections)
+        async let byCallers: () = checkRequests("callers")
+        async let byOwnProxy: () = checkRequests("once")
+        async let proxies: () = checkDeadProxy()
+        async let applications: () = checkDeadApplication()
+        _ = try await (byCallers, byOwnProxy, proxies, applications)
     }
 
-    private func checkRequests() async throws {
+    /// Checks a mesh whose annotation says that `who` checks: every caller, or the workload's own proxy.
+    private func checkRequests(_ who: String) async throws {
         try await EchoServer.run(["rpc-1", "rpc-2"]) { servers, ports in
             let base =
-                Manifests.mesh()
+                Manifests.mesh(annotations: "heddle.dev/health-checks: \(who)")
                 + Manifests.running("front", backends: ["web", "modern", "rpc"])
                 + pair("web", protocol: "http", first: 1)
                 + pair("modern", protocol: "http2", first: 3)
@@ -75,6 +78,8 @@ struct HealthCheckTests {
         }
         let both: Set<String?> = ["\(node)-1", "\(node)-2"]
         while try await names() != both {}
+        // A workload that starts is asked once before it gets requests.
+        if path == "/ping" { #expect(try await application.counts(path).attempts == 1) }
         for (status, expected) in [(500, ["\(node)-2"]), (200, both)] as [(Int, Set<String?>)] {
             let before = try await application.counts(path).attempts
             try await application.answer(always: .status(status), to: path)
@@ -93,6 +98,7 @@ struct HealthCheckTests {
             }
             let both: Set<String> = ["rpc-1: hi", "rpc-2: hi"]
             while try await answers() != both {}
+            #expect(server.checks.withLock { $0 } == 1)
             for (isHealthy, expected) in [(false, ["rpc-2: hi"]), (true, both)] {
                 server.isHealthy.withLock { $0 = isHealthy }
                 await server.nextChecks()
@@ -101,34 +107,65 @@ struct HealthCheckTests {
         }
     }
 
-    /// A proxy takes connections for an application that does not; so it is the proxy that fails,
-    /// while Heddle, which would tell callers at once, is stopped.
-    private func checkConnections() async throws {
+    /// A proxy takes connections for an application that does not; so where callers check, it is the
+    /// proxy that fails, while Heddle, which would tell callers at once, is stopped.
+    private func checkDeadProxy() async throws {
         let base =
             Manifests.mesh() + Manifests.running("front", backends: ["db"])
             + pair("db", protocol: "tcp", first: 1, port: 5432)
         try await RunningMesh.run(["mesh.yaml": base]) { mesh in
             let address = try await mesh.egressAddress(of: "front")
             let pid = pid_t(try #require(try await mesh.sidecar("db-1", "pid")?.integer))
-            func answers() async throws -> Set<String?> {
-                var answers: Set<String?> = []
-                for _ in 0..<6 {
-                    try await TCPConnection.run(address, port: 5432) {
-                        answers.insert(try await $0.exchange("hi"))
-                    }
-                }
-                return answers
-            }
-            let both: Set<String?> = ["db-1: hi", "db-2: hi"]
-            while try await answers() != both {}
+            while try await answers(at: address) != both {}
+            // Heddle too connects once, to see that it listens.
+            #expect(try await mesh.application(1).counts("silent").attempts <= 2)
             try await mesh.withoutHeddle {
                 let checks = try await mesh.application(2).counts("silent").attempts
                 kill(pid, SIGKILL)
                 try await mesh.application(2).wait("silent", attempts: checks + 2)
-                while try await answers() != ["db-2: hi"] {}
+                while try await answers(at: address) != ["db-2: hi"] {}
             }
             _ = try await mesh.line(containing: "ready: demo/db-1")
-            while try await answers() != both {}
+            while try await answers(at: address) != both {}
         }
+    }
+
+    /// Where a workload's own proxy checks, an application that takes no connections fails.
+    private func checkDeadApplication() async throws {
+        let base =
+            Manifests.mesh(annotations: "heddle.dev/health-checks: once")
+            + Manifests.running("front", backends: ["db"])
+            + Manifests.node("db", protocol: "tcp", port: 5432, listener: check("tcp"))
+            + Manifests.service("db")
+            + Manifests.runningWorkload("db-1", of: "db", appPort: "APP1", port: 5432)
+            + Manifests.workload("db-2", of: "db", appPort: "APP2", port: 5432, mode: "tcp")
+        try await RunningMesh.run(["mesh.yaml": base]) { mesh in
+            let address = try await mesh.egressAddress(of: "front")
+            while try await answers(at: address) != ["db-2: hi"] {}
+            let application = Process()
+            application.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            application.arguments = ["python3", mesh.folder.appendingPathComponent("app.py").path]
+            application.environment = ProcessInfo.processInfo.environment.merging([
+                "NAME": "db-1", "PORT": "\(mesh.application(1).port)", "MODE": "tcp",
+            ]) { $1 }
+            try application.run()
+            // The signals that end a process politely are blocked in a test's threads.
+            defer { kill(application.processIdentifier, SIGKILL) }
+            while try await answers(at: address) != both {}
+        }
+    }
+
+    private var both: Set<String?> { ["db-1: hi", "db-2: hi"] }
+
+    /// What six connections to the TCP service of "front" are answered.
+    private func answers(at address: String) async throws -> Set<String?> {
+        var answers: Set<String?> = []
+        for _ in 0..<6 {
+            try Task.checkCancellation()
+            try await TCPConnection.run(address, port: 5432) {
+                answers.insert(try await $0.exchange("hi"))
+            }
+        }
+        return answers
     }
 }

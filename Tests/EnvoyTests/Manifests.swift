@@ -72,14 +72,15 @@ enum Manifests {
     static func runningWorkload(
         _ name: String,
         of node: String,
-        appPort: Int? = nil
+        appPort: (any CustomStringConvertible)? = nil,
+        port: Int = 8080
     ) -> String {
         """
         ---
         apiVersion: heddle.dev/v1alpha1
         kind: Workload
         metadata: {name: \(name), namespace: demo, labels: {app: \(node)}}
-        spec: {address: 127.0.0.1, ports: {\(appPort.map { "8080: \($0)" } ?? "")}}
+        spec: {address: 127.0.0.1, ports: {\(appPort.map { "\(port): \($0)" } ?? "")}}
 
         """
     }
@@ -175,29 +176,34 @@ enum Manifests {
             + "[\(list.joined(separator: ", "))]}, \(rest)}}"
     }
 
-    /// A virtual gateway and its workload, both called `name`; `rest` adds fields to its `spec`.
+    /// A virtual gateway and its workload, both called `name`.
+    ///
+    /// `listener` adds fields to its listeners, and `rest` to its `spec`.
     static func gateway(
         _ name: String = "gateway",
         listeners: KeyValuePairs<Int, String>,
+        listener: String = "",
         rest: String = ""
     ) -> String {
-        """
-        ---
-        apiVersion: appmesh.k8s.aws/v1beta2
-        kind: VirtualGateway
-        metadata: {name: \(name), namespace: demo}
-        spec:
-          namespaceSelector: {matchLabels: {mesh: demo}}
-          podSelector: {matchLabels: {app: \(name)}}
-          listeners: [\(listeners.map { "{portMapping: {port: \($0.key), protocol: \($0.value)}}" }
-              .joined(separator: ", "))]
-          \(rest)
-        ---
-        apiVersion: heddle.dev/v1alpha1
-        kind: Workload
-        metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
+        let list = listeners.map {
+            "{portMapping: {port: \($0.key), protocol: \($0.value)}, \(listener)}"
+        }
+        return """
+            ---
+            apiVersion: appmesh.k8s.aws/v1beta2
+            kind: VirtualGateway
+            metadata: {name: \(name), namespace: demo}
+            spec:
+              namespaceSelector: {matchLabels: {mesh: demo}}
+              podSelector: {matchLabels: {app: \(name)}}
+              listeners: [\(list.joined(separator: ", "))]
+              \(rest)
+            ---
+            apiVersion: heddle.dev/v1alpha1
+            kind: Workload
+            metadata: {name: \(name), namespace: demo, labels: {app: \(name)}}
 
-        """
+            """
     }
 
     /// A gateway route to a virtual service.

@@ -247,6 +247,55 @@ struct TrafficPolicyTests {
         }
     }
 
+    @Test func `browsers may call routes that ask for more than a path, and through gateways`()
+        async throws
+    {
+        let match = "{prefix: /, method: PUT, headers: [{name: x-user}]}"
+        let cors = "cors: {allowOrigins: [{suffix: .example.com}], allowMethods: [PUT]}"
+        let base =
+            Manifests.mesh() + Manifests.running("front", backends: ["color"])
+            + Manifests.served("blue", appPort: "APP1")
+            + Manifests.routed("color", routes: Manifests.route(["blue": 1], match: match))
+            + Manifests.routed("plain", routes: Manifests.route(["blue": 1]))
+            + Manifests.gateway(listeners: [8080: "http"])
+            + Manifests.gatewayRoute("color", to: "plain", match: match)
+            + Manifests.policy(
+                "cors",
+                for: "VirtualRouter/color",
+                "GatewayRoute/color",
+                features: cors
+            )
+        try await RunningMesh.run(["mesh.yaml": base]) { mesh in
+            let origin = HTTPField("Origin", "https://a.example.com")
+            let announced = HTTPField("Access-Control-Request-Method", "PUT")
+            let addresses = [
+                try await mesh.egressAddress(of: "front"),
+                try await mesh.ingressAddress(of: "gateway"),
+            ]
+            for address in addresses {
+                func answer(_ method: String, _ headers: HTTPField...) async throws -> HTTPResponse
+                {
+                    let host = HTTPField("Host", "color.demo:8080")
+                    return try await mesh.request(
+                        "http://\(address):8080/",
+                        method: method,
+                        headers: headers + [host]
+                    )
+                }
+                let preflight = try await answer("OPTIONS", origin, announced)
+                #expect(preflight.status == 200)
+                #expect(values("access-control-allow-origin", preflight) == [origin.value])
+                let call = try await answer("PUT", origin, HTTPField("x-user", "me"))
+                #expect(call.name == "blue")
+                #expect(values("access-control-allow-origin", call) == [origin.value])
+                // Neither is the request that the route asks for.
+                #expect(try await answer("PUT", origin).status == 404)
+                #expect(try await answer("OPTIONS", HTTPField("x-user", "me")).status == 404)
+            }
+            #expect(try await mesh.application(1).counts().attempts == 2)
+        }
+    }
+
     @Test func `a retry may go to another weighted target where a policy says so`() async throws {
         let routes = Manifests.route(["blue": 1, "green": 1])
         let base =
