@@ -69,7 +69,20 @@ extension Planner {
         _ gateway: VirtualGateway,
         _ resolution: inout Resolution
     ) -> [Port: ListeningSocket] {
-        guard let address = workload.spec.address else { return [:] }
+        guard let address = workload.spec.address else {
+            if !workload.spec.ports.isEmpty {
+                resolution.report(
+                    workload.diagnostic(
+                        .warning,
+                        "spec.ports",
+                        "it has no effect without an address: the gateway listens on its own ports at its "
+                            + "ingress address",
+                        remedy: "give spec.address, such as 0.0.0.0, or remove it"
+                    )
+                )
+            }
+            return [:]
+        }
         if options.addressRanges.contain(address) {
             resolution.report(
                 workload.diagnostic(

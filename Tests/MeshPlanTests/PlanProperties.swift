@@ -31,7 +31,8 @@ import Testing
         for _ in 0..<10 {
             observations.addresses = last.addresses
             let kinds: [Kind] = [
-                .mesh, .virtualNode, .virtualService, .virtualRouter, .virtualGateway, .gatewayRoute,
+                .mesh, .virtualNode, .virtualService, .virtualRouter, .virtualGateway,
+                .gatewayRoute,
                 .trafficPolicy, .workload,
             ]
             let old = random.generator.pick(world.objects.filter { kinds.contains($0.id.kind) })

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one piece, lest the body wait for a delayed ACK
 
     def do_GET(self):
         body = f"{os.environ['NAME']} was asked for {self.path}\n".encode()

@@ -42,8 +42,13 @@ public final class APIState: Sendable {
         for wake in wakes { wake.yield() }
     }
 
-    /// The errors that no object's condition shows.
-    var problems: [String] { state.withLock { $0.problems } }
+    /// The errors that no object's condition shows; that there is nothing to show yet is one.
+    var problems: [String] {
+        state.withLock { state in
+            state.isPublished
+                ? state.problems : ["Heddle is starting, and has planned nothing yet."]
+        }
+    }
 
     /// Whether anything was published.
     var isPublished: Bool { state.withLock { $0.isPublished } }

@@ -48,10 +48,40 @@ extension Resolution {
                 .tcp(targets, idleTimeout: idle ?? features.timeout?.idle)
             }
         }
+        checkTimeouts(of: resolved)
         for destination in destinations(of: [resolved]) {
             resolved.origins.merge(destination.origins) { own, _ in own }
         }
         return resolved
+    }
+
+    /// Warns of requests that a node ends before its callers would: the most frequent trap of App Mesh's
+    /// timeouts, where each hop has 15 s of its own.
+    private mutating func checkTimeouts(of service: ResolvedService) {
+        for port in service.ports.keys.sorted() {
+            for route in service.httpRoutes(on: port) ?? [] {
+                guard let wanted = route.timeout.perRequest else { continue }
+                for case .node(let node) in route.targets.map(\.destination) {
+                    let own = node.listener.timeout.perRequest ?? defaultRequestTimeout
+                    guard own > .zero, wanted == .zero || wanted > own,
+                        let object = world.virtualNodes[node.node], instances[node.node] != nil
+                    else { continue }
+                    let listeners = object.spec.listeners.map(\.portMapping.port)
+                    let index = listeners.firstIndex(of: node.mapping.port) ?? 0
+                    report(
+                        object.diagnostic(
+                            .warning,
+                            "spec.listeners[\(index)].timeout",
+                            "requests end after \(own.components.seconds) s here, though \(service.id) gives "
+                                + (wanted == .zero
+                                    ? "them no limit" : "them \(wanted.components.seconds) s"),
+                            remedy:
+                                "set \(node.mapping.protocol.rawValue).perRequest of the listener too"
+                        )
+                    )
+                }
+            }
+        }
     }
 
     /// `route`, and what traffic policies say where it is silent.

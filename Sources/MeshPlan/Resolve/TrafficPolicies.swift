@@ -123,7 +123,7 @@ extension Resolution {
         for policy in world.trafficPolicies.values {
             let features = policy.spec.features.present.filter { feature in
                 switch feature {
-                case .timeout: false
+                case .timeout: policy.spec.features.timeout?.perRequest != nil
                 case .loadBalancing: policy.spec.features.loadBalancing?.readsRequests ?? false
                 default: true
                 }

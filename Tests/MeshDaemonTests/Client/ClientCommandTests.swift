@@ -149,9 +149,17 @@ import Testing
     }
 
     @Test func `status without proxies says so`() async throws {
-        let transport = HandlerTransport(handler: handler(APIState()))
+        let state = APIState()
+        state.publish(objects: [], statuses: [:])
+        let transport = HandlerTransport(handler: handler(state))
         #expect(try await StatusCommand().run(transport, recorder.console()) == .ok)
         #expect(recorder.output == "No proxies: no Workload is declared.\n")
+    }
+
+    @Test func `status is not well before anything is planned`() async throws {
+        let transport = HandlerTransport(handler: handler(APIState()))
+        #expect(try await StatusCommand().run(transport, recorder.console()) == .badNews)
+        #expect(recorder.output.hasPrefix("Heddle is starting, and has planned nothing yet.\n"))
     }
 
     @Test func `status for programs`() async throws {
