@@ -43,4 +43,32 @@ import Testing
         let proxy = try #require(plan(world, nowSeconds: 0).proxies.values.first)
         #expect(proxy.ingressPorts.map(\.number) == [15000, 80, 8080])
     }
+
+    @Test(arguments: [true, false])
+    func `without root a gateway has a low port under another number, if it has one`(
+        _ isMapped: Bool
+    ) throws {
+        let world = World(
+            demo: """
+                apiVersion: appmesh.k8s.aws/v1beta2
+                kind: VirtualGateway
+                metadata: {name: edge, namespace: demo}
+                spec:
+                  namespaceSelector: {}
+                  podSelector: {matchLabels: {app: edge}}
+                  listeners: [{portMapping: {port: 80, protocol: http}}]
+                ---
+                apiVersion: heddle.dev/v1alpha1
+                kind: Workload
+                metadata: {name: edge, namespace: demo, labels: {app: edge}}
+                spec: \(isMapped ? "{address: 0.0.0.0, ports: {80: 8080}}" : "{}")
+                """
+        )
+        let plan = plan(world, nowSeconds: 0, options: PlanOptions(lowestPort: Port(1024)))
+        let proxy = try #require(plan.proxies.values.first)
+        #expect(proxy.ingressPorts == [])
+        #expect(proxy.snapshot[.listeners].keys.contains("lds_ingress_0.0.0.0_80") == isMapped)
+        let errors = plan.diagnostics.filter { $0.severity == .error }
+        #expect(errors.isEmpty == isMapped)
+    }
 }
