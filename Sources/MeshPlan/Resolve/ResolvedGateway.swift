@@ -50,9 +50,7 @@ struct GatewayTarget: Hashable {
 extension Resolution {
     /// `gateway` with the targets of its routes resolved, and what is wrong with them reported.
     mutating func resolve(_ gateway: VirtualGateway, in mesh: Mesh) -> ResolvedGateway {
-        var resolved = ResolvedGateway(
-            origins: policies.origins(of: gateway.id)
-        )
+        var resolved = ResolvedGateway(origins: policies.origins(of: gateway.id))
         resolved.origins[gateway.id] = gateway.metadata.generation
         let routes = namedOnce(gatewayRoutes[gateway.reference] ?? []).sorted(by: isTriedBefore)
         let features = policies.features(of: gateway.id)
@@ -62,13 +60,8 @@ extension Resolution {
             resolved.origins[route.id] = route.metadata.generation
             resolved.origins.merge(policies.origins(of: route.id)) { own, _ in own }
             checkListener(of: route, gateway)
-            if case .success(let found) = find(
-                route.spec.virtualService,
-                among: world.virtualServices,
-                \.awsName,
-                in: mesh
-            ) {
-                services[found.reference] = self.services[found.reference]
+            if let service = targetService(of: route, in: mesh) {
+                services[service.id.reference] = service
             }
         }
         resolved.services = services.sorted { $0.key < $1.key }.map(\.value)
@@ -172,15 +165,16 @@ extension Resolution {
             report(
                 other.diagnostic(
                     .warning,
-                    "spec.\(other.spec.rule.fieldName)",
+                    "spec.\(other.spec.rule.fieldName).match.port",
                     "port \(listener) of the gateway is taken by \(routes[0].id)",
                     remedy: "a TCP listener has one route: give it a listener of its own"
                 )
             )
         }
-        guard let route = routes.first, let service = targetService(of: route, in: mesh) else {
-            return .tcp([], idleTimeout: nil)
-        }
+        // A service without a known provider says so itself.
+        guard let route = routes.first, let service = targetService(of: route, in: mesh),
+            service.fallback == nil
+        else { return .tcp([], idleTimeout: nil) }
         let ports = service.ports.keys.sorted().filter { service.httpRoutes(on: $0) == nil }
         guard let port = choose(among: ports, of: service, for: route, on: listener),
             case .tcp(let targets, let idleTimeout) = service.ports[port]
