@@ -15,6 +15,11 @@ let argumentParser = Target.Dependency.product(
     name: "ArgumentParser",
     package: "swift-argument-parser"
 )
+let crypto: [Target.Dependency] = [
+    .product(name: "Crypto", package: "swift-crypto"),
+    .product(name: "SwiftASN1", package: "swift-asn1"),
+    .product(name: "X509", package: "swift-certificates"),
+]
 let grpc: [Target.Dependency] = [
     .product(name: "GRPCCore", package: "grpc-swift-2"),
     .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
@@ -61,6 +66,9 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -78,12 +86,16 @@ let package = Package(
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(name: "CProcess"),
         target("HTTPClient", ["CCurl"]),
+        target("AWSClient", ["HTTPClient"]),
         target("MeshManifests", ["MeshModel", yams]),
+        target("MeshIdentity", ["AWSClient", "MeshModel", lifecycle, logging] + crypto),
         target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
         target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
         target(
             "XDSServer",
-            ["MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging] + grpc
+            [
+                "MeshIdentity", "MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging,
+            ] + grpc
         ),
         target(
             "EnvoySupervisor",
@@ -92,8 +104,9 @@ let package = Package(
         target(
             "MeshDaemon",
             [
-                "MeshModel", "MeshManifests", "MeshPlan", "MeshSources", "XDSServer",
-                "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, lifecycle, logging, nio,
+                "MeshIdentity", "MeshModel", "MeshManifests", "MeshPlan", "MeshSources",
+                "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, lifecycle,
+                logging, nio,
                 unixSignals, yams,
             ]
         ),
@@ -121,12 +134,16 @@ let package = Package(
             ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]
         ),
         tests("HTTPClientTests", ["HTTPClient"]),
+        tests("AWSClientTests", ["AWSClient", "HTTPClient"]),
+        tests(
+            "MeshIdentityTests",
+            ["AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", lifecycle, logging] + crypto
+        ),
         tests(
             "XDSServerTests",
             [
-                "XDSServer", "EnvoyAPI", "MeshModel", "MeshPlan", "MeshTesting", protobuf,
-                lifecycle,
-                logging,
+                "XDSServer", "EnvoyAPI", "MeshIdentity", "MeshModel", "MeshPlan", "MeshTesting",
+                protobuf, lifecycle, logging,
             ] + grpc
         ),
         tests(

@@ -195,6 +195,9 @@ private func specification(
     case .trafficPolicy:
         let spec = root.spec { $0.trafficPolicy(metadata) }
         return decoded(MeshObject.trafficPolicy, spec, awsName: nil)
+    case .certificateMapping:
+        let spec = root.spec { $0.certificateMapping(folder: folder) }
+        return decoded(MeshObject.certificateMapping, spec, awsName: nil)
     }
 }
 

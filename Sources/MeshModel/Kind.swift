@@ -10,12 +10,13 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     case backendGroup = "BackendGroup"
     case workload = "Workload"
     case trafficPolicy = "TrafficPolicy"
+    case certificateMapping = "CertificateMapping"
 
     /// The API group, empty for Kubernetes' core group.
     public var group: String {
         switch self {
         case .namespace: ""
-        case .workload, .trafficPolicy: "heddle.dev"
+        case .workload, .trafficPolicy, .certificateMapping: "heddle.dev"
         case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
             .backendGroup:
             "appmesh.k8s.aws"
@@ -26,7 +27,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     public var version: String {
         switch self {
         case .namespace: "v1"
-        case .workload, .trafficPolicy: "v1alpha1"
+        case .workload, .trafficPolicy, .certificateMapping: "v1alpha1"
         case .mesh, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
             .backendGroup:
             "v1beta2"
@@ -42,7 +43,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .mesh: "meshes"
         case .trafficPolicy: "trafficpolicies"
         case .namespace, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter,
-            .virtualNode, .backendGroup, .workload:
+            .virtualNode, .backendGroup, .workload, .certificateMapping:
             singular + "s"
         }
     }
@@ -50,8 +51,15 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
     /// The lower-case singular name on the command line.
     public var singular: String { rawValue.lowercased() }
 
-    /// False for kinds that belong to the whole cluster: Mesh and Namespace.
-    public var isNamespaced: Bool { self != .mesh && self != .namespace }
+    /// False for kinds that belong to the whole cluster: Mesh, Namespace and CertificateMapping.
+    public var isNamespaced: Bool {
+        switch self {
+        case .mesh, .namespace, .certificateMapping: false
+        case .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter, .virtualNode,
+            .backendGroup, .workload, .trafficPolicy:
+            true
+        }
+    }
 
     /// Orders kinds from the outermost to the innermost, as lists print them.
     public static func < (left: Kind, right: Kind) -> Bool {
@@ -70,6 +78,7 @@ public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
         case .backendGroup: 7
         case .workload: 8
         case .trafficPolicy: 9
+        case .certificateMapping: 10
         }
     }
 }

@@ -24,6 +24,14 @@ public struct MeshSpec: ObjectSpec {
     public var alwaysAllowed: [AllowedDestination]
     /// Who probes endpoints (the annotation `heddle.dev/health-checks`).
     public var healthChecks: HealthCheckMode
+    /// Mutual TLS between all proxies by Heddle's identities, where an object says nothing of its own
+    /// (the annotation `heddle.dev/mtls`); nil is none.
+    public var mutualTLS: MutualTLSMode?
+    /// Whether callers need a backend for what they call (the annotation `heddle.dev/access-control`);
+    /// nil enforces it where `mutualTLS` is strict, and else does nothing.
+    public var accessControl: AccessControlMode?
+    /// The SPIFFE trust domain (the annotation `heddle.dev/trust-domain`); nil is `metadata.name`.
+    public var trustDomain: String?
 
     /// Makes a mesh.
     public init(
@@ -33,7 +41,10 @@ public struct MeshSpec: ObjectSpec {
         meshOwner: String? = nil,
         ipPreference: IPPreference? = nil,
         alwaysAllowed: [AllowedDestination] = [.amazonWebServices],
-        healthChecks: HealthCheckMode = .callers
+        healthChecks: HealthCheckMode = .callers,
+        mutualTLS: MutualTLSMode? = nil,
+        accessControl: AccessControlMode? = nil,
+        trustDomain: String? = nil
     ) {
         self.awsName = awsName
         self.namespaceSelector = namespaceSelector
@@ -42,7 +53,28 @@ public struct MeshSpec: ObjectSpec {
         self.ipPreference = ipPreference
         self.alwaysAllowed = alwaysAllowed
         self.healthChecks = healthChecks
+        self.mutualTLS = mutualTLS
+        self.accessControl = accessControl
+        self.trustDomain = trustDomain
     }
+}
+
+/// Mutual TLS of a whole mesh.
+public enum MutualTLSMode: String, CaseIterable, Hashable, Sendable {
+    /// Proxies call each other over mutual TLS, and take plaintext too.
+    case permissive = "PERMISSIVE"
+    /// Proxies take nothing but mutual TLS.
+    case strict = "STRICT"
+}
+
+/// What happens to a proven caller that has not declared what it calls as its backend.
+public enum AccessControlMode: String, CaseIterable, Hashable, Sendable {
+    /// It is refused.
+    case enforce
+    /// It is let through, counted and logged.
+    case shadow
+    /// Nothing.
+    case off
 }
 
 /// A host that proxies may reach without a backend.

@@ -106,6 +106,8 @@ public typealias Namespace = Object<NamespaceSpec>
 public typealias Workload = Object<WorkloadSpec>
 /// A TrafficPolicy.
 public typealias TrafficPolicy = Object<TrafficPolicySpec>
+/// A CertificateMapping.
+public typealias CertificateMapping = Object<CertificateMappingSpec>
 
 /// The document that an object was read from, after pruning unknown fields and filling in defaults.
 public struct Manifest: Sendable {

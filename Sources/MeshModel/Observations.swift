@@ -19,6 +19,8 @@ public enum ResourceType: String, CaseIterable, Hashable, Sendable {
     case endpoints
     case listeners
     case routes
+    /// Certificates and trust, which no plan contains.
+    case secrets
 }
 
 /// What the world outside answered: the other input of a plan.
@@ -27,6 +29,8 @@ public struct Observations: Hashable, Sendable {
     public var proxies: [ProxyID: ProxyObservation] = [:]
     /// Addresses given to proxies so far, of removed ones too.
     public var addresses: [ProxyID: ProxyAddresses] = [:]
+    /// What is known of certificates and authorities.
+    public var identity = IdentityObservations()
     /// Conditions of the last plan, for their transition times.
     public var conditions: [ObjectID: [Condition]] = [:]
 
@@ -139,6 +143,8 @@ public struct XDSObservation: Hashable, Sendable {
     public var sync: [ResourceType: Sync]
     /// What the proxy refuses at present.
     public var refusals: [Refusal]
+    /// The version of each listener that the proxy accepted last, by name.
+    public var listeners: [String: String]
     /// What the proxy's checks of its own application tell, by the listener's port; a port is absent
     /// while nothing is known.
     public var health: [Port: ApplicationHealth]
@@ -148,11 +154,13 @@ public struct XDSObservation: Hashable, Sendable {
         isConnected: Bool = false,
         sync: [ResourceType: Sync] = [:],
         refusals: [Refusal] = [],
+        listeners: [String: String] = [:],
         health: [Port: ApplicationHealth] = [:]
     ) {
         self.isConnected = isConnected
         self.sync = sync
         self.refusals = refusals
+        self.listeners = listeners
         self.health = health
     }
 }

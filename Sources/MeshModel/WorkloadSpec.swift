@@ -18,6 +18,12 @@ public struct WorkloadSpec: ObjectSpec {
     public var workingDirectory: String?
     /// Resources of the proxy.
     public var sidecar: SidecarResources
+    /// Folders of certificates: the path that manifests name, absolute, to the folder here, absolute
+    /// (`sidecar.secretMounts`).
+    ///
+    /// What `appmesh.k8s.aws/secretMounts` did for a Pod: paths of `tls` in manifests are those of the
+    /// proxy's own file system.
+    public var secretMounts: [String: String]
 
     /// Makes a workload.
     public init(
@@ -26,7 +32,8 @@ public struct WorkloadSpec: ObjectSpec {
         command: [String] = [],
         environment: [String: String] = [:],
         workingDirectory: String? = nil,
-        sidecar: SidecarResources = SidecarResources()
+        sidecar: SidecarResources = SidecarResources(),
+        secretMounts: [String: String] = [:]
     ) {
         self.address = address
         self.ports = ports
@@ -34,6 +41,7 @@ public struct WorkloadSpec: ObjectSpec {
         self.environment = environment
         self.workingDirectory = workingDirectory
         self.sidecar = sidecar
+        self.secretMounts = secretMounts
     }
 
     /// Where the application listens.

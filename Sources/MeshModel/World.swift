@@ -20,6 +20,8 @@ public struct World: Sendable {
     public var workloads: [ObjectReference: Workload] = [:]
     /// Traffic policies by namespace and name.
     public var trafficPolicies: [ObjectReference: TrafficPolicy] = [:]
+    /// Certificate mappings by name.
+    public var certificateMappings: [ObjectReference: CertificateMapping] = [:]
     /// Problems met while reading, sorted.
     public var diagnostics: [Diagnostic] = []
 
@@ -39,6 +41,7 @@ public struct World: Sendable {
         case .backendGroup(let object): backendGroups[object.reference] = object
         case .workload(let object): workloads[object.reference] = object
         case .trafficPolicy(let object): trafficPolicies[object.reference] = object
+        case .certificateMapping(let object): certificateMappings[object.reference] = object
         }
     }
 
@@ -62,6 +65,7 @@ public struct World: Sendable {
         all += backendGroups.values.map(MeshObject.backendGroup)
         all += workloads.values.map(MeshObject.workload)
         all += trafficPolicies.values.map(MeshObject.trafficPolicy)
+        all += certificateMappings.values.map(MeshObject.certificateMapping)
         return all.sorted { $0.id < $1.id }
     }
 }
@@ -78,6 +82,7 @@ public enum MeshObject: Sendable {
     case backendGroup(BackendGroup)
     case workload(Workload)
     case trafficPolicy(TrafficPolicy)
+    case certificateMapping(CertificateMapping)
 
     /// Kind, namespace and name.
     public var id: ObjectID {
@@ -92,6 +97,7 @@ public enum MeshObject: Sendable {
         case .backendGroup(let object): object.id
         case .workload(let object): object.id
         case .trafficPolicy(let object): object.id
+        case .certificateMapping(let object): object.id
         }
     }
 
@@ -109,6 +115,7 @@ public enum MeshObject: Sendable {
             case .backendGroup(let object): object.metadata
             case .workload(let object): object.metadata
             case .trafficPolicy(let object): object.metadata
+            case .certificateMapping(let object): object.metadata
             }
         }
         set {
@@ -131,6 +138,9 @@ public enum MeshObject: Sendable {
             case .trafficPolicy(var object):
                 object.metadata = newValue
                 self = .trafficPolicy(object)
+            case .certificateMapping(var object):
+                object.metadata = newValue
+                self = .certificateMapping(object)
             }
         }
     }
@@ -148,6 +158,7 @@ public enum MeshObject: Sendable {
         case .backendGroup(let object): object.manifest
         case .workload(let object): object.manifest
         case .trafficPolicy(let object): object.manifest
+        case .certificateMapping(let object): object.manifest
         }
     }
 }

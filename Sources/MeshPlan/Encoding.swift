@@ -47,6 +47,8 @@ extension ResourceType {
         case .endpoints: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
         case .listeners: "type.googleapis.com/envoy.config.listener.v3.Listener"
         case .routes: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+        case .secrets:
+            "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
         }
     }
 

@@ -50,6 +50,8 @@ public struct ProxyPlan: Sendable {
     public var concurrency: Int
     /// All that it receives over ADS.
     public var snapshot: Snapshot
+    /// Its secrets by their names in SDS, and where each comes from.
+    public var secrets: [String: SecretSpec]
     /// The file of its access log; nil when there is none.
     public var accessLogPath: String?
     /// What it checks of its application for all callers.
@@ -67,6 +69,7 @@ public struct ProxyPlan: Sendable {
         egressPorts: [Port] = [],
         concurrency: Int = 1,
         snapshot: Snapshot = Snapshot(),
+        secrets: [String: SecretSpec] = [:],
         accessLogPath: String? = nil,
         probes: [Probe] = [],
         application: ApplicationPlan? = nil
@@ -79,6 +82,7 @@ public struct ProxyPlan: Sendable {
         self.egressPorts = egressPorts
         self.concurrency = concurrency
         self.snapshot = snapshot
+        self.secrets = secrets
         self.accessLogPath = accessLogPath
         self.probes = probes
         self.application = application

@@ -296,6 +296,7 @@ extension DeltaSession {
         return switch type {
         case .clusters, .endpoints: isResumed
         case .listeners: true
+        case .secrets: false
         case .routes: hadListeners || isResumed && !memory.accepted[.listeners].isEmpty
         }
     }
@@ -388,7 +389,7 @@ extension DeltaSession {
         switch type {
         case .clusters, .listeners:
             memory.accepted[type][name] != nil || memory.unanswered[type].contains(name)
-        case .endpoints, .routes: false
+        case .endpoints, .routes, .secrets: false
         }
     }
 

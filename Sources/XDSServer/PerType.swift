@@ -6,12 +6,14 @@ struct PerType<Value> {
     private var endpoints: Value
     private var listeners: Value
     private var routes: Value
+    private var secrets: Value
 
     init(_ value: Value) {
         clusters = value
         endpoints = value
         listeners = value
         routes = value
+        secrets = value
     }
 
     subscript(type: ResourceType) -> Value {
@@ -21,6 +23,7 @@ struct PerType<Value> {
             case .endpoints: endpoints
             case .listeners: listeners
             case .routes: routes
+            case .secrets: secrets
             }
         }
         _modify {
@@ -29,6 +32,7 @@ struct PerType<Value> {
             case .endpoints: yield &endpoints
             case .listeners: yield &listeners
             case .routes: yield &routes
+            case .secrets: yield &secrets
             }
         }
     }

@@ -47,7 +47,7 @@ struct ProxyMemory: Sendable {
             case .endpoints: [.clusters, .listeners, .routes]
             case .clusters: [.listeners, .routes]
             case .routes: [.listeners]
-            case .listeners: []
+            case .listeners, .secrets: []
             }
         return dependents.contains { dependent in
             refused[dependent].contains { name, refusal in
@@ -100,7 +100,7 @@ struct ProxyMemory: Sendable {
             case .routes: [.virtualRouter, .gatewayRoute]
             case .clusters: [.virtualNode]
             case .endpoints: [.workload]
-            case .listeners: [.virtualNode, .virtualGateway]
+            case .listeners, .secrets: [.virtualNode, .virtualGateway]
             }
         let likely = suspects.filter { kinds.contains($0.kind) }
         return likely.isEmpty ? suspects : likely

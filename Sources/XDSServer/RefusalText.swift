@@ -29,7 +29,7 @@ struct RefusalText {
         switch type {
         case .clusters: "Error adding/updating cluster(s) "
         case .listeners: "Error adding/updating listener(s) "
-        case .endpoints, .routes: nil
+        case .endpoints, .routes, .secrets: nil
         }
     }
 

@@ -99,7 +99,7 @@ public struct RandomWorld {
             return .gatewayRoute(GatewayRoute(metadata: metadata, spec: spec))
         case .trafficPolicy:
             return .trafficPolicy(TrafficPolicy(metadata: metadata, spec: policy(namespace)))
-        case .namespace, .mesh:
+        case .namespace, .mesh, .certificateMapping:
             preconditionFailure("random worlds have no \(kind) in a namespace")
         }
     }

@@ -123,7 +123,7 @@ struct ModelEnvoy {
     private func isWanted(_ type: ResourceType, _ name: String) -> Bool {
         switch type {
         case .clusters, .listeners: true
-        case .endpoints, .routes: subscribed[type]?.contains(name) == true
+        case .endpoints, .routes, .secrets: subscribed[type]?.contains(name) == true
         }
     }
 
@@ -172,6 +172,7 @@ struct ModelEnvoy {
             guard isWanted(.routes, resource.name) else { return }
             routes[resource.name] = version
             activateListeners(universe)
+        case .secrets: break
         }
     }
 
@@ -181,7 +182,7 @@ struct ModelEnvoy {
         case .clusters: clusters[name] = nil
         case .listeners: listeners[name] = nil
         // Envoy keeps what it has of these until nothing asks for them.
-        case .endpoints, .routes: break
+        case .endpoints, .routes, .secrets: break
         }
     }
 

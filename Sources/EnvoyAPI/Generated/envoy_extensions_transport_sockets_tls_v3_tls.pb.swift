@@ -101,6 +101,8 @@ public nonisolated struct Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTls
     set {sessionTicketKeysType = .disableStatelessSessionResumption(newValue)}
   }
 
+  public var disableStatefulSessionResumption: Bool = false
+
   public var sessionTimeout: SwiftProtobuf.Google_Protobuf_Duration {
     get {_sessionTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
     set {_sessionTimeout = newValue}
@@ -292,7 +294,7 @@ nonisolated extension Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContex
 
 nonisolated extension Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DownstreamTlsContext"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_tls_context\0\u{3}require_client_certificate\0\u{3}require_sni\0\u{4}\u{3}session_timeout\0\u{3}disable_stateless_session_resumption\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_tls_context\0\u{3}require_client_certificate\0\u{3}require_sni\0\u{4}\u{3}session_timeout\0\u{3}disable_stateless_session_resumption\0\u{4}\u{3}disable_stateful_session_resumption\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -312,6 +314,7 @@ nonisolated extension Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsCont
           self.sessionTicketKeysType = .disableStatelessSessionResumption(v)
         }
       }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.disableStatefulSessionResumption) }()
       default: break
       }
     }
@@ -337,6 +340,9 @@ nonisolated extension Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsCont
     try { if case .disableStatelessSessionResumption(let v)? = self.sessionTicketKeysType {
       try visitor.visitSingularBoolField(value: v, fieldNumber: 7)
     } }()
+    if self.disableStatefulSessionResumption != false {
+      try visitor.visitSingularBoolField(value: self.disableStatefulSessionResumption, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -345,6 +351,7 @@ nonisolated extension Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsCont
     if lhs._requireClientCertificate != rhs._requireClientCertificate {return false}
     if lhs._requireSni != rhs._requireSni {return false}
     if lhs.sessionTicketKeysType != rhs.sessionTicketKeysType {return false}
+    if lhs.disableStatefulSessionResumption != rhs.disableStatefulSessionResumption {return false}
     if lhs._sessionTimeout != rhs._sessionTimeout {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -76,6 +76,8 @@ enum ObjectTable {
         case .gatewayRoute: [name, target, ready, reason, age, arn("gatewayRouteARN")]
         case .backendGroup: [name, age]
         case .trafficPolicy: [name, targets, features, ready, reason, age]
+        case .certificateMapping:
+            [name, field("ARN", "What it stands for.", "arn"), ready, reason, age]
         case .workload:
             [
                 name, owner, state,

@@ -4,7 +4,7 @@ import MeshModel
 enum KindName {
     private static let shortNames: [String: Kind] = [
         "ns": .namespace, "vn": .virtualNode, "vs": .virtualService, "vr": .virtualRouter,
-        "vg": .virtualGateway, "gr": .gatewayRoute, "tp": .trafficPolicy,
+        "vg": .virtualGateway, "gr": .gatewayRoute, "tp": .trafficPolicy, "cm": .certificateMapping,
     ]
 
     /// The kinds that `text` names: plural, singular, Kind, a short name, several with commas, or

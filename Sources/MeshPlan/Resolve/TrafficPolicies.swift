@@ -191,7 +191,8 @@ extension Resolution {
             guard let ports = services[reference]?.ports, !ports.isEmpty else { return false }
             return ports.keys.allSatisfy { services[reference]?.httpRoutes(on: $0) == nil }
         case .gatewayRoute: return world.gatewayRoutes[reference]?.spec.rule.isTCP ?? false
-        case .mesh, .namespace, .backendGroup, .trafficPolicy, .workload: return false
+        case .mesh, .namespace, .backendGroup, .trafficPolicy, .workload, .certificateMapping:
+            return false
         }
         return !protocols.isEmpty && protocols.allSatisfy { $0 == .tcp }
     }
@@ -307,7 +308,7 @@ extension World {
         case .virtualNode: Array(virtualNodes.keys)
         case .virtualGateway: Array(virtualGateways.keys)
         case .gatewayRoute: Array(gatewayRoutes.keys)
-        case .mesh, .namespace, .backendGroup, .trafficPolicy, .workload: []
+        case .mesh, .namespace, .backendGroup, .trafficPolicy, .workload, .certificateMapping: []
         }
     }
 }

@@ -12,7 +12,7 @@ func fields(
         return [field: .string(resourceARN(mesh.spec.awsName + suffix))]
     }
     switch object {
-    case .namespace, .backendGroup, .trafficPolicy: return [:]
+    case .namespace, .backendGroup, .trafficPolicy, .certificateMapping: return [:]
     case .mesh(let mesh): return ["meshARN": .string(resourceARN(mesh.spec.awsName))]
     case .virtualNode(let node):
         return arn("virtualNodeARN", "/virtualNode/\(node.spec.awsName)")

@@ -233,6 +233,7 @@ extension Kind {
         case .virtualNode: "VirtualNodeActive"
         case .workload: "WorkloadReady"
         case .trafficPolicy: "TrafficPolicyActive"
+        case .certificateMapping: "CertificateMappingActive"
         case .namespace, .backendGroup: nil
         }
     }

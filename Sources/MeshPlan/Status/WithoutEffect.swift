@@ -108,7 +108,7 @@ extension MeshObject {
                 [node.spec.backendDefaults] + node.spec.backends.map(\.clientPolicy)
             )
         case .mesh, .namespace, .virtualService, .virtualRouter, .gatewayRoute, .backendGroup,
-            .trafficPolicy, .workload:
+            .trafficPolicy, .workload, .certificateMapping:
             nil
         }
     }

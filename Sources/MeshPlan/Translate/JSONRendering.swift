@@ -17,6 +17,7 @@ extension EncodedResource {
                 try Envoy_Config_Listener_V3_Listener(serializedBytes: payload).envoyJSON
             case .routes:
                 try Envoy_Config_Route_V3_RouteConfiguration(serializedBytes: payload).envoyJSON
+            case .secrets: throw SecretsHaveNoText()
             }
         }
     }
@@ -76,3 +77,6 @@ private let packedTypesAreRegistered: Bool = {
     ]
     return types.allSatisfy { Google_Protobuf_Any.register(messageType: $0) }
 }()
+
+/// Thrown where a secret would be shown.
+private struct SecretsHaveNoText: Error {}

@@ -1,0 +1,165 @@
+/// Whom a certificate that Heddle issues stands for.
+public struct Identity: Hashable, Sendable {
+    /// `metadata.name` of the Mesh whose authority signs.
+    public var mesh: String
+    /// The virtual node or virtual gateway whose proxies hold the certificate.
+    public var owner: ObjectID
+    /// The SPIFFE ID, the certificate's one URI: `spiffe://<trust domain>/<namespace>/<virtual node>`
+    /// or the one that a manifest asks for by `sds.secretName`.
+    public var uri: String
+    /// The DNS names that callers check by default, sorted.
+    public var dnsNames: [String]
+
+    /// Makes an identity.
+    public init(mesh: String, owner: ObjectID, uri: String, dnsNames: [String] = []) {
+        self.mesh = mesh
+        self.owner = owner
+        self.uri = uri
+        self.dnsNames = dnsNames
+    }
+}
+
+/// An authority of AWS Certificate Manager Private CA, or a server that speaks its protocol.
+public struct ACMPrivateCA: Hashable, Sendable {
+    /// `arn:aws:acm-pca:<region>:<account>:certificate-authority/<id>`.
+    public var authorityARN: String
+    /// `https://host[:port]`; nil is AWS' own of the region.
+    public var endpoint: String?
+
+    /// Makes an authority.
+    public init(authorityARN: String, endpoint: String? = nil) {
+        self.authorityARN = authorityARN
+        self.endpoint = endpoint
+    }
+}
+
+/// Where a certificate with its key comes from.
+public enum CertificateSource: Hashable, Sendable {
+    /// Heddle issues it.
+    case issued(Identity)
+    /// Files, by absolute paths.
+    case files(FileCertificate)
+    /// Heddle makes the key, and the authority issues.
+    case acmPrivateCA(ACMPrivateCA, Identity)
+}
+
+/// Where authorities that are trusted come from.
+public enum TrustSource: Hashable, Sendable {
+    /// The authorities of a Mesh, by its `metadata.name`.
+    case mesh(String)
+    /// A file of certificates, by its absolute path.
+    case file(String)
+    /// The chain of the authority.
+    case acmPrivateCA(ACMPrivateCA)
+}
+
+/// A secret of a proxy as a plan names it: where it comes from, and never what it is.
+public enum SecretSpec: Hashable, Sendable {
+    case certificate(CertificateSource)
+    /// The union of one or more.
+    case trust([TrustSource])
+}
+
+/// What is known of a secret.
+public struct SecretObservation: Hashable, Sendable {
+    /// The serial number of the certificate, hexadecimal; nil of trust and while there is none.
+    public var serial: String?
+    /// When the certificate begins, in seconds since 1970; of trust that of the authority which ends
+    /// first.
+    public var notBeforeSeconds: Int?
+    /// When the certificate ends, in seconds since 1970; of trust that of the authority which ends
+    /// first.
+    public var notAfterSeconds: Int?
+    /// When this version took the place of another, in seconds since 1970; nil before that.
+    public var rotatedSeconds: Int?
+    /// Why the newest could not be had, one line with its remedy; the last good one stays in use. nil
+    /// when all is well.
+    public var problem: String?
+
+    /// Makes an observation; without arguments that of a secret that is not there yet.
+    public init(
+        serial: String? = nil,
+        notBeforeSeconds: Int? = nil,
+        notAfterSeconds: Int? = nil,
+        rotatedSeconds: Int? = nil,
+        problem: String? = nil
+    ) {
+        self.serial = serial
+        self.notBeforeSeconds = notBeforeSeconds
+        self.notAfterSeconds = notAfterSeconds
+        self.rotatedSeconds = rotatedSeconds
+        self.problem = problem
+    }
+
+    /// Whether there is a secret to serve.
+    public var isAvailable: Bool { notAfterSeconds != nil }
+}
+
+/// What is known of an authority of Heddle's own.
+public struct AuthorityObservation: Hashable, Sendable {
+    /// What an authority does at present.
+    public enum Phase: String, CaseIterable, Hashable, Sendable {
+        /// It is trusted, and signs once all proxies have heard of it.
+        case announced = "Announced"
+        /// It signs.
+        case signing = "Signing"
+        /// It signs no more, and is trusted until what it has signed has ended.
+        case retiring = "Retiring"
+    }
+
+    /// The Mesh, by `metadata.name`; nil is the root.
+    public var mesh: String?
+    /// The serial number, hexadecimal.
+    public var serial: String
+    public var phase: Phase
+    /// When it begins and ends, in seconds since 1970.
+    public var notBeforeSeconds: Int
+    public var notAfterSeconds: Int
+    /// Why something about it went wrong, one line with its remedy; nil when all is well.
+    public var problem: String?
+
+    /// Makes an observation.
+    public init(
+        mesh: String?,
+        serial: String,
+        phase: Phase,
+        notBeforeSeconds: Int,
+        notAfterSeconds: Int,
+        problem: String? = nil
+    ) {
+        self.mesh = mesh
+        self.serial = serial
+        self.phase = phase
+        self.notBeforeSeconds = notBeforeSeconds
+        self.notAfterSeconds = notAfterSeconds
+        self.problem = problem
+    }
+}
+
+/// What is known of all secrets and authorities.
+public struct IdentityObservations: Hashable, Sendable {
+    /// Secrets that the plan asks for; one without an entry was not looked at yet.
+    public var secrets: [SecretSpec: SecretObservation]
+    /// The root and the authorities of meshes, those that retire included.
+    public var authorities: [AuthorityObservation]
+
+    /// Makes observations; without arguments of nothing.
+    public init(
+        secrets: [SecretSpec: SecretObservation] = [:],
+        authorities: [AuthorityObservation] = []
+    ) {
+        self.secrets = secrets
+        self.authorities = authorities
+    }
+}
+
+/// What shall be replaced now, before its time.
+public enum RotationRequest: Hashable, Sendable {
+    /// Every certificate that Heddle issues or has issued, or only that of one virtual node or
+    /// gateway.
+    case certificates(of: ObjectID?)
+    /// The authority of a Mesh, by `metadata.name`, and then all that it signed.
+    case meshAuthority(String)
+    /// The root, and then every authority below it.
+    case root
+}

@@ -1,0 +1,2 @@
+@testable import AWSClient
+import Testing

@@ -1,0 +1,2 @@
+import MeshIdentity
+import Testing
