@@ -9,6 +9,10 @@ public struct PlanOptions: Hashable, Sendable {
     public var assumesServing: Bool
     /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
     public var lowestPort: Port?
+    /// For how long a certificate that Heddle issues holds.
+    public var certificateLifetime: Duration
+    /// Whether proxies can ask an SDS server beside Heddle.
+    public var hasExternalSecrets: Bool
     /// Whether proxies can check gRPC for all callers, as Envoy does from 1.36 on.
     public var probesGRPC: Bool
 
@@ -17,12 +21,16 @@ public struct PlanOptions: Hashable, Sendable {
         addressRanges: AddressRanges = .loopback,
         assumesServing: Bool = true,
         lowestPort: Port? = nil,
-        probesGRPC: Bool = true
+        probesGRPC: Bool = true,
+        certificateLifetime: Duration = .seconds(3600),
+        hasExternalSecrets: Bool = false
     ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
         self.lowestPort = lowestPort
         self.probesGRPC = probesGRPC
+        self.certificateLifetime = certificateLifetime
+        self.hasExternalSecrets = hasExternalSecrets
     }
 
     /// Whether proxies may listen on `port`.
