@@ -66,7 +66,8 @@ extension Resolution {
             ($0, destinations(of: [$0]))
         }
         // A policy of a backend is meant, a default only holds where nothing is said.
-        services = services.filter { caller.policies[$0.service.id] != nil }
+        services =
+            services.filter { caller.policies[$0.service.id] != nil }
             + services.filter { caller.policies[$0.service.id] == nil }
         for (service, destinations) in services {
             let own = caller.policies[service.id]
@@ -118,7 +119,12 @@ extension Resolution {
         if let covering {
             let trustField = "\(field).validation.trust"
             guard
-                let trust = secret(of: covering.validation.trust, caller.object, trustField, in: mesh)
+                let trust = secret(
+                    of: covering.validation.trust,
+                    caller.object,
+                    trustField,
+                    in: mesh
+                )
             else { return .unavailable }
             let listed = covering.validation.subjectAlternativeNames?.map(PeerName.exact)
             tls.validation = PeerValidation(trust: trust, names: listed ?? names)

@@ -72,6 +72,15 @@ extension Resolution {
         )
     }
 
+    /// What the listeners of `node` do about TLS, by port.
+    mutating func securities(of node: VirtualNode, in mesh: Mesh) -> [Port: ListenerSecurity] {
+        var securities: [Port: ListenerSecurity] = [:]
+        for (index, listener) in node.spec.listeners.enumerated() {
+            securities[listener.portMapping.port] = security(of: listener, index, node, in: mesh)
+        }
+        return securities
+    }
+
     /// What `tls`, which a listener of `object` asks for, comes to.
     mutating func security<Spec: ObjectSpec>(
         _ tls: ListenerTLS,

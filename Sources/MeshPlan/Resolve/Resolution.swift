@@ -15,6 +15,8 @@ struct Resolution {
     var secrets: [ObjectID: [String: SecretSpec]] = [:]
     /// Who made the certificates of nodes' listeners, by the listener's index.
     var certificates: [ObjectReference: [Int: CertificateSource]] = [:]
+    /// What each node and gateway calls.
+    var calls: [ObjectID: Calls] = [:]
     /// The nodes and gateways that may call each node.
     var callers: [ObjectReference: Set<ObjectID>] = [:]
     /// What traffic policies add.

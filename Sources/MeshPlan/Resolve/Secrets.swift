@@ -19,7 +19,9 @@ extension Resolution {
     ) -> (reference: SecretReference, source: CertificateSource?)? {
         switch certificate {
         case .file(let file):
-            let reference = SecretReference(name: "file:\(file.certificateChain),\(file.privateKey)")
+            let reference = SecretReference(
+                name: "file:\(file.certificateChain),\(file.privateKey)"
+            )
             return keep(reference, .files(file), of: object.id)
         case .sds(let name):
             let field = "\(field).sds.secretName"
@@ -70,7 +72,9 @@ extension Resolution {
             return keep(SecretReference(name: "file:\(path)"), [.file(path)], of: object.id)
         case .sds(let name):
             let field = "\(field).sds.secretName"
-            guard let external = isExternal(trust: name, object, field, in: mesh) else { return nil }
+            guard let external = isExternal(trust: name, object, field, in: mesh) else {
+                return nil
+            }
             if external { return SecretReference(name: name, isExternal: true) }
             return keep(SecretReference(name: name), [.mesh(mesh.metadata.name)], of: object.id)
         case .acm(let arns):
@@ -88,6 +92,11 @@ extension Resolution {
             let reference = SecretReference(name: arns.joined(separator: ","))
             return keep(reference, sources, of: object.id)
         }
+    }
+
+    /// The secrets of the proxy of `workload`, by their names in SDS.
+    func secrets(of owner: ObjectID, _ workload: Workload) -> [String: SecretSpec] {
+        (secrets[owner] ?? [:]).mapValues { $0.mounted(workload.spec.secretMounts) }
     }
 
     /// The certificate of Heddle's own for `owner`.
