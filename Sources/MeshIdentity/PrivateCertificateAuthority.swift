@@ -14,7 +14,7 @@ public protocol PrivateCertificateAuthority: Sendable {
         csrPEM: String,
         lifetime: Duration,
         from authority: ACMPrivateCA
-    ) async throws -> (chainPEM: String)
+    ) async throws -> String
 
     /// The certificate of `authority` and those above it, in PEM.
     func authorityChain(of authority: ACMPrivateCA) async throws -> String
