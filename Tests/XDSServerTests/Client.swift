@@ -59,10 +59,11 @@ extension TestClient {
 /// Runs a service on a new socket while `body` runs, then shuts it down gracefully.
 func withService<Result: Sendable>(
     _ store: SnapshotStore,
+    log: LogRecorder = LogRecorder(),
     body: @Sendable (String) async throws -> Result
 ) async throws -> Result {
     let path = try temporaryFolder() + "/run/xds.sock"
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let logger = log.logger
     let service = try XDSService(socketPath: path, store: store, logger: logger)
     let group = ServiceGroup(services: [service], logger: logger)
     return try await withThrowingTaskGroup { tasks in

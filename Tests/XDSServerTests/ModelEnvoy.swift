@@ -44,7 +44,7 @@ struct ModelEnvoy {
         [
             .clusters: clusters.compactMapValues { $0.warming ?? $0.active },
             .listeners: listeners.compactMapValues { $0.warming ?? $0.active },
-            .endpoints: endpoints, .routes: routes,
+            .endpoints: endpoints, .routes: routes, .secrets: [:],
         ]
     }
 
