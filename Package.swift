@@ -150,7 +150,7 @@ let package = Package(
             "EnvoySupervisorTests",
             ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
         ),
-        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", lifecycle, logging]),
+        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", "MeshPlan", lifecycle, logging]),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(
             name: "manifest-fuzz",

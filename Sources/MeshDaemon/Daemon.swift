@@ -24,6 +24,13 @@ public struct DaemonConfiguration: Sendable {
     public var addressRanges: AddressRanges
     /// For how long a removed proxy, or every one at the end, may finish its requests.
     public var drainTime: Duration
+    /// How long a certificate lasts that Heddle issues.
+    public var certificateLifetime: Duration
+    /// The authority that signs those of meshes; nil is a root of Heddle's own.
+    public var authority: AuthorityFiles?
+    /// The Unix socket, absolute, of an SDS server that serves what manifests name by `sds`; nil is
+    /// none.
+    public var sdsSocketPath: String?
     /// What the client commands need to reach this daemon, such as `--state-dir DIR`.
     public var clientOptions: String
 
@@ -35,6 +42,9 @@ public struct DaemonConfiguration: Sendable {
         apiAddress: HostAndPort?,
         addressRanges: AddressRanges = .loopback,
         drainTime: Duration = .seconds(20),
+        certificateLifetime: Duration = .seconds(3600),
+        authority: AuthorityFiles? = nil,
+        sdsSocketPath: String? = nil,
         clientOptions: String = ""
     ) {
         self.paths = paths
@@ -43,7 +53,24 @@ public struct DaemonConfiguration: Sendable {
         self.apiAddress = apiAddress
         self.addressRanges = addressRanges
         self.drainTime = drainTime
+        self.certificateLifetime = certificateLifetime
+        self.authority = authority
+        self.sdsSocketPath = sdsSocketPath
         self.clientOptions = clientOptions
+    }
+}
+
+/// An authority that the user brings.
+public struct AuthorityFiles: Hashable, Sendable {
+    /// Absolute path of its certificate, followed by those above it, in PEM.
+    public var certificate: String
+    /// Absolute path of its private key, in PEM.
+    public var key: String
+
+    /// Makes a pair of absolute paths.
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
     }
 }
 
