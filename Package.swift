@@ -117,7 +117,7 @@ let package = Package(
         ),
         .target(
             name: "MeshTesting",
-            dependencies: ["MeshManifests", "MeshModel", "MeshPlan"],
+            dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan"],
             path: "Tests/MeshTesting",
             swiftSettings: handWritten
         ),
@@ -134,10 +134,13 @@ let package = Package(
             ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]
         ),
         tests("HTTPClientTests", ["HTTPClient"]),
-        tests("AWSClientTests", ["AWSClient", "HTTPClient"]),
+        tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
         tests(
             "MeshIdentityTests",
-            ["AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", lifecycle, logging] + crypto
+            [
+                "AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", "MeshTesting", lifecycle,
+                logging,
+            ] + crypto
         ),
         tests(
             "XDSServerTests",
