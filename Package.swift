@@ -137,7 +137,10 @@ let package = Package(
         tests("AWSClientTests", ["AWSClient", "HTTPClient"]),
         tests(
             "MeshIdentityTests",
-            ["AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", lifecycle, logging] + crypto
+            [
+                "AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", "MeshTesting", lifecycle,
+                logging,
+            ] + crypto
         ),
         tests(
             "XDSServerTests",
@@ -156,6 +159,12 @@ let package = Package(
             name: "manifest-fuzz",
             dependencies: ["MeshManifests", "MeshModel", "MeshPlan", argumentParser],
             path: "Tests/Benchmarks/ManifestFuzz",
+            swiftSettings: handWritten
+        ),
+        .executableTarget(
+            name: "certificate-benchmark",
+            dependencies: ["MeshIdentity", "MeshModel", argumentParser, lifecycle, logging],
+            path: "Tests/Benchmarks/CertificateBenchmark",
             swiftSettings: handWritten
         ),
     ]
