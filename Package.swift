@@ -161,5 +161,11 @@ let package = Package(
             path: "Tests/Benchmarks/ManifestFuzz",
             swiftSettings: handWritten
         ),
+        .executableTarget(
+            name: "certificate-benchmark",
+            dependencies: ["MeshIdentity", "MeshModel", argumentParser, lifecycle, logging],
+            path: "Tests/Benchmarks/CertificateBenchmark",
+            swiftSettings: handWritten
+        ),
     ]
 )
