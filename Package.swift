@@ -112,7 +112,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", "MeshPlan", argumentParser, logging],
+            dependencies: ["MeshDaemon", "MeshModel", "MeshPlan", argumentParser, logging],
             swiftSettings: handWritten
         ),
         .target(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import MeshDaemon
+import MeshModel
 import MeshPlan
 
 /// `heddle run`.
@@ -131,9 +132,9 @@ struct RunCommand: AsyncParsableCommand {
                 certificateLifetime: duration(certificateLifetime) ?? .seconds(3600),
                 authority: authorityCertificate.flatMap { certificate in
                     authorityKey.map {
-                        AuthorityFiles(
-                            certificate: absolutePath(certificate),
-                            key: absolutePath($0)
+                        FileCertificate(
+                            certificateChain: absolutePath(certificate),
+                            privateKey: absolutePath($0)
                         )
                     }
                 },
