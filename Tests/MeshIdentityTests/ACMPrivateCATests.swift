@@ -158,7 +158,9 @@ final class ACMPrivateCATests {
         let remedy = "; allow acm-pca:IssueCertificate to the user or role of the credentials"
         #expect(denied?.description.hasSuffix(remedy) == true)
         let none = try await error(
-            ACMPrivateCAClient(environment: ["HOME": folder.path]),
+            ACMPrivateCAClient(
+                environment: ["HOME": folder.path, "AWS_EC2_METADATA_DISABLED": "true"]
+            ),
             authority
         )
         #expect(
