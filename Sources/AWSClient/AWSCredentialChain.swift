@@ -6,28 +6,25 @@ internal import HTTPClient
 /// In this order: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; the profile
 /// `AWS_PROFILE` (default `default`) of the file `AWS_SHARED_CREDENTIALS_FILE` (default
 /// `~/.aws/credentials`); the container's endpoint of ECS and EKS Pod Identity
-/// (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`).
+/// (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`); the role of the
+/// EC2 instance.
 ///
-/// The file is read for every request, so a renewed one is used at once. What a container's
-/// endpoint gives is kept until shortly before it expires.
+/// The file is read for every request, so a renewed one is used at once. What an endpoint
+/// gives is kept until shortly before it expires.
 struct AWSCredentialChain: Sendable {
     let environment: [String: String]
-    private let container: ContainerCredentials?
-    private let containerProblem: AWSCredentialsProblem?
+    /// The endpoint to ask, if there is one; or why it is not asked.
+    private let endpoint: Result<ExpiringCredentials?, AWSCredentialsProblem>
 
     /// Makes a chain; `now` is the time in seconds since 1970.
     init(environment: [String: String], http: HTTPClient, now: @escaping @Sendable () -> Int) {
-        self.environment = environment.filter { !$0.value.isEmpty }
-        do throws(AWSCredentialsProblem) {
-            container = try ContainerCredentials(
-                environment: self.environment,
-                http: http,
-                now: now
-            )
-            containerProblem = nil
-        } catch {
-            container = nil
-            containerProblem = error
+        let variables = environment.filter { !$0.value.isEmpty }
+        self.environment = variables
+        endpoint = Result { () throws(AWSCredentialsProblem) in
+            let container = try ContainerCredentials(environment: variables, http: http)
+            let instance = InstanceCredentials(environment: variables, http: http)
+            let source: (any CredentialsEndpoint)? = container ?? instance
+            return source.map { ExpiringCredentials(of: $0, now: now) }
         }
     }
 
@@ -48,8 +45,7 @@ struct AWSCredentialChain: Sendable {
     private func found() async throws -> AWSCredentials {
         if let credentials = try credentialsOfEnvironment() { return credentials }
         if let credentials = try credentialsOfFile() { return credentials }
-        if let containerProblem { throw containerProblem }
-        if let container { return try await container.credentials() }
+        if let credentials = try await endpoint.get()?.credentials() { return credentials }
         throw AWSCredentialsProblem(
             problem: "no AWS credentials found",
             remedy: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write \(filePath)"

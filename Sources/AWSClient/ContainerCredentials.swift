@@ -1,43 +1,14 @@
 internal import FoundationEssentials
 internal import HTTPClient
-internal import Synchronization
 
 /// Credentials that a container's own endpoint gives: that of ECS, or of EKS Pod Identity.
-final class ContainerCredentials: Sendable {
-    /// New ones are asked for when the old end within this.
-    static let renewalSeconds = 300
-
-    private struct Kept {
-        var credentials: AWSCredentials
-        var endSeconds: Int
-    }
-
-    private struct Answer: Decodable {
-        var accessKeyID: String
-        var secretAccessKey: String
-        var token: String?
-        var expiration: String?
-
-        enum CodingKeys: String, CodingKey {
-            case accessKeyID = "AccessKeyId"
-            case secretAccessKey = "SecretAccessKey"
-            case token = "Token"
-            case expiration = "Expiration"
-        }
-    }
-
+struct ContainerCredentials: CredentialsEndpoint {
     private let url: String
     private let environment: [String: String]
     private let http: HTTPClient
-    private let now: @Sendable () -> Int
-    private let kept = Mutex<Kept?>(nil)
 
     /// Makes a source; nil when the environment names no endpoint.
-    init?(
-        environment: [String: String],
-        http: HTTPClient,
-        now: @escaping @Sendable () -> Int
-    ) throws(AWSCredentialsProblem) {
+    init?(environment: [String: String], http: HTTPClient) throws(AWSCredentialsProblem) {
         if let path = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] {
             url = "http://169.254.170.2" + (path.hasPrefix("/") ? path : "/" + path)
         } else if let full = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] {
@@ -54,7 +25,6 @@ final class ContainerCredentials: Sendable {
         }
         self.environment = environment
         self.http = http
-        self.now = now
     }
 
     /// Whether a URL is `https`, or of this host or one that AWS has for this.
@@ -70,21 +40,7 @@ final class ContainerCredentials: Sendable {
         ].contains(String(host))
     }
 
-    /// Those kept, or new ones when they are about to end.
-    func credentials() async throws -> AWSCredentials {
-        let old = kept.withLock { $0 }
-        if let old, now() + Self.renewalSeconds < old.endSeconds { return old.credentials }
-        do {
-            let new = try await ask()
-            kept.withLock { $0 = new }
-            return new.credentials
-        } catch let error as AWSCredentialsProblem {
-            if let old, now() < old.endSeconds { return old.credentials }
-            throw error
-        }
-    }
-
-    private func ask() async throws -> Kept {
+    func document() async throws -> [UInt8]? {
         var headers: [HTTPField] = []
         if let token = try token() { headers.append(HTTPField("Authorization", token)) }
         let request = HTTPRequest("GET", url, headers: headers)
@@ -95,18 +51,7 @@ final class ContainerCredentials: Sendable {
             throw problem("\(error)")
         }
         guard response.status == 200 else { throw problem("it answers \(response.status)") }
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body)) else {
-            throw problem("its answer has not AccessKeyId and SecretAccessKey")
-        }
-        let end = answer.expiration.flatMap { try? Date.ISO8601FormatStyle().parse($0) }
-        return Kept(
-            credentials: AWSCredentials(
-                accessKeyID: answer.accessKeyID,
-                secretAccessKey: answer.secretAccessKey,
-                sessionToken: answer.token
-            ),
-            endSeconds: end.map { Int($0.timeIntervalSince1970) } ?? now()
-        )
+        return response.body
     }
 
     /// What the endpoint wants to see; the file is written anew from time to time.
@@ -123,7 +68,7 @@ final class ContainerCredentials: Sendable {
         return String(decoding: data.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)
     }
 
-    private func problem(_ reason: String) -> AWSCredentialsProblem {
+    func problem(_ reason: String) -> AWSCredentialsProblem {
         AWSCredentialsProblem(
             problem: "the container's endpoint for AWS credentials fails: \(reason)",
             remedy: "check the role of the task or of the service account"

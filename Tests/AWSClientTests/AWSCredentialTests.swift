@@ -26,7 +26,8 @@ final class AWSCredentialTests {
     deinit { try? FileManager.default.removeItem(at: folder) }
 
     private func chain(_ environment: [String: String]) -> AWSCredentialChain {
-        let variables = environment.merging(["HOME": folder.path]) { old, _ in old }
+        let variables = ["HOME": folder.path, "AWS_EC2_METADATA_DISABLED": "true"]
+            .merging(environment) { _, new in new }
         return AWSCredentialChain(environment: variables, http: HTTPClient()) { [time] in
             time.seconds.withLock { $0 }
         }
@@ -179,5 +180,59 @@ final class AWSCredentialTests {
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": url, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "t",
         ])
         #expect(problem?.problem.contains("names a host without https") == true)
+    }
+
+    // MARK: Instances
+
+    private func instance(_ server: ScriptedServer) -> AWSCredentialChain {
+        chain([
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": server.endpoint + "/",
+        ])
+    }
+
+    @Test func `an instance's role is found with a token`() async throws {
+        let server = try await ScriptedServer([
+            .init(200, "pass"), .init(200, "mesh-role\n"), answer("I", "2027-01-15T09:00:00Z"),
+        ])
+        let chain = instance(server)
+        for _ in 0..<2 { #expect(try await chain.credentials().accessKeyID == "I") }
+        let requests = try await server.requests()
+        let folder = "/latest/meta-data/iam/security-credentials/"
+        #expect(requests.map(\.path) == ["/latest/api/token", folder, folder + "mesh-role"])
+        #expect(requests.map(\.method) == ["PUT", "GET", "GET"])
+        #expect(requests[0].headers["x-aws-ec2-metadata-token-ttl-seconds"] == "300")
+        #expect(requests.map { $0.headers["x-aws-ec2-metadata-token"] } == [nil, "pass", "pass"])
+    }
+
+    @Test func `an instance without a role is told`() async throws {
+        let server = try await ScriptedServer([.init(200, "pass"), .init(404)])
+        let error = await #expect(throws: AWSCredentialsProblem.self) {
+            try await instance(server).credentials()
+        }
+        #expect(error?.problem.hasSuffix("this EC2 instance has no role") == true)
+    }
+
+    @Test func `what answers at the instance's address elsewhere gives no credentials`()
+        async throws
+    {
+        let server = try await ScriptedServer([.init(405)])
+        let error = await #expect(throws: AWSCredentialsProblem.self) {
+            try await instance(server).credentials()
+        }
+        #expect(error?.problem == "no AWS credentials found")
+        #expect(try await server.requests().count == 1)
+    }
+
+    @Test(.enabled(if: motoIsExpected))
+    func `moto's instance has a role`() async throws {
+        let moto = try await MotoServer()
+        let chain = chain([
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": moto.endpoint,
+        ])
+        let credentials = try await chain.credentials()
+        #expect(credentials.accessKeyID == "test-key")
+        #expect(credentials.sessionToken == "test-session-token")
     }
 }

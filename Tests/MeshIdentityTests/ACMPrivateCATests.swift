@@ -1,5 +1,6 @@
 import AWSClient
 import Foundation
+import Logging
 import MeshIdentity
 import MeshModel
 import MeshTesting
@@ -158,11 +159,57 @@ final class ACMPrivateCATests {
         let remedy = "; allow acm-pca:IssueCertificate to the user or role of the credentials"
         #expect(denied?.description.hasSuffix(remedy) == true)
         let none = try await error(
-            ACMPrivateCAClient(environment: ["HOME": folder.path]),
+            ACMPrivateCAClient(
+                environment: ["HOME": folder.path, "AWS_EC2_METADATA_DISABLED": "true"]
+            ),
             authority
         )
         #expect(
             none?.description.contains("no AWS credentials found; set AWS_ACCESS_KEY_ID") == true
         )
+    }
+
+    @Test func `the keeper gets a certificate and its trust from an authority`() async throws {
+        let moto = try await MotoServer()
+        let authority = ACMPrivateCA(
+            authorityARN: try await moto.makeAuthority(name: "demo root"),
+            endpoint: moto.endpoint
+        )
+        let identity = Identity(
+            mesh: "demo",
+            owner: ObjectID(.virtualNode, ObjectReference(namespace: "color-app", name: "blue")),
+            uri: Self.spiffeID,
+            dnsNames: ["blue.color-app.svc"]
+        )
+        let certificate = SecretSpec.certificate(.acmPrivateCA(authority, identity))
+        let trust = SecretSpec.trust([.acmPrivateCA(authority)])
+        let (published, publisher) = AsyncStream<[SecretSpec: SecretMaterial]>.makeStream()
+        let keeper = try IdentityKeeper(
+            IdentityConfiguration(stateDirectory: folder.path),
+            privateAuthority: ACMPrivateCAClient(environment: keys),
+            logger: Logger(label: "test"),
+            publish: { publisher.yield($0) },
+            isDistributed: { true }
+        )
+        keeper.want([certificate, trust])
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await keeper.run() }
+            let materials = await published.first { $0.count == 2 }
+            group.cancelAll()
+            guard case .certificate(let chain, let key) = materials?[certificate]?.content,
+                case .trust(let roots) = materials?[trust]?.content
+            else {
+                Issue.record("\(keeper.currentObservations)")
+                return
+            }
+            let leaf = try write(chain, to: "kept.pem")
+            let bundle = try write(roots, to: "trust.pem")
+            #expect(try await openssl("verify", "-CAfile", bundle, leaf).contains("OK"))
+            let text = try await openssl("x509", "-in", leaf, "-noout", "-text")
+            #expect(text.contains("DNS:blue.color-app.svc"))
+            #expect(text.contains("URI:\(Self.spiffeID)"))
+            let own = try await openssl("pkey", "-in", try write(key, to: "kept.key"), "-pubout")
+            #expect(try await openssl("x509", "-in", leaf, "-noout", "-pubkey") == own)
+        }
     }
 }

@@ -80,7 +80,7 @@ public final class ScriptedServer: Sendable {
                     "headers": {name.lower(): value for name, value in self.headers.items()}})
                 next = answers.pop(0) if len(answers) > 1 else answers[0]
                 self.answer(next["status"], next["headers"], next["body"].encode())
-            do_POST = do_GET
+            do_POST = do_PUT = do_GET
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
         server = Server(("127.0.0.1", 0), Handler)
