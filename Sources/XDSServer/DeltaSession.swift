@@ -306,7 +306,7 @@ extension DeltaSession {
         let resource = target?[type][name]
         let isRefused = resource.map { memory.refused[type][name]?.resource == $0 } ?? false
         if let resource, !isRefused { return .have(resource) }
-        guard isRefused || isPlanned(type, name) || memory.pins(type) else { return .nothing }
+        guard isRefused || comesLater(type, name) || memory.pins(type) else { return .nothing }
         return memory.accepted[type][name].map(Wish.have) ?? .keep
     }
 
@@ -402,7 +402,7 @@ extension DeltaSession {
                 // Envoy keeps the hosts that a cluster has, and a cluster that warms goes on.
                 result.absent.append(name)
             case .nothing where has || mayLinger(type, name): result.remove.append(name)
-            case .keep where isPlanned(type, name): checked.append(name)
+            case .keep where comesLater(type, name): checked.append(name)
             case .nothing where isDemanded, .keep where isDemanded && !has:
                 result.absent.append(name)
             case .have, .keep, .nothing: checked.append(name)

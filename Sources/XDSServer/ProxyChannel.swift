@@ -24,11 +24,13 @@ final class ProxyChannel: Sendable {
 
     let proxy: ProxyID
     let health: HealthChannel
+    let accessLog: AccessLogChannel
     private let state: Mutex<State>
     private let observations: ObservationBoard
 
-    init(_ proxy: ProxyID, observations: ObservationBoard) {
+    init(_ proxy: ProxyID, observations: ObservationBoard, denials: DenialCounts) {
         self.proxy = proxy
+        accessLog = AccessLogChannel(proxy, denials: denials)
         self.observations = observations
         health = HealthChannel(proxy, observations: observations)
         state = Mutex(State(snapshot: nil, session: DeltaSession(target: nil)))

@@ -24,9 +24,9 @@ struct SecretAudit: Sendable {
 }
 
 extension DeltaSession {
-    /// Whether `name` is a secret that the proxy's plan names, and which comes if it is not there.
-    func isPlanned(_ type: ResourceType, _ name: String) -> Bool {
-        type == .secrets && plannedSecrets.contains(name)
+    /// Whether `name` is a secret that the proxy's plan names and that is not there yet.
+    func comesLater(_ type: ResourceType, _ name: String) -> Bool {
+        type == .secrets && plannedSecrets.contains(name) && target?[.secrets][name] == nil
     }
 
     /// Whether the proxy waits for a secret that is not there yet.
@@ -34,7 +34,7 @@ extension DeltaSession {
         let secrets = subscriptions[.secrets]
         return secrets.isOpen
             && plannedSecrets.contains { name in
-                secrets.wants(name) && target?[.secrets][name] == nil && !secrets.has(name)
+                secrets.wants(name) && comesLater(.secrets, name) && !secrets.has(name)
             }
     }
 

@@ -18,6 +18,7 @@ public final class SnapshotStore: Sendable {
 
     private let state = Mutex(State())
     private let board = ObservationBoard()
+    private let denialCounts = DenialCounts()
 
     /// Makes a store without snapshots.
     public init() {}
@@ -45,12 +46,16 @@ public final class SnapshotStore: Sendable {
             for proxy in state.published where snapshots[proxy] == nil {
                 state.channels[proxy]?.health.publish(nil)
                 state.secrets.setPlan([:], of: proxy)
+                state.channels[proxy]?.accessLog.end(.removed)
+                denialCounts.forget(proxy)
                 state.channels[proxy]?.publish(nil)
                 state.published.remove(proxy)
                 if state.tokens[proxy] == nil { state.channels[proxy] = nil }
             }
             for (proxy, snapshot) in snapshots {
-                if state.published.insert(proxy).inserted { state.ensureChannel(proxy, board) }
+                if state.published.insert(proxy).inserted {
+                    state.ensureChannel(proxy, board, denialCounts)
+                }
                 state.secrets.setPlan(secrets[proxy] ?? [:], of: proxy)
                 state.channels[proxy]?.publish(snapshot, secrets: state.secrets[proxy])
                 state.channels[proxy]?.health.publish(probes[proxy] ?? [])
@@ -88,7 +93,7 @@ public final class SnapshotStore: Sendable {
                 state.proxies[old] = nil
             }
             state.proxies[token] = proxy
-            state.ensureChannel(proxy, board)
+            state.ensureChannel(proxy, board, denialCounts)
         }
     }
 
@@ -97,6 +102,7 @@ public final class SnapshotStore: Sendable {
         state.withLock { state in
             if let token = state.tokens.removeValue(forKey: proxy) { state.proxies[token] = nil }
             state.channels[proxy]?.health.end(.revoked)
+            state.channels[proxy]?.accessLog.end(.revoked)
             state.channels[proxy]?.revoke()
             if !state.published.contains(proxy) {
                 state.channels[proxy] = nil
@@ -115,6 +121,12 @@ public final class SnapshotStore: Sendable {
     /// What the proxies have told so far.
     public var currentObservations: [ProxyID: XDSObservation] { board.current }
 
+    /// How often each proxy has refused, or would have, whom: since the daemon started, or the proxy was
+    /// planned.
+    ///
+    /// At most a thousand callers of a proxy are told apart; the rest is counted as `other`.
+    public var denials: [ProxyID: [AccessDenial: Int]] { denialCounts.current }
+
     /// Opens the ADS stream of the proxy that `token` stands for.
     func open(token: String) -> ProxyChannel.Stream? {
         state.withLock { $0.channel(of: token)?.open() }
@@ -125,10 +137,16 @@ public final class SnapshotStore: Sendable {
         state.withLock { $0.channel(of: token)?.health.open() }
     }
 
+    /// Opens an ALS stream of the proxy that `token` stands for.
+    func openAccessLog(token: String) -> AccessLogChannel.Stream? {
+        state.withLock { $0.channel(of: token)?.accessLog.open() }
+    }
+
     /// Ends every stream, as the server stops.
     func endStreams() {
         for channel in state.withLock({ Array($0.channels.values) }) {
             channel.health.end(.shutdown)
+            channel.accessLog.end(.shutdown)
             channel.end(.shutdown)
         }
     }
@@ -139,7 +157,12 @@ extension SnapshotStore.State {
         proxies[token].flatMap { channels[$0] }
     }
 
-    fileprivate mutating func ensureChannel(_ proxy: ProxyID, _ board: ObservationBoard) {
-        if channels[proxy] == nil { channels[proxy] = ProxyChannel(proxy, observations: board) }
+    fileprivate mutating func ensureChannel(
+        _ proxy: ProxyID,
+        _ board: ObservationBoard,
+        _ denials: DenialCounts
+    ) {
+        guard channels[proxy] == nil else { return }
+        channels[proxy] = ProxyChannel(proxy, observations: board, denials: denials)
     }
 }

@@ -18,6 +18,9 @@ typealias Delta = Envoy_Service_Discovery_V3_DeltaDiscoveryResponse
 typealias HealthRequest = Envoy_Service_Health_V3_HealthCheckRequestOrEndpointHealthResponse
 typealias HealthSpecifier = Envoy_Service_Health_V3_HealthCheckSpecifier
 
+typealias LogMessage = Envoy_Service_Accesslog_V3_StreamAccessLogsMessage
+typealias LogAnswer = Envoy_Service_Accesslog_V3_StreamAccessLogsResponse
+
 /// One stream as a client sees it.
 struct StreamClient<Request: Message, Response: Message> {
     struct Ended: Error {}
@@ -104,10 +107,19 @@ func withHealthClient<Result: Sendable>(
     try await withStream(path, HealthDiscovery.stream, token: token, body: body)
 }
 
-/// Sends bytes to the HDS method that are no message of its, until the stream ends.
-func withGarbage(_ path: String, token: String) async throws {
+/// Opens an ALS stream with `token` while `body` runs.
+func withAccessLog<Result: Sendable>(
+    _ path: String,
+    token: String?,
+    body: @Sendable @escaping (inout StreamClient<LogMessage, LogAnswer>) async throws -> Result
+) async throws -> Result {
+    try await withStream(path, AccessLogService.stream, token: token, body: body)
+}
+
+/// Sends bytes to `method` that are no message of its, until the stream ends.
+func withGarbage(_ path: String, _ method: MethodDescriptor, token: String) async throws {
     _ = await #expect(throws: (any Error).self) {
-        try await withStream(path, HealthDiscovery.stream, token: token) {
+        try await withStream(path, method, token: token) {
             (client: inout StreamClient<Google_Protobuf_BytesValue, HealthSpecifier>) in
             client.send(Google_Protobuf_BytesValue(Data(repeating: 0xff, count: 100)))
             while true { _ = try await client.next() }

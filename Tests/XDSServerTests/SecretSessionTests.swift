@@ -122,6 +122,17 @@ import Testing
         #expect(next.nextResponse()?.resources.map(\.version) == ["1"])
     }
 
+    @Test func `a refused secret is not waited for by what needs it next`() throws {
+        let session = try TestStream(target: snapshot(secret("s")), plannedSecrets: ["s"])
+        session.received(request(.secrets, subscribe: ["s"]))
+        let response = try #require(session.nextResponse())
+        session.received(answer(response, refusing: "bad"))
+        #expect(session.responses().isEmpty)
+        session.received(request(.secrets, subscribe: ["s"]))
+        #expect(session.acceptAll() == ["secrets -s"])
+        #expect(session.refusedSecrets().isEmpty)
+    }
+
     @Test func `no secret is remembered that was replaced or dropped`() throws {
         let session = try TestStream(
             target: snapshot(secret("a"), secret("b")),
