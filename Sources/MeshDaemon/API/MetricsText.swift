@@ -54,9 +54,9 @@ struct MetricsText {
 public struct AccessCount: Hashable, Sendable {
     /// The proxy that was called.
     public var proxy: ProxyID
-    /// The caller's SPIFFE ID, empty when it proved none.
+    /// The caller's SPIFFE ID, or what else is known of it.
     public var caller: String
-    /// What came of it: `denied`, or `shadow_denied` where it was let through.
+    /// What came of it: `denied`, or `shadow` where it was let through.
     public var verdict: String
     /// How often, since the daemon started.
     public var count: Int
