@@ -4,13 +4,16 @@ import MeshModel
 private enum Annotation: String, CaseIterable {
     case alwaysAllowed = "heddle.dev/always-allowed"
     case healthChecks = "heddle.dev/health-checks"
+    case mutualTLS = "heddle.dev/mtls"
+    case accessControl = "heddle.dev/access-control"
+    case trustDomain = "heddle.dev/trust-domain"
 
     /// What the names of all of them begin with.
     static let prefix = "heddle.dev/"
 
     var kind: Kind {
         switch self {
-        case .alwaysAllowed, .healthChecks: .mesh
+        case .alwaysAllowed, .healthChecks, .mutualTLS, .accessControl, .trustDomain: .mesh
         }
     }
 }
@@ -19,6 +22,9 @@ private enum Annotation: String, CaseIterable {
 struct MeshAnnotations {
     var alwaysAllowed: [AllowedDestination]?
     var healthChecks: HealthCheckMode?
+    var mutualTLS: MutualTLSMode?
+    var accessControl: AccessControlMode?
+    var trustDomain: String?
 }
 
 extension Fields {
@@ -35,7 +41,10 @@ extension Fields {
         )
         return MeshAnnotations(
             alwaysAllowed: fields.allowedDestinations(Annotation.alwaysAllowed.rawValue),
-            healthChecks: fields.choice(Annotation.healthChecks.rawValue)
+            healthChecks: fields.choice(Annotation.healthChecks.rawValue),
+            mutualTLS: fields.choice(Annotation.mutualTLS.rawValue),
+            accessControl: fields.choice(Annotation.accessControl.rawValue),
+            trustDomain: fields.trustDomain(Annotation.trustDomain.rawValue)
         )
     }
 
@@ -62,6 +71,20 @@ extension Fields {
                 remedy
             )
         }
+    }
+
+    /// A SPIFFE trust domain.
+    ///
+    /// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#21-trust-domain
+    private func trustDomain(_ key: String) -> String? {
+        guard let name = string(key, length: 1...255) else { return nil }
+        if name.utf8.allSatisfy(isTrustDomainCharacter) { return name }
+        error(
+            key,
+            "\(quoted(name)) is not a SPIFFE trust domain",
+            "use lower-case letters, digits, \".\", \"-\" and \"_\", without \"spiffe://\""
+        )
+        return nil
     }
 
     /// Hosts and ports with commas between them; a text of nothing but spaces is none.
@@ -106,17 +129,23 @@ extension AllowedDestination {
 
 /// Whether `text` is a host's name, or `*.` and a domain.
 private func isHost(_ text: String) -> Bool {
-    let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
+    isHostName(text.hasPrefix("*.") ? text.dropFirst(2) : text[...])
+}
+
+/// Whether `name` is a host's name in lower case.
+func isHostName(_ name: Substring) -> Bool {
     guard name.utf8.count <= 253 else { return false }
     return name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
         (1...63).contains(label.utf8.count)
-            && label.utf8.allSatisfy {
-                switch $0 {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-                    UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    true
-                default: false
-                }
-            }
+            && label.utf8.allSatisfy { $0 != UInt8(ascii: ".") && isTrustDomainCharacter($0) }
+    }
+}
+
+private func isTrustDomainCharacter(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+        true
+    default: false
     }
 }

@@ -8,7 +8,7 @@ package import MeshModel
 package func fields(of kind: Kind) -> Set<String> {
     let report = Report(file: nil, isSurvey: true)
     let empty = YAMLNode(content: .mapping([]), line: 0)
-    _ = object(kind, in: empty, folder: "/", report)
+    _ = object(kind, in: empty, report)
     return Set((report.survey ?? []).map { $0.replacing("[0]", with: "[]") })
 }
 

@@ -118,9 +118,26 @@ extension Fields {
         _ presence: Presence = .optional,
         length: ClosedRange<Int>? = nil
     ) -> String? {
-        guard let text = string(key, presence, length: length) else { return nil }
-        if text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f }) { return text }
-        error(key, "\(quoted(text)) contains a control character", "remove it")
+        required(key, presence, "give a string") { entry in
+            oneLine(entry.value, path(of: key), line: entry.line, length: length)
+        }
+    }
+
+    /// A string found at `path` that fits a line.
+    func oneLine(
+        _ node: YAMLNode,
+        _ path: String,
+        line: Int,
+        length: ClosedRange<Int>? = nil
+    ) -> String? {
+        guard let text = text(node, path, line: line, length: length) else { return nil }
+        if isOneLine(text) { return text }
+        report.error(
+            path,
+            line: line,
+            "\(quoted(text)) contains a control character",
+            "remove it"
+        )
         return nil
     }
 
@@ -382,6 +399,11 @@ extension Fields {
         }
         return true
     }
+}
+
+/// Whether `text` has no control character.
+func isOneLine(_ text: String) -> Bool {
+    text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
 }
 
 /// The path of the member `key` of a free-form mapping such as labels; a key with dots is quoted.

@@ -22,7 +22,7 @@ public struct ManifestFile: Sendable {
 /// - Parameters:
 ///   - bytes: The file's content, at most 4 MiB.
 ///   - path: The file as the user named it, for messages.
-///   - folder: The absolute path of the file's folder, from which a Workload's `workingDirectory` counts.
+///   - folder: The absolute path of the file's folder, from which relative paths count.
 /// - Returns: The objects without mistakes, and all mistakes.
 public func decodeManifests(_ bytes: [UInt8], path: String, folder: String) -> ManifestFile {
     var reader = ManifestReader(path: path, folder: folder)
@@ -42,10 +42,10 @@ public struct DecodedObject: Sendable {
 ///
 /// - Parameters:
 ///   - document: The object's apiVersion, kind, metadata and spec.
-///   - folder: The folder from which a Workload's `workingDirectory` counts.
+///   - folder: The folder from which relative paths count.
 /// - Returns: The object, or why there is none.
 public func decodeObject(_ document: JSONValue, folder: String = "/") -> DecodedObject {
-    let report = Report(file: nil)
+    let report = Report(file: nil, folder: folder)
     guard let node = YAMLNode(document, depth: 1) else {
         let limit = YAMLLimits.depth
         report.error("", line: 0, "nested deeper than \(limit) levels", "nest less")
@@ -53,7 +53,7 @@ public func decodeObject(_ document: JSONValue, folder: String = "/") -> Decoded
     }
     let result: MeshObject?
     switch documentType(of: node, report) {
-    case .object(let kind): result = object(kind, in: node, folder: folder, report)
+    case .object(let kind): result = object(kind, in: node, report)
     case .list:
         report.error("kind", line: 0, "a List where one object is expected", "give one object")
         result = nil

@@ -45,7 +45,7 @@ struct ManifestReader {
     }
 
     private mutating func read(_ node: YAMLNode) {
-        let report = Report(file: path)
+        let report = Report(file: path, folder: folder)
         let type = documentType(of: node, report)
         switch type {
         case .list(let items):
@@ -60,7 +60,7 @@ struct ManifestReader {
         case .object(let kind):
             checkIsNew(node, report)
             reportDuplicateKeys(in: node, report)
-            if let object = object(kind, in: node, folder: folder, report) {
+            if let object = object(kind, in: node, report) {
                 file.objects.append(object)
             }
         case .invalid:

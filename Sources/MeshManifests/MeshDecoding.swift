@@ -17,7 +17,10 @@ extension Fields {
             meshOwner: string("meshOwner", length: 12...12),
             ipPreference: preference,
             alwaysAllowed: annotations.alwaysAllowed ?? [.amazonWebServices],
-            healthChecks: annotations.healthChecks ?? .callers
+            healthChecks: annotations.healthChecks ?? .callers,
+            mutualTLS: annotations.mutualTLS,
+            accessControl: annotations.accessControl,
+            trustDomain: annotations.trustDomain
         )
     }
 }

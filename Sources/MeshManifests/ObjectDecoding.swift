@@ -121,17 +121,17 @@ private func identity(of node: YAMLNode, _ kind: Kind) -> ObjectID? {
 }
 
 /// The object of the kind `kind` that `node` describes; nil when `report` has an error afterwards.
-func object(_ kind: Kind, in node: YAMLNode, folder: String, _ report: Report) -> MeshObject? {
+func object(_ kind: Kind, in node: YAMLNode, _ report: Report) -> MeshObject? {
     let root = Fields(node.entries ?? [], path: "", line: node.line, report: report)
     // Read by `documentType(of:_:)`, and written by the control plane.
     for key in ["apiVersion", "kind", "status"] { _ = root.entry(key) }
     guard let metadata = root.object("metadata", .required, { $0.metadata(of: kind) }) else {
         // The rest of the object shall be checked all the same.
-        _ = specification(kind, root, Metadata(name: "", namespace: defaultNamespace), folder)
+        _ = specification(kind, root, Metadata(name: "", namespace: defaultNamespace))
         root.finish()
         return nil
     }
-    let specification = specification(kind, root, metadata, folder)
+    let specification = specification(kind, root, metadata)
     root.finish()
     guard !report.hasErrors, let specification else { return nil }
     return specification.object(manifest(of: node, metadata, specification.awsName, report))
@@ -149,8 +149,7 @@ private struct Specification {
 private func specification(
     _ kind: Kind,
     _ root: Fields,
-    _ metadata: Metadata,
-    _ folder: String
+    _ metadata: Metadata
 ) -> Specification? {
     func decoded<Spec: ObjectSpec>(
         _ wrap: @escaping (Object<Spec>) -> MeshObject,
@@ -190,13 +189,13 @@ private func specification(
         let spec = root.spec { $0.backendGroup(metadata) }
         return decoded(MeshObject.backendGroup, spec, awsName: nil)
     case .workload:
-        let spec = root.spec { $0.workload(folder: folder) }
+        let spec = root.spec { $0.workload() }
         return decoded(MeshObject.workload, spec, awsName: nil)
     case .trafficPolicy:
         let spec = root.spec { $0.trafficPolicy(metadata) }
         return decoded(MeshObject.trafficPolicy, spec, awsName: nil)
     case .certificateMapping:
-        let spec = root.spec { $0.certificateMapping(folder: folder) }
+        let spec = root.spec { $0.certificateMapping() }
         return decoded(MeshObject.certificateMapping, spec, awsName: nil)
     }
 }

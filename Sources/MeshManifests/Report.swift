@@ -6,6 +6,8 @@ final class Report {
     var object: ObjectID?
     /// The file, nil when the object did not come from one.
     let file: String?
+    /// The absolute path of the folder from which relative paths count.
+    let folder: String
     private(set) var diagnostics: [Diagnostic] = []
     /// Whether a mistake was found that keeps the object from being used.
     private(set) var hasErrors = false
@@ -14,8 +16,9 @@ final class Report {
     /// The fields that decoders asked for; nil but in a survey.
     private(set) var survey: Set<String>?
 
-    init(file: String?, isSurvey: Bool = false) {
+    init(file: String?, folder: String = "/", isSurvey: Bool = false) {
         self.file = file
+        self.folder = folder
         survey = isSurvey ? [] : nil
     }
 

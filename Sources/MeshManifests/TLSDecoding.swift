@@ -41,8 +41,8 @@ extension Fields {
     private func certificate(allowsACM: Bool) -> TLSCertificate? {
         union(allowsACM ? ["acm", "file", "sds"] : ["file", "sds"])
         let file = object("file") { fields -> TLSCertificate? in
-            let chain = fields.string("certificateChain", .required, length: 1...255)
-            let key = fields.string("privateKey", .required, length: 1...255)
+            let chain = fields.filePath("certificateChain", .required, length: Fields.nameLengths)
+            let key = fields.filePath("privateKey", .required, length: Fields.nameLengths)
             guard let chain, let key else { return nil }
             return .file(FileCertificate(certificateChain: chain, privateKey: key))
         }
@@ -56,17 +56,33 @@ extension Fields {
 
     /// `sds.secretName`.
     private func secretName() -> String? {
-        object("sds") { $0.string("secretName", .required, length: 1...2048) }
+        object("sds") { $0.oneLine("secretName", .required, length: 1...2048) }
     }
 
     private func validation(allowsACM: Bool) -> TLSValidation? {
         let names = object("subjectAlternativeNames") { names in
             names.object("match", .required) { match in
-                match.strings("exact", .required, count: 1...Int.max, length: 1...254)
+                match.subjectAlternativeNames()
             }
         }
         let trust = object("trust", .required) { $0.trust(allowsACM: allowsACM) }
         return trust.map { TLSValidation(trust: $0, subjectAlternativeNames: names) }
+    }
+
+    /// `exact`, which App Mesh compares one for one.
+    private func subjectAlternativeNames() -> [String]? {
+        list("exact", .required, count: 1...Int.max) { node, path in
+            let name = oneLine(node, path, line: node.line, length: 1...254)
+            if let name, name.contains("*") {
+                report.warning(
+                    path,
+                    line: node.line,
+                    "\(quoted(name)) stands for itself and for no other name",
+                    "name each host"
+                )
+            }
+            return name
+        }
     }
 
     private func trust(allowsACM: Bool) -> TLSTrust? {
@@ -78,7 +94,9 @@ extension Fields {
         } else {
             union(allowsACM ? ["acm", "file", "sds"] : ["file", "sds"])
         }
-        let file = object("file") { $0.string("certificateChain", .required, length: 1...255) }
+        let file = object("file") {
+            $0.filePath("certificateChain", .required, length: Fields.nameLengths)
+        }
         let sds = secretName().map { TLSTrust.sds(secretName: $0) }
         return acm.map { .acm(certificateAuthorityARNs: $0) }
             ?? file.map { .file(certificateChain: $0) } ?? sds

@@ -1,8 +1,8 @@
 import MeshModel
 
 extension Fields {
-    /// `spec` of a Workload whose manifest lies in `folder`.
-    func workload(folder: String) -> WorkloadSpec? {
+    /// `spec` of a Workload.
+    func workload() -> WorkloadSpec? {
         let address = string("address")
         if let address, !isIPAddress(address) {
             error(
@@ -15,18 +15,22 @@ extension Fields {
         if let program = command?.first, program.isEmpty {
             error("command", "the command's first word is empty", "name a program")
         }
-        let directory = string("workingDirectory", length: 1...4096)
+        let directory = filePath("workingDirectory")
         let sidecar = object("sidecar") { sidecar in
-            sidecar.object("resources") { $0.sidecarResources() }
+            (
+                resources: sidecar.object("resources") { $0.sidecarResources() },
+                mounts: sidecar.secretMounts()
+            )
         }
         return WorkloadSpec(
             address: address,
             ports: applicationPorts(),
             command: command ?? [],
             environment: environment(),
-            workingDirectory: directory.map { absolutePath($0, in: folder) }
-                ?? command.map { _ in absolutePath(".", in: folder) },
-            sidecar: sidecar ?? SidecarResources()
+            workingDirectory: directory
+                ?? command.map { _ in absolutePath(".", in: report.folder) },
+            sidecar: sidecar?.resources ?? SidecarResources(),
+            secretMounts: sidecar?.mounts ?? [:]
         )
     }
 
@@ -53,6 +57,37 @@ extension Fields {
             ports[port] = target.flatMap { Port($0) }
         }
         return ports
+    }
+
+    /// `secretMounts`: paths that manifests name, and the folders that they are here.
+    private func secretMounts() -> [String: String] {
+        guard let entry = entry("secretMounts") else { return [:] }
+        guard let members = entry.value.entries else {
+            error(
+                "secretMounts",
+                "expected a mapping, found \(entry.value.description)",
+                "write it as {/certs: ./certs}"
+            )
+            return [:]
+        }
+        var mounts: [String: String] = [:]
+        for member in members where member.duplicateOfLine == nil {
+            let path = pathOfMember(member.key, in: path(of: "secretMounts"))
+            let folder = filePath(member.value, path, line: member.line)
+            guard member.key.hasPrefix("/"), isOneLine(member.key) else {
+                let problem = "\(quoted(member.key)) is not an absolute path"
+                report.error(path, line: member.line, problem, "begin it with \"/\"")
+                continue
+            }
+            let mount = absolutePath(member.key, in: "/")
+            guard mounts[mount] == nil else {
+                let problem = "\(quoted(member.key)) is \(quoted(mount)), which is given already"
+                report.error(path, line: member.line, problem, "keep one")
+                continue
+            }
+            mounts[mount] = folder
+        }
+        return mounts
     }
 
     private func environment() -> [String: String] {
@@ -133,17 +168,4 @@ extension Fields {
 private struct Amount {
     var value: Int
     var text: String
-}
-
-/// `path` seen from `folder`, without `.` and `..`.
-private func absolutePath(_ path: String, in folder: String) -> String {
-    var parts: [Substring] = []
-    for part in (path.hasPrefix("/") ? path : "\(folder)/\(path)").split(separator: "/") {
-        switch part {
-        case ".": break
-        case "..": _ = parts.popLast()
-        default: parts.append(part)
-        }
-    }
-    return "/" + parts.joined(separator: "/")
 }

@@ -163,3 +163,37 @@ public enum RotationRequest: Hashable, Sendable {
     /// The root, and then every authority below it.
     case root
 }
+
+extension CertificateSource: CustomStringConvertible {
+    /// `spiffe://demo/demo/blue, issued by Mesh demo`, or the files or the authority that it is from.
+    public var description: String {
+        switch self {
+        case .issued(let identity): "\(identity.uri), issued by Mesh \(identity.mesh)"
+        case .files(let file): "\(file.certificateChain) with \(file.privateKey)"
+        case .acmPrivateCA(let authority, let identity):
+            "\(identity.uri), issued by \(authority.authorityARN)"
+        }
+    }
+}
+
+extension TrustSource: CustomStringConvertible {
+    /// `Mesh demo`, or the file or the authority.
+    public var description: String {
+        switch self {
+        case .mesh(let name): "Mesh \(name)"
+        case .file(let path): path
+        case .acmPrivateCA(let authority): authority.authorityARN
+        }
+    }
+}
+
+extension SecretSpec: CustomStringConvertible {
+    /// `certificate ...` or `trust in ...`.
+    public var description: String {
+        switch self {
+        case .certificate(let source): "certificate \(source)"
+        case .trust(let sources):
+            "trust in \(sources.map(\.description).joined(separator: ", "))"
+        }
+    }
+}

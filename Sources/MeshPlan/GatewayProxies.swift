@@ -4,16 +4,15 @@ extension Planner {
     /// Plans the proxies of all workloads of `gateway`, which share all but their addresses.
     mutating func planProxies(
         of gateway: VirtualGateway,
-        _ resolved: ResolvedGateway,
         in mesh: Mesh,
         _ resolution: inout Resolution,
         _ observations: Observations,
         into plan: inout Plan
     ) {
+        guard let calls = resolution.calls[gateway.id], var resolved = calls.gateway else { return }
         let workloads = resolution.workloads[gateway.id] ?? []
         let outside = workloads.map { sockets(of: $0, gateway, &resolution) }
         // Without root a low port may still be had at another number.
-        var resolved = resolved
         resolved.listeners.removeAll { listener in
             let port = listener.spec.portMapping.port
             return !options.allows(port) && outside.allSatisfy { $0[port] == nil }
@@ -26,6 +25,7 @@ extension Planner {
             shared = try sharedResources(
                 of: gateway,
                 resolved,
+                calls.securities,
                 in: mesh,
                 resolution,
                 plan.addresses,
@@ -49,8 +49,9 @@ extension Planner {
                     )
                 )
             }
+            let secrets = resolution.secrets(of: gateway.id, workload)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
-                try planner.proxy(
+                var proxy = try planner.proxy(
                     of: workload,
                     gateway,
                     resolved,
@@ -59,6 +60,8 @@ extension Planner {
                     sockets,
                     shared
                 )
+                proxy.secrets = secrets
+                return proxy
             }
         }
     }
@@ -136,6 +139,7 @@ extension Planner {
     private mutating func sharedResources(
         of gateway: VirtualGateway,
         _ resolved: ResolvedGateway,
+        _ securities: [Destination: CallerSecurity],
         in mesh: Mesh,
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
@@ -146,7 +150,8 @@ extension Planner {
             .merging(resolved.origins) { own, _ in own }
             .adding(resolved.services)
         for destination in destinations(of: resolved.services) {
-            try insert(destination, resolution, addresses, observations, into: &snapshot)
+            let security = securities[destination] ?? .plaintext
+            try insert(destination, security, resolution, addresses, observations, into: &snapshot)
         }
         var targets: Set<GatewayTarget> = []
         for listener in resolved.listeners {
@@ -216,7 +221,8 @@ extension Planner {
                 sockets: sockets,
                 statPrefix: statPrefix,
                 filter: filter,
-                accessLog: gateway.spec.accessLog
+                accessLog: gateway.spec.accessLog,
+                security: listener.security
             )
             if !ingress.isEmpty { ports.append(mapping.port) }
             snapshot.insert(try resource(.gatewayListener(input), listenerOrigins))

@@ -9,9 +9,10 @@ extension Planner {
         _ observations: Observations,
         into plan: inout Plan
     ) {
-        let backends = resolution.backends(of: node, in: mesh)
-        let chains = resolution.egressChains(of: node, to: backends)
-            .filter { options.allows($0.key) }
+        let calls = resolution.calls[node.id] ?? Calls()
+        let backends = calls.backends
+        let chains = calls.chains.filter { options.allows($0.key) }
+        let securities = resolution.securities(of: node, in: mesh)
         reportForbiddenPorts(of: node, node.spec.listeners, &resolution)
         reportForbiddenPorts(ofBackends: backends, of: node, &resolution)
         let shared: Snapshot
@@ -19,7 +20,7 @@ extension Planner {
             shared = try sharedResources(
                 of: node,
                 in: mesh,
-                backends,
+                calls,
                 chains,
                 resolution,
                 plan.addresses,
@@ -29,6 +30,9 @@ extension Planner {
             resolution.report(node.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)"))
             return
         }
+        let accessControl = resolution.accessControl(of: node, in: mesh)
+        let offersTLS =
+            mesh.spec.mutualTLS != nil && node.spec.listeners.contains { $0.tls == nil }
         for workload in resolution.workloads[node.id] ?? [] {
             if options.addressRanges.contain(workload.spec.applicationAddress) {
                 resolution.report(
@@ -46,6 +50,8 @@ extension Planner {
                 resolution.report(loop)
                 continue
             }
+            if offersTLS { plan.offeringTLS.insert(ProxyID(workload.reference)) }
+            let secrets = resolution.secrets(of: node.id, workload)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
                 var proxy = try planner.proxy(
                     of: workload,
@@ -54,8 +60,11 @@ extension Planner {
                     addresses,
                     backends,
                     chains,
+                    securities,
+                    accessControl,
                     shared
                 )
+                proxy.secrets = secrets
                 proxy.probes = planner.probes(of: workload, node, in: mesh, observations)
                 return proxy
             }
@@ -108,17 +117,19 @@ extension Planner {
     private mutating func sharedResources(
         of node: VirtualNode,
         in mesh: Mesh,
-        _ backends: [ResolvedService],
+        _ calls: Calls,
         _ chains: [Port: EgressListener.Chain],
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
         _ observations: Observations
     ) throws -> Snapshot {
         var snapshot = Snapshot()
+        let backends = calls.backends
         let meshOrigin = [mesh.id: mesh.metadata.generation]
         let origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
         for destination in destinations(of: backends) {
-            try insert(destination, resolution, addresses, observations, into: &snapshot)
+            let security = calls.securities[destination] ?? .plaintext
+            try insert(destination, security, resolution, addresses, observations, into: &snapshot)
         }
         if !mesh.spec.alwaysAllowed.isEmpty {
             let name = ClusterName.amazonaws(mesh: mesh.spec.awsName)
@@ -151,7 +162,8 @@ extension Planner {
                 listener: listener,
                 cluster: cluster,
                 features: resolution.policies.features(of: node.id),
-                rateLimit: resolution.policies.rateLimit(of: node.id)
+                rateLimit: resolution.policies.rateLimit(of: node.id),
+                accessControl: resolution.accessControl(of: node, in: mesh)
             )
             snapshot.insert(
                 try resource(
@@ -170,6 +182,8 @@ extension Planner {
         _ addresses: ProxyAddresses,
         _ backends: [ResolvedService],
         _ chains: [Port: EgressListener.Chain],
+        _ securities: [Port: ListenerSecurity],
+        _ accessControl: AccessControl?,
         _ shared: Snapshot
     ) throws -> ProxyPlan {
         var snapshot = shared
@@ -196,12 +210,14 @@ extension Planner {
             snapshot.insert(try resource(.localCluster(local), origins))
         }
         let listeners = node.spec.listeners.filter { options.allows($0.portMapping.port) }
-        let ingress = IngressListener(
+        var ingress = IngressListener(
             address: addresses.ingress,
             listeners: listeners,
             clusters: clusters,
-            accessLog: node.spec.accessLog
+            accessLog: node.spec.accessLog,
+            securities: securities
         )
+        if let accessControl { ingress.control(accessControl) }
         if !listeners.isEmpty {
             snapshot.insert(try resource(.ingressListener(ingress), origins))
         }

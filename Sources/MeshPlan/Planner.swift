@@ -9,6 +9,10 @@ public struct PlanOptions: Hashable, Sendable {
     public var assumesServing: Bool
     /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
     public var lowestPort: Port?
+    /// For how long a certificate that Heddle issues holds.
+    public var certificateLifetime: Duration
+    /// Whether proxies can ask an SDS server beside Heddle.
+    public var hasExternalSecrets: Bool
     /// Whether proxies can check gRPC for all callers, as Envoy does from 1.36 on.
     public var probesGRPC: Bool
 
@@ -17,12 +21,16 @@ public struct PlanOptions: Hashable, Sendable {
         addressRanges: AddressRanges = .loopback,
         assumesServing: Bool = true,
         lowestPort: Port? = nil,
-        probesGRPC: Bool = true
+        probesGRPC: Bool = true,
+        certificateLifetime: Duration = .seconds(3600),
+        hasExternalSecrets: Bool = false
     ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
         self.lowestPort = lowestPort
         self.probesGRPC = probesGRPC
+        self.certificateLifetime = certificateLifetime
+        self.hasExternalSecrets = hasExternalSecrets
     }
 
     /// Whether proxies may listen on `port`.
@@ -67,6 +75,8 @@ public struct Planner: Sendable {
     var resources = Memo<ResourceKey, EncodedResource>()
     /// Endpoints of the plan in the making, which many callers share.
     var endpoints: [NodePort: EncodedResource] = [:]
+    /// The proxies of which it is not known that they take the TLS of their mesh.
+    var awaitingTLS: Set<ProxyID> = []
     private var last: (resolution: Resolution, plan: Plan, reachability: [ProxyID: Reachability])?
 
     /// Makes a planner that remembers nothing.
@@ -83,6 +93,7 @@ public struct Planner: Sendable {
     ) -> Plan {
         resources.turn()
         endpoints = [:]
+        awaitingTLS = previous.awaitingTLS(observations)
         var resolution = Resolution(of: world, after: previous.designations, options)
         resolution.checkBackendGroups()
         resolution.designateGateways()
@@ -94,6 +105,7 @@ public struct Planner: Sendable {
             from: options.addressRanges
         )
         resolution.checkApplicationPorts()
+        resolution.resolveCalls()
         for owner in resolution.workloads.keys.sorted() {
             guard let mesh = resolution.mesh(of: owner) else { continue }
             if let node = world.virtualNodes[owner.reference], owner == node.id {
@@ -101,7 +113,6 @@ public struct Planner: Sendable {
             } else if let gateway = world.virtualGateways[owner.reference], owner == gateway.id {
                 planProxies(
                     of: gateway,
-                    resolution.resolve(gateway, in: mesh),
                     in: mesh,
                     &resolution,
                     observations,
@@ -109,20 +120,11 @@ public struct Planner: Sendable {
                 )
             }
         }
-        // Without workloads there is no proxy, and references count all the same.
-        for node in world.virtualNodes.values where resolution.workloads[node.id] == nil {
-            guard let mesh = resolution.mesh(of: node.id) else { continue }
-            let backends = resolution.backends(of: node, in: mesh)
-            _ = resolution.egressChains(of: node, to: backends)
-        }
-        for gateway in world.virtualGateways.values where resolution.workloads[gateway.id] == nil {
-            guard let mesh = resolution.mesh(of: gateway.id) else { continue }
-            _ = resolution.resolve(gateway, in: mesh)
-        }
         for reference in world.workloads.keys {
             let id = ProxyID(reference)
             if plan.proxies[id] == nil { plan.proxies[id] = previous.proxies[id] }
         }
+        plan.awaitingTLS = awaitingTLS.intersection(plan.offeringTLS)
         plan.designations = resolution.designations
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
@@ -138,7 +140,8 @@ public struct Planner: Sendable {
     /// Guarantee: it equals the plan that `plan` would make of the last world.
     public mutating func plan(_ observations: Observations, nowSeconds: Int) -> Plan? {
         guard var last, last.reachability == observations.reachability,
-            last.plan.addresses == observations.addresses
+            last.plan.addresses == observations.addresses,
+            last.plan.awaitingTLS.isSubset(of: last.plan.awaitingTLS(observations))
         else { return nil }
         last.plan.statuses = statuses(
             of: last.resolution,

@@ -54,13 +54,16 @@ extension Planner {
     /// Adds the cluster of `destination`, and its endpoints where these are workloads.
     mutating func insert(
         _ destination: Destination,
+        _ security: CallerSecurity,
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
         _ observations: Observations,
         into snapshot: inout Snapshot
     ) throws {
-        snapshot.insert(try resource(.cluster(destination), destination.origins))
-        guard case .node(let target) = destination, target.discovery == .workloads else { return }
+        snapshot.insert(try resource(.cluster(destination, security), destination.origins))
+        guard case .node(let target) = destination, target.discovery == .workloads,
+            security != .unavailable
+        else { return }
         if let known = endpoints[target] {
             snapshot.insert(known)
             return
@@ -78,7 +81,8 @@ extension Planner {
                     address: $0.ingress,
                     port: port,
                     isHealthy: observations.isHealthy(id, target) ?? options.assumesServing,
-                    healthCheckPort: target.probe?.port
+                    healthCheckPort: target.probe?.port,
+                    takesTLS: takesTLS(id, target)
                 )
             }
         }
@@ -93,6 +97,13 @@ extension Planner {
         let resource = try resource(.endpoints(set), origins)
         endpoints[target] = resource
         snapshot.insert(resource)
+    }
+
+    /// Whether `proxy` is known to take TLS of a whole mesh: one that was there before waits until it
+    /// has its new listener, so that a mesh turns to TLS without a request lost.
+    private func takesTLS(_ proxy: ProxyID, _ target: NodePort) -> Bool {
+        guard let tls = target.tls, tls.isMeshWide else { return false }
+        return !tls.takesPlaintext || !awaitingTLS.contains(proxy)
     }
 
     /// The resource that `input` makes, encoded once for all that receive it.

@@ -37,6 +37,45 @@ import Testing
         let spec = decode(manifest("Mesh", "m", "")).mesh?.spec
         #expect(spec?.alwaysAllowed == [AllowedDestination(host: "*.amazonaws.com", port: .https)])
         #expect(spec?.healthChecks == .callers)
+        #expect(spec?.mutualTLS == nil)
+        #expect(spec?.accessControl == nil)
+        #expect(spec?.trustDomain == nil)
+    }
+
+    @Test(arguments: [("PERMISSIVE", MutualTLSMode.permissive), ("STRICT", .strict)])
+    func `mutual TLS of the whole mesh`(value: String, mode: MutualTLSMode) {
+        #expect(decode(mesh("heddle.dev/mtls", value)).mesh?.spec.mutualTLS == mode)
+    }
+
+    @Test(arguments: [
+        ("enforce", AccessControlMode.enforce), ("shadow", .shadow), ("\"off\"", .off),
+        ("off", .off),
+    ])
+    func `access control, which may be asked for without mutual TLS`(
+        value: String,
+        mode: AccessControlMode
+    ) {
+        let file = decode(mesh("heddle.dev/access-control", value))
+        #expect(file.diagnostics.isEmpty, "\(file.diagnostics)")
+        #expect(file.mesh?.spec.accessControl == mode)
+    }
+
+    @Test(arguments: [
+        "example.org", "a", "a_b-c.d", "..", "0", String(repeating: "a", count: 255),
+    ])
+    func `a trust domain has the characters of SPIFFE`(value: String) {
+        let file = decode(mesh("heddle.dev/trust-domain", "'\(value)'"))
+        #expect(file.diagnostics.isEmpty, "\(file.diagnostics)")
+        #expect(file.mesh?.spec.trustDomain == value)
+    }
+
+    @Test(arguments: ["Example.org", "spiffe://example.org", "a b", "a:1", "é", "a/b"])
+    func `what is no trust domain is named`(value: String) {
+        let expected =
+            "demo.yaml:6: error: Mesh m: metadata.annotations[\"heddle.dev/trust-domain\"]: "
+            + "\"\(value)\" is not a SPIFFE trust domain; use lower-case letters, digits, \".\", "
+            + "\"-\" and \"_\", without \"spiffe://\""
+        #expect(reports(mesh("heddle.dev/trust-domain", "'\(value)'")) == [expected])
     }
 
     @Test(arguments: HealthCheckMode.allCases)
@@ -69,12 +108,24 @@ import Testing
             #"error: Mesh m: metadata.annotations["heddle.dev/health-checks"]: expected a string, found the number 1; quote it"#
         ),
         (
+            "heddle.dev/mtls", "strict",
+            #"error: Mesh m: metadata.annotations["heddle.dev/mtls"]: unknown value "strict"; use PERMISSIVE or STRICT"#
+        ),
+        (
+            "heddle.dev/access-control", "warn",
+            #"error: Mesh m: metadata.annotations["heddle.dev/access-control"]: unknown value "warn"; use enforce, shadow or off"#
+        ),
+        (
+            "heddle.dev/trust-domain", "''",
+            #"error: Mesh m: metadata.annotations["heddle.dev/trust-domain"]: the string is empty; use 1 to 255 characters"#
+        ),
+        (
             "heddle.dev/health-check", "once",
             #"warning: Mesh m: metadata.annotations["heddle.dev/health-check"]: unknown annotation "heddle.dev/health-check" is ignored; did you mean "heddle.dev/health-checks"?"#
         ),
         (
             "heddle.dev/colour", "blue",
-            #"warning: Mesh m: metadata.annotations["heddle.dev/colour"]: unknown annotation "heddle.dev/colour" is ignored; known are heddle.dev/always-allowed and heddle.dev/health-checks"#
+            #"warning: Mesh m: metadata.annotations["heddle.dev/colour"]: unknown annotation "heddle.dev/colour" is ignored; known are heddle.dev/always-allowed, heddle.dev/health-checks, heddle.dev/mtls, heddle.dev/access-control and heddle.dev/trust-domain"#
         ),
     ])
     func `a wrong annotation is named`(name: String, value: String, report: String) {

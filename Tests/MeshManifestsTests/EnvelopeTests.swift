@@ -43,7 +43,7 @@ import Testing
         ),
         (
             "apiVersion: heddle.dev/v1alpha1\nkind: Mesh\nmetadata: {name: a}",
-            "Mesh a: kind: heddle.dev/v1alpha1 has no kind \"Mesh\"; use Workload or TrafficPolicy"
+            "Mesh a: kind: heddle.dev/v1alpha1 has no kind \"Mesh\"; use Workload, TrafficPolicy or CertificateMapping"
         ),
         (
             "apiVersion: v1\nkind: VirtualNode\nmetadata: {name: a}",

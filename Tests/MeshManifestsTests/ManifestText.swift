@@ -14,7 +14,7 @@ func reports(_ text: String) -> [String] { decode(text).diagnostics.map(\.descri
 /// The first line of `spec` is line 5.
 func manifest(_ kind: String, _ name: String, _ spec: String) -> String {
     let group = Kind(rawValue: kind)?.apiVersion ?? Kind.mesh.apiVersion
-    let namespace = kind == "Mesh" ? "" : ", namespace: demo"
+    let namespace = Kind(rawValue: kind)?.isNamespaced == false ? "" : ", namespace: demo"
     let body = spec.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
     return """
         apiVersion: \(group)
@@ -55,6 +55,20 @@ extension ManifestFile {
     var policy: TrafficPolicy? {
         guard objects.count == 1, case .trafficPolicy(let policy) = objects[0] else { return nil }
         return policy
+    }
+
+    /// The only object, if it is a certificate mapping.
+    var mapping: CertificateMapping? {
+        guard objects.count == 1, case .certificateMapping(let mapping) = objects[0] else {
+            return nil
+        }
+        return mapping
+    }
+
+    /// The only object, if it is a virtual gateway.
+    var gateway: VirtualGateway? {
+        guard objects.count == 1, case .virtualGateway(let gateway) = objects[0] else { return nil }
+        return gateway
     }
 
     /// The only object, if it is a workload.

@@ -19,7 +19,12 @@ struct SeededGenerator: RandomNumberGenerator {
     /// Bytes that mean something to YAML.
     static let special = Array("-:?[]{},#&*!|>'\"%@`~\\ \t\r\n0<=./$".utf8) + [0, 0xC3, 0xEF, 0xFF]
 
-    @Test(arguments: [UInt64(2026)], [TwelveMistakesTests.text, TrafficPolicyTests.text])
+    @Test(
+        arguments: [UInt64(2026)],
+        [
+            TwelveMistakesTests.text, TrafficPolicyTests.text, CertificateMappingTests.text,
+        ]
+    )
     func `mutated manifests never crash and decode the same twice`(seed: UInt64, text: String) {
         print("seed \(seed)")
         var generator = SeededGenerator(state: seed)

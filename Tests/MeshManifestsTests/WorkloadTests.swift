@@ -15,6 +15,7 @@ import Testing
             workingDirectory: ./apps/../bin
             sidecar:
               resources: {requests: {cpu: 0.1, memory: 64Mi}, limits: {cpu: 1, memory: 1G}}
+              secretMounts: {/certs: ./certs/blue, /etc//tls/: /srv/tls}
             """
         )
         let file = decode(text)
@@ -31,7 +32,8 @@ import Testing
                 memoryRequestBytes: 64 << 20,
                 cpuLimitMillicores: 1000,
                 memoryLimitBytes: 1_000_000_000
-            )
+            ),
+            secretMounts: ["/certs": "/srv/demo/certs/blue", "/etc/tls": "/srv/tls"]
         )
         #expect(file.workload?.spec == expected)
     }
@@ -124,6 +126,31 @@ import Testing
             "Workload",
             "sidecar: {resources: {requests: {memory: 1Gi}, limits: {memory: 256Mi}}}",
             #"spec.sidecar.resources.requests.memory: the request "1Gi" is above the limit "256Mi"; lower the request or raise the limit"#
+        ),
+        BrokenRule(
+            "Workload",
+            "sidecar: {secretMounts: {certs: ./certs}}",
+            #"spec.sidecar.secretMounts.certs: "certs" is not an absolute path; begin it with "/""#
+        ),
+        BrokenRule(
+            "Workload",
+            "sidecar: {secretMounts: {/certs: a, /certs/: b}}",
+            #"spec.sidecar.secretMounts./certs/: "/certs/" is "/certs", which is given already; keep one"#
+        ),
+        BrokenRule(
+            "Workload",
+            "sidecar: {secretMounts: {/certs: ''}}",
+            "spec.sidecar.secretMounts./certs: the string is empty; use 1 to 4096 characters"
+        ),
+        BrokenRule(
+            "Workload",
+            "sidecar: {secretMounts: {/certs: [a]}}",
+            "spec.sidecar.secretMounts./certs: expected a string, found a list; give a string"
+        ),
+        BrokenRule(
+            "Workload",
+            "sidecar: {secretMounts: [/certs]}",
+            "spec.sidecar.secretMounts: expected a mapping, found a list; write it as {/certs: ./certs}"
         ),
     ])
     func `a broken rule is one error`(rule: BrokenRule) {

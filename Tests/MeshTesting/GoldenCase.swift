@@ -50,6 +50,11 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
                 let array = JSONValue.array(try resources.map { try $0.value.json })
                 files["\(proxyFolder)/\(type.rawValue).json"] = try array.prettyText + "\n"
             }
+            if !proxy.secrets.isEmpty {
+                let sources = proxy.secrets.mapValues { JSONValue.string("\($0)") }
+                files["\(proxyFolder)/secrets.json"] =
+                    try JSONValue.object(sources).prettyText + "\n"
+            }
             if !proxy.probes.isEmpty {
                 let specifier = healthCheckSpecifier(
                     for: proxy.probes,

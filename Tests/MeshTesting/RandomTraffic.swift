@@ -11,7 +11,10 @@ extension RandomWorld {
                 matchLabels: ["kubernetes.io/metadata.name": namespace]
             ),
             podSelector: LabelSelector(matchLabels: ["app": "edge"]),
-            listeners: mappings(atLeast: 1).map { ListenerSpec(portMapping: $0) }
+            listeners: mappings(atLeast: 1).map {
+                ListenerSpec(portMapping: $0, tls: listenerTLS(namespace))
+            },
+            backendDefaults: clientPolicy(namespace)
         )
     }
 

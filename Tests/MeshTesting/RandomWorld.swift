@@ -37,6 +37,9 @@ public struct RandomWorld {
     /// The objects of the next world, each once.
     public mutating func objects() -> [MeshObject] {
         var objects = ["m0", "m1"].map { mesh($0) }
+        for name in Self.mappingNames where generator.chance(80) {
+            objects.append(certificateMapping(name))
+        }
         for namespace in namespaces {
             let metadata = Metadata(
                 name: namespace,
@@ -64,8 +67,13 @@ public struct RandomWorld {
     /// Another spec, or labels, for the object `old`, of the next generation.
     public mutating func edited(_ old: MeshObject) -> MeshObject {
         var new =
-            old.id.kind == .mesh
-            ? mesh(old.id.name) : object(old.id.kind, old.id.name, in: old.id.namespace)
+            switch old.id.kind {
+            case .mesh: mesh(old.id.name)
+            case .certificateMapping: certificateMapping(old.id.name)
+            case .namespace, .virtualGateway, .gatewayRoute, .virtualService, .virtualRouter,
+                .virtualNode, .backendGroup, .workload, .trafficPolicy:
+                object(old.id.kind, old.id.name, in: old.id.namespace)
+            }
         new.metadata.generation = old.metadata.generation + 1
         return new
     }
@@ -105,7 +113,7 @@ public struct RandomWorld {
     }
 
     private mutating func mesh(_ name: String) -> MeshObject {
-        let spec = MeshSpec(
+        var spec = MeshSpec(
             awsName: name,
             namespaceSelector: LabelSelector(matchLabels: ["mesh": name]),
             egressFilter: generator.pick(MeshSpec.EgressFilter.allCases),
@@ -113,6 +121,7 @@ public struct RandomWorld {
             alwaysAllowed: generator.pick([[], [.amazonWebServices]]),
             healthChecks: generator.pick(HealthCheckMode.allCases)
         )
+        identitySettings(of: &spec)
         return .mesh(Mesh(metadata: Metadata(name: name), spec: spec))
     }
 
@@ -141,7 +150,9 @@ public struct RandomWorld {
     }
 
     private mutating func node(_ name: String, _ namespace: String) -> VirtualNodeSpec {
-        let listeners = mappings().map { ListenerSpec(portMapping: $0, timeout: timeouts()) }
+        let listeners = mappings().map {
+            ListenerSpec(portMapping: $0, timeout: timeouts(), tls: listenerTLS(namespace))
+        }
         let hostname = "\(name).\(namespace).example.com"
         let type = generator.pick(ServiceDiscovery.DNSResponseType.allCases)
         let group = BackendGroupReference.group(
@@ -163,9 +174,13 @@ public struct RandomWorld {
                     ipPreference: nil
                 ),
             backends: (0..<number(0...3)).map { _ in
-                Backend(virtualService: target(.virtualService, namespace))
+                Backend(
+                    virtualService: target(.virtualService, namespace),
+                    clientPolicy: clientPolicy(namespace)
+                )
             },
-            backendGroups: generator.pick(groups)
+            backendGroups: generator.pick(groups),
+            backendDefaults: clientPolicy(namespace)
         )
     }
 
@@ -236,7 +251,8 @@ public struct RandomWorld {
         WorkloadSpec(
             address: generator.pick(["127.0.0.1", "::1"]),
             ports: generator.chance(50) ? [ports[1]: generator.pick(ports)] : [:],
-            command: generator.chance(30) ? ["serve"] : []
+            command: generator.chance(30) ? ["serve"] : [],
+            secretMounts: secretMounts()
         )
     }
 }

@@ -132,6 +132,11 @@ public nonisolated struct Envoy_Data_Accesslog_V3_AccessLogCommon: @unchecked Se
   /// Clears the value of `downstreamDirectRemoteAddress`. Subsequent reads from it will return its default value.
   public mutating func clearDownstreamDirectRemoteAddress() {_uniqueStorage()._downstreamDirectRemoteAddress = nil}
 
+  public var downstreamTransportFailureReason: String {
+    get {_storage._downstreamTransportFailureReason}
+    set {_uniqueStorage()._downstreamTransportFailureReason = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -335,7 +340,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.
 
 nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".AccessLogCommon"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}downstream_local_address\0\u{3}tls_properties\0\u{3}start_time\0\u{2}\u{c}metadata\0\u{4}\u{3}downstream_direct_remote_address\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}downstream_local_address\0\u{3}tls_properties\0\u{3}start_time\0\u{2}\u{c}metadata\0\u{4}\u{3}downstream_direct_remote_address\0\u{4}\u{8}downstream_transport_failure_reason\0")
 
   fileprivate class _StorageClass {
     var _downstreamLocalAddress: Envoy_Config_Core_V3_Address? = nil
@@ -343,6 +348,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
     var _startTime: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
     var _metadata: Envoy_Config_Core_V3_Metadata? = nil
     var _downstreamDirectRemoteAddress: Envoy_Config_Core_V3_Address? = nil
+    var _downstreamTransportFailureReason: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -358,6 +364,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
       _startTime = source._startTime
       _metadata = source._metadata
       _downstreamDirectRemoteAddress = source._downstreamDirectRemoteAddress
+      _downstreamTransportFailureReason = source._downstreamTransportFailureReason
     }
   }
 
@@ -381,6 +388,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._startTime) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
         case 20: try { try decoder.decodeSingularMessageField(value: &_storage._downstreamDirectRemoteAddress) }()
+        case 28: try { try decoder.decodeSingularStringField(value: &_storage._downstreamTransportFailureReason) }()
         default: break
         }
       }
@@ -408,6 +416,9 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
       try { if let v = _storage._downstreamDirectRemoteAddress {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
       } }()
+      if !_storage._downstreamTransportFailureReason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._downstreamTransportFailureReason, fieldNumber: 28)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -422,6 +433,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
         if _storage._startTime != rhs_storage._startTime {return false}
         if _storage._metadata != rhs_storage._metadata {return false}
         if _storage._downstreamDirectRemoteAddress != rhs_storage._downstreamDirectRemoteAddress {return false}
+        if _storage._downstreamTransportFailureReason != rhs_storage._downstreamTransportFailureReason {return false}
         return true
       }
       if !storagesAreEqual {return false}

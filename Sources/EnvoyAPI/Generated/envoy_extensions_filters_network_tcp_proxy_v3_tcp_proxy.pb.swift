@@ -20,6 +20,44 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated enum Envoy_Extensions_Filters_Network_TcpProxy_V3_UpstreamConnectMode: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case immediate // = 0
+  case onDownstreamData // = 1
+  case onDownstreamTlsHandshake // = 2
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .immediate
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .immediate
+    case 1: self = .onDownstreamData
+    case 2: self = .onDownstreamTlsHandshake
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .immediate: return 0
+    case .onDownstreamData: return 1
+    case .onDownstreamTlsHandshake: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Envoy_Extensions_Filters_Network_TcpProxy_V3_UpstreamConnectMode] = [
+    .immediate,
+    .onDownstreamData,
+    .onDownstreamTlsHandshake,
+  ]
+
+}
+
 public nonisolated struct Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -85,6 +123,17 @@ public nonisolated struct Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy:
   /// Clears the value of `maxDownstreamConnectionDuration`. Subsequent reads from it will return its default value.
   public mutating func clearMaxDownstreamConnectionDuration() {self._maxDownstreamConnectionDuration = nil}
 
+  public var upstreamConnectMode: Envoy_Extensions_Filters_Network_TcpProxy_V3_UpstreamConnectMode = .immediate
+
+  public var maxEarlyDataBytes: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_maxEarlyDataBytes ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_maxEarlyDataBytes = newValue}
+  }
+  /// Returns true if `maxEarlyDataBytes` has been explicitly set.
+  public var hasMaxEarlyDataBytes: Bool {self._maxEarlyDataBytes != nil}
+  /// Clears the value of `maxEarlyDataBytes`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxEarlyDataBytes() {self._maxEarlyDataBytes = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_ClusterSpecifier: Equatable, Sendable {
@@ -136,15 +185,20 @@ public nonisolated struct Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy:
   fileprivate var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
   fileprivate var _maxConnectAttempts: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
   fileprivate var _maxDownstreamConnectionDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  fileprivate var _maxEarlyDataBytes: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.network.tcp_proxy.v3"
 
+nonisolated extension Envoy_Extensions_Filters_Network_TcpProxy_V3_UpstreamConnectMode: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0IMMEDIATE\0\u{1}ON_DOWNSTREAM_DATA\0\u{1}ON_DOWNSTREAM_TLS_HANDSHAKE\0")
+}
+
 nonisolated extension Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TcpProxy"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}cluster\0\u{4}\u{3}access_log\0\u{4}\u{2}max_connect_attempts\0\u{3}idle_timeout\0\u{3}metadata_match\0\u{3}weighted_clusters\0\u{3}hash_policy\0\u{4}\u{2}max_downstream_connection_duration\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stat_prefix\0\u{1}cluster\0\u{4}\u{3}access_log\0\u{4}\u{2}max_connect_attempts\0\u{3}idle_timeout\0\u{3}metadata_match\0\u{3}weighted_clusters\0\u{3}hash_policy\0\u{4}\u{2}max_downstream_connection_duration\0\u{4}\u{8}upstream_connect_mode\0\u{3}max_early_data_bytes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -180,6 +234,8 @@ nonisolated extension Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy: Swi
       }()
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.hashPolicy) }()
       case 13: try { try decoder.decodeSingularMessageField(value: &self._maxDownstreamConnectionDuration) }()
+      case 21: try { try decoder.decodeSingularEnumField(value: &self.upstreamConnectMode) }()
+      case 22: try { try decoder.decodeSingularMessageField(value: &self._maxEarlyDataBytes) }()
       default: break
       }
     }
@@ -217,6 +273,12 @@ nonisolated extension Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy: Swi
     try { if let v = self._maxDownstreamConnectionDuration {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     } }()
+    if self.upstreamConnectMode != .immediate {
+      try visitor.visitSingularEnumField(value: self.upstreamConnectMode, fieldNumber: 21)
+    }
+    try { if let v = self._maxEarlyDataBytes {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -229,6 +291,8 @@ nonisolated extension Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy: Swi
     if lhs._maxConnectAttempts != rhs._maxConnectAttempts {return false}
     if lhs.hashPolicy != rhs.hashPolicy {return false}
     if lhs._maxDownstreamConnectionDuration != rhs._maxDownstreamConnectionDuration {return false}
+    if lhs.upstreamConnectMode != rhs.upstreamConnectMode {return false}
+    if lhs._maxEarlyDataBytes != rhs._maxEarlyDataBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

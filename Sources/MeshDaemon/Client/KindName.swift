@@ -4,7 +4,8 @@ import MeshModel
 enum KindName {
     private static let shortNames: [String: Kind] = [
         "ns": .namespace, "vn": .virtualNode, "vs": .virtualService, "vr": .virtualRouter,
-        "vg": .virtualGateway, "gr": .gatewayRoute, "tp": .trafficPolicy, "cm": .certificateMapping,
+        "vg": .virtualGateway, "gr": .gatewayRoute, "tp": .trafficPolicy,
+        "certmap": .certificateMapping,
     ]
 
     /// The kinds that `text` names: plural, singular, Kind, a short name, several with commas, or
@@ -31,7 +32,8 @@ enum KindName {
             let known = Kind.allCases.map(\.plural).joined(separator: ", ")
             throw ClientFailure(
                 .usage,
-                "no kind \"\(text)\"; the kinds are \(known), and all; short: gr, ns, vg, vn, vr, vs"
+                "no kind \"\(text)\"; the kinds are \(known), and all; short: "
+                    + shortNames.keys.sorted().joined(separator: ", ")
             )
         }
         return kind

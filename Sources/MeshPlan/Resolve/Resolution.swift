@@ -9,6 +9,16 @@ struct Resolution {
     let invalid: Set<ObjectID>
     /// Problems of memberships and references; each belongs to the object that holds the mistake.
     private(set) var diagnostics: Set<Diagnostic> = []
+    /// Who may be called what.
+    var identities = Identities()
+    /// The secrets of each node's and gateway's proxies, by their names in SDS.
+    var secrets: [ObjectID: [String: SecretSpec]] = [:]
+    /// Who made the certificates of nodes' listeners, by the listener's index.
+    var certificates: [ObjectReference: [Int: CertificateSource]] = [:]
+    /// What each node and gateway calls.
+    var calls: [ObjectID: Calls] = [:]
+    /// The nodes and gateways that may call each node.
+    var callers: [ObjectReference: Set<ObjectID>] = [:]
     /// What traffic policies add.
     var policies = TrafficPolicies()
     /// Every virtual router that virtual services can use.
@@ -41,6 +51,8 @@ struct Resolution {
         index(world.virtualGateways, by: \.awsName)
         selectWorkloads(after: previous)
         instances = instancesOfNodes()
+        resolveIdentities()
+        resolveListenerCertificates()
         resolvePolicies()
         for router in world.virtualRouters.values {
             guard let mesh = membership.meshes[router.id], isIndexed(router, \.awsName) else {

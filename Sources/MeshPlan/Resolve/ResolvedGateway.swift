@@ -6,6 +6,8 @@ struct ResolvedGateway: Hashable {
     struct Listener: Hashable {
         var spec: ListenerSpec
         var answer: Answer
+        /// What it does about TLS.
+        var security: ListenerSecurity
     }
 
     /// What answers on a listener.
@@ -65,7 +67,7 @@ extension Resolution {
             }
         }
         resolved.services = services.sorted { $0.key < $1.key }.map(\.value)
-        for listener in gateway.spec.listeners {
+        for (index, listener) in gateway.spec.listeners.enumerated() {
             let mapping = listener.portMapping
             let here = routes.filter { $0.spec.rule.applies(to: mapping) }
             let answer: ResolvedGateway.Answer
@@ -84,7 +86,14 @@ extension Resolution {
                 )
             case .tcp: answer = connections(by: here, on: mapping.port, in: mesh)
             }
-            resolved.listeners.append(ResolvedGateway.Listener(spec: listener, answer: answer))
+            let security = listener.tls.map { self.security($0, index, gateway, in: mesh) }
+            resolved.listeners.append(
+                ResolvedGateway.Listener(
+                    spec: listener,
+                    answer: answer,
+                    security: security ?? .plaintext
+                )
+            )
         }
         return resolved
     }

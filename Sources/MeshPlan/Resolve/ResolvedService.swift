@@ -116,6 +116,8 @@ struct NodePort: Hashable {
     var listener: ListenerSpec
     /// How callers find endpoints.
     var discovery: Discovery
+    /// The TLS of the listener; nil when it takes plaintext only.
+    var tls: TargetTLS?
     /// Who checks the listener's health.
     var healthChecks: HealthCheckMode
     /// How callers choose among endpoints; nil is round robin.

@@ -226,8 +226,11 @@ extension Resolution {
             [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
         ) { own, _ in own }
         let ports = node.spec.listeners.map(\.portMapping.port)
-        return node.spec.listeners.map { listener in
+        return node.spec.listeners.enumerated().map { index, listener in
+            let tls = targetTLS(of: listener, index, node, discovery, in: mesh)
             var listener = listener
+            // Of its TLS no more matters to callers.
+            listener.tls = nil
             // A proxy listens on the ports of its node only.
             if discovery == .workloads, let port = listener.healthCheck?.port, !ports.contains(port)
             {
@@ -239,6 +242,7 @@ extension Resolution {
                 name: node.spec.awsName,
                 listener: listener,
                 discovery: discovery,
+                tls: tls,
                 healthChecks: options.healthChecks(of: listener, in: mesh),
                 loadBalancing: loadBalancing,
                 hostname: node.spec.serviceDiscovery?.hostname,

@@ -22,6 +22,7 @@ func statuses(
         }
     }
     var statuses: [ObjectID: ObjectStatus] = [:]
+    let proxies = Dictionary(grouping: plan.proxies.values, by: \.owner)
     let gaps = Dictionary(
         grouping: plan.diagnostics.filter {
             $0.severity == .warning && $0.object?.kind == .trafficPolicy
@@ -35,13 +36,17 @@ func statuses(
             observedGeneration: object.metadata.generation
         )
         if let type = id.kind.conditionType {
+            let certificates = proxies[id].flatMap {
+                certificateValid($0, observations, nowSeconds: nowSeconds)
+            }
             let condition =
                 invalid(type, "Invalid", mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
                 ?? invalid(type, "PartlyInForce", gaps[id] ?? [])
+                ?? certificates.flatMap { withoutCertificates(type, $0) }
                 ?? accepted(object, type, plan, observations)
-            let endpoints = endpointsAvailable(object, resolution).map { [$0] } ?? []
+            let others = [certificates, endpointsAvailable(object, resolution)].compactMap { $0 }
             status.conditions = Condition.merging(
-                [condition] + endpoints,
+                [condition] + others,
                 into: observations.conditions[id] ?? [],
                 nowSeconds: nowSeconds
             )
@@ -73,6 +78,20 @@ private func invalid(
     )
 }
 
+/// The condition of an object whose proxies can't do the TLS that it asks for.
+private func withoutCertificates(_ type: String, _ certificates: Condition) -> Condition? {
+    switch certificates.reason {
+    case "CertificateMissing", "CertificateExpired":
+        Condition(
+            type: type,
+            status: .false,
+            reason: certificates.reason,
+            message: certificates.message
+        )
+    default: nil
+    }
+}
+
 /// The condition of an object whose translation a proxy refused.
 private func refused(
     _ type: String,
@@ -100,9 +119,6 @@ private func accepted(
     _ observations: Observations
 ) -> Condition {
     guard case .workload(let workload) = object else {
-        if let (reason, message) = object.withoutEffect {
-            return Condition(type: type, status: .false, reason: reason, message: message)
-        }
         return Condition(
             type: type,
             status: .true,

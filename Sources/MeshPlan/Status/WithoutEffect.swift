@@ -3,7 +3,6 @@ internal import MeshModel
 /// What objects ask for and proxies do not do: one diagnostic for each feature, however many objects
 /// use it.
 ///
-/// What a mesh's security rests on is a warning, the rest a note.
 func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     let world = resolution.world
     var uses = FeatureUses()
@@ -17,17 +16,11 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
         }
         for (index, listener) in node.spec.listeners.enumerated() {
             let field = "spec.listeners[\(index)]"
-            if let tls = listener.tls, tls.mode != .disabled { uses.note("tls", node, field) }
             if listener.outlierDetection != nil, resolution.instances[node.reference] == nil,
                 case .dns(_, .loadBalancer, _) = node.spec.serviceDiscovery
             {
                 uses.note("outlierDetection", node, field)
             }
-        }
-        if node.spec.backendDefaults != nil
-            || node.spec.backends.contains(where: { $0.clientPolicy != nil })
-        {
-            uses.note("clientPolicy", node, "spec")
         }
     }
     for gateway in world.virtualGateways.values.sorted(by: { $0.reference < $1.reference }) {
@@ -36,11 +29,7 @@ func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
             if listener.healthCheck != nil {
                 uses.note("healthCheck", gateway, "spec.listeners[\(index)]")
             }
-            if let tls = listener.tls, tls.mode != .disabled {
-                uses.note("tls", gateway, "spec.listeners[\(index)]")
-            }
         }
-        if gateway.spec.backendDefaults != nil { uses.note("clientPolicy", gateway, "spec") }
     }
     return uses.diagnostics
 }
@@ -53,8 +42,6 @@ private let effects: [String: (severity: Diagnostic.Severity, instead: String)] 
         .note,
         "callers see one endpoint behind the DNS name; responseType: ENDPOINTS shows them each"
     ),
-    "tls": (.warning, "the listener takes plaintext"),
-    "clientPolicy": (.warning, "backends are called in plaintext"),
     "awsCloudMap": (
         .note,
         "no Workload answers for it, and Cloud Map itself is not asked, so that it has no endpoints"
@@ -90,39 +77,6 @@ private struct FeatureUses {
             var diagnostic = use.first
             if use.count > 1 { diagnostic.problem += " (and \(use.count - 1) more)" }
             return diagnostic
-        }
-    }
-}
-
-extension MeshObject {
-    /// Why the object as a whole must not pass for one that is in force; nil when it may.
-    ///
-    /// A security control that is off is more than a note: a node that asks for TLS is not active.
-    var withoutEffect: (reason: String, message: String)? {
-        switch self {
-        case .virtualGateway(let gateway):
-            withoutTLS(gateway.spec.listeners, [gateway.spec.backendDefaults])
-        case .virtualNode(let node):
-            withoutTLS(
-                node.spec.listeners,
-                [node.spec.backendDefaults] + node.spec.backends.map(\.clientPolicy)
-            )
-        case .mesh, .namespace, .virtualService, .virtualRouter, .gatewayRoute, .backendGroup,
-            .trafficPolicy, .workload, .certificateMapping:
-            nil
-        }
-    }
-
-    private func withoutTLS(
-        _ listeners: [ListenerSpec],
-        _ policies: [ClientTLS?]
-    ) -> (reason: String, message: String)? {
-        if listeners.contains(where: { $0.tls?.mode == .strict }) {
-            ("TLSNotApplied", "It asks for TLS, and its listener takes plaintext.")
-        } else if policies.contains(where: { $0?.enforce == true }) {
-            ("TLSNotApplied", "It asks for TLS, and its backends are called in plaintext.")
-        } else {
-            nil
         }
     }
 }

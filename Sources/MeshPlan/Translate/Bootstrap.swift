@@ -10,12 +10,20 @@ public struct BootstrapParameters: Hashable, Sendable {
     public var adminSocketPath: String
     /// The token by which the proxy proves who it is.
     public var token: String
+    /// The Unix socket of an SDS server beside Heddle; nil when there is none.
+    public var sdsSocketPath: String?
 
     /// Makes parameters.
-    public init(xdsSocketPath: String, adminSocketPath: String, token: String) {
+    public init(
+        xdsSocketPath: String,
+        adminSocketPath: String,
+        token: String,
+        sdsSocketPath: String? = nil
+    ) {
         self.xdsSocketPath = xdsSocketPath
         self.adminSocketPath = adminSocketPath
         self.token = token
+        self.sdsSocketPath = sdsSocketPath
     }
 }
 
@@ -28,19 +36,14 @@ public func bootstrap(
     nodeID: String,
     _ parameters: BootstrapParameters
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
-    let xds = "xds"
     var bootstrap = Envoy_Config_Bootstrap_V3_Bootstrap()
     bootstrap.node.id = nodeID
     bootstrap.node.cluster = nodeID
     bootstrap.admin.address.pipe.path = parameters.adminSocketPath
     bootstrap.admin.address.pipe.mode = 0o600
 
-    var authorization = Envoy_Config_Core_V3_HeaderValue()
-    authorization.key = "authorization"
-    authorization.value = "Bearer \(parameters.token)"
     var service = Envoy_Config_Core_V3_GrpcService()
-    service.envoyGrpc.clusterName = xds
-    service.initialMetadata = [authorization]
+    service.envoyGrpc.clusterName = controlPlaneCluster
     bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
     bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
     bootstrap.dynamicResources.adsConfig.grpcServices = [service]
@@ -53,28 +56,74 @@ public func bootstrap(
     bootstrap.hdsConfig.transportApiVersion = .v3
     bootstrap.hdsConfig.grpcServices = [service]
 
-    var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
-    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(
-        .seconds(30)
-    )
-    options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.timeout = .init(.seconds(5))
-    var cluster = Envoy_Config_Cluster_V3_Cluster()
-    cluster.name = xds
-    cluster.type = .static
-    cluster.connectTimeout = .init(.seconds(1))
-    cluster.typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
-    var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
-    endpoint.endpoint.address.pipe.path = parameters.xdsSocketPath
-    var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
-    locality.lbEndpoints = [endpoint]
-    cluster.loadAssignment.clusterName = xds
-    cluster.loadAssignment.endpoints = [locality]
-    bootstrap.staticResources.clusters = [cluster]
+    var controlPlane = try pipeCluster(controlPlaneCluster, parameters.xdsSocketPath) { options in
+        options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(
+            .seconds(30)
+        )
+        options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.timeout = .init(
+            .seconds(5)
+        )
+        options.httpFilters = try proving(token: parameters.token)
+    }
+    controlPlane.connectTimeout = .init(.seconds(1))
+    bootstrap.staticResources.clusters = [controlPlane]
+    if let path = parameters.sdsSocketPath {
+        bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
+    }
 
     bootstrap.clusterManager = clusterManager
     bootstrap.layeredRuntime = runtime
     bootstrap.overloadManager = try overloadManager()
     return bootstrap
+}
+
+/// The cluster of the control plane in every bootstrap.
+let controlPlaneCluster = "xds"
+
+/// A cluster that speaks HTTP/2 to the Unix socket `path`.
+func pipeCluster(
+    _ name: String,
+    _ path: String,
+    _ adjust: (inout Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions) throws -> Void = { _ in
+    }
+) throws -> Envoy_Config_Cluster_V3_Cluster {
+    var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
+    options.explicitHTTPConfig.http2ProtocolOptions = .init()
+    try adjust(&options)
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = name
+    cluster.type = .static
+    cluster.typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
+    var endpoint = Envoy_Config_Endpoint_V3_LbEndpoint()
+    endpoint.endpoint.address.pipe.path = path
+    var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+    locality.lbEndpoints = [endpoint]
+    cluster.loadAssignment.clusterName = name
+    cluster.loadAssignment.endpoints = [locality]
+    return cluster
+}
+
+/// Filters that put `token` into every request to a cluster: so no resource needs to hold it to speak
+/// with the control plane.
+private func proving(
+    token: String
+) throws -> [Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter] {
+    typealias Filter = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
+    var change = Envoy_Config_Common_MutationRules_V3_HeaderMutation()
+    change.append.header.key = "authorization"
+    change.append.header.value = "Bearer \(token)"
+    change.append.appendAction = .overwriteIfExistsOrAdd
+    var mutation = Envoy_Extensions_Filters_Http_HeaderMutation_V3_HeaderMutation()
+    mutation.mutations.requestMutations = [change]
+    var authorization = Filter()
+    authorization.name = "envoy.filters.http.header_mutation"
+    authorization.typedConfig = try packed(mutation)
+    var codec = Filter()
+    codec.name = "envoy.filters.http.upstream_codec"
+    codec.typedConfig = try packed(
+        Envoy_Extensions_Filters_Http_UpstreamCodec_V3_UpstreamCodec()
+    )
+    return [authorization, codec]
 }
 
 /// Ejections go to the proxy's own log, as in App Mesh.

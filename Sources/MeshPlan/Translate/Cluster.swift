@@ -59,8 +59,11 @@ extension Destination {
 /// cluster's resolver its search list; here names are left as they are, since Envoy does not find a
 /// name with a dot in the hosts file.
 ///
-/// Guarantee: equal destinations give equal clusters on every proxy.
-func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Cluster {
+/// Guarantee: equal destinations and securities give equal clusters on every proxy.
+func cluster(
+    for destination: Destination,
+    _ security: CallerSecurity = .plaintext
+) throws -> Envoy_Config_Cluster_V3_Cluster {
     var cluster = Envoy_Config_Cluster_V3_Cluster()
     cluster.name = destination.clusterName
     cluster.connectTimeout = Google_Protobuf_Duration(.seconds(1))
@@ -71,7 +74,7 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
         cluster.type = .static
         cluster.loadAssignment.clusterName = cluster.name
     case .node(let target):
-        try cluster.speak(target.mapping.protocol)
+        try cluster.speak(target.mapping.protocol, security.connectionLifetime)
         if let loadBalancing = target.loadBalancing {
             cluster.lbPolicy = loadBalancing.algorithm.lbPolicy
             if let threshold = loadBalancing.panicThreshold {
@@ -113,8 +116,19 @@ func cluster(for destination: Destination) throws -> Envoy_Config_Cluster_V3_Clu
                 ]
             )
         }
+        try cluster.secure(security, target.mapping.protocol)
     }
     return cluster
+}
+
+extension CallerSecurity {
+    /// After what time a connection ends; nil is whenever it does.
+    fileprivate var connectionLifetime: Duration? {
+        switch self {
+        case .tls(let tls): tls.connectionLifetime
+        case .plaintext, .unavailable: nil
+        }
+    }
 }
 
 /// The cluster through which a proxy reaches its own application: connect timeout
@@ -126,7 +140,7 @@ func cluster(for local: LocalCluster) throws -> Envoy_Config_Cluster_V3_Cluster 
     cluster.connectTimeout = Google_Protobuf_Duration(.milliseconds(250))
     cluster.lbPolicy = .roundRobin
     cluster.circuitBreakers = circuitBreakers(for: local.connectionPool)
-    try cluster.speak(local.mapping.protocol)
+    try cluster.speak(local.mapping.protocol, nil)
     cluster.loadAssignment = loadAssignment(
         local.name,
         [Endpoint(address: local.address, port: local.port, isHealthy: true)]
@@ -163,6 +177,8 @@ struct Endpoint: Hashable {
     var isHealthy: Bool
     /// Where health checks go; nil is `port`.
     var healthCheckPort: Port?
+    /// Whether it is known to take TLS, where callers go by that.
+    var takesTLS = false
 }
 
 /// The endpoints of the cluster `name`.
@@ -180,6 +196,7 @@ func loadAssignment(
         if let port = endpoint.healthCheckPort, port != endpoint.port {
             result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
         }
+        if endpoint.takesTLS { result.metadata = .ofTLSEndpoint }
         result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
         // The first check shall come when it can pass: then one is enough, and after a failure it
         // takes `healthyThreshold` of them.
@@ -192,14 +209,25 @@ func loadAssignment(
 
 extension Envoy_Config_Cluster_V3_Cluster {
     /// Makes upstream connections speak `protocol`: HTTP/2 for http2 and grpc, else Envoy's default.
-    fileprivate mutating func speak(_ protocol: ListenerProtocol) throws {
-        switch `protocol` {
-        case .http, .tcp: break
-        case .http2, .grpc:
-            var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
-            options.explicitHTTPConfig.http2ProtocolOptions = .init()
-            typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
+    ///
+    /// - Parameters:
+    ///   - protocol: The protocol.
+    ///   - lifetime: After what time a connection takes no more requests, and ends with the last; nil
+    ///     is never. One of TCP stays.
+    /// - Throws: what SwiftProtobuf throws.
+    fileprivate mutating func speak(_ protocol: ListenerProtocol, _ lifetime: Duration?) throws {
+        var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
+        if let lifetime {
+            options.commonHTTPProtocolOptions.maxConnectionDuration = .init(lifetime)
         }
+        switch `protocol` {
+        case .tcp: return
+        case .http:
+            if lifetime == nil { return }
+            options.explicitHTTPConfig.httpProtocolOptions = .init()
+        case .http2, .grpc: options.explicitHTTPConfig.http2ProtocolOptions = .init()
+        }
+        typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
     }
 }
 

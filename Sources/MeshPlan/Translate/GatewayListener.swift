@@ -21,6 +21,8 @@ struct GatewayListener: Hashable {
     var filter: Filter
     /// The gateway's access log.
     var accessLog: AccessLog?
+    /// What it does about TLS.
+    var security = ListenerSecurity.plaintext
 
     /// App Mesh's name for it, whatever its address.
     var name: String { "lds_ingress_0.0.0.0_\(mapping.port)" }
@@ -34,28 +36,39 @@ func listener(for gateway: GatewayListener) throws -> Envoy_Config_Listener_V3_L
     listener.bind(gateway.sockets)
     var chain = Envoy_Config_Listener_V3_FilterChain()
     chain.name = "ingress_\(gateway.mapping.protocol.rawValue)_\(gateway.mapping.port)"
-    switch gateway.filter {
-    case .http:
-        let manager = HTTPConnectionManager(
-            statPrefix: gateway.statPrefix,
-            routes: RouteConfigurationName.ingress(gateway.mapping.port),
-            normalizesPaths: true,
-            isEdge: true,
-            accessLog: gateway.accessLog
-        )
-        chain.filters = [try manager.filter()]
-    case .tcp(let targets, let idleTimeout):
-        chain.filters = [
-            try tcpProxy(
+    let mapping = gateway.mapping
+    listener.filterChains = try filterChains(chain, gateway.security, mapping.protocol) { tls in
+        switch gateway.filter {
+        case .http:
+            let manager = HTTPConnectionManager(
                 statPrefix: gateway.statPrefix,
-                clusters: merged(targets),
-                idleTimeout: idleTimeout,
+                routes: RouteConfigurationName.ingress(mapping.port),
+                normalizesPaths: true,
+                isEdge: true,
                 accessLog: gateway.accessLog,
-                hashesSource: hashesSource(of: targets)
+                tls: tls
             )
-        ]
+            return [try manager.filter()]
+        case .tcp(let targets, let idleTimeout):
+            return [
+                try tcpProxy(
+                    statPrefix: gateway.statPrefix,
+                    clusters: merged(targets),
+                    idleTimeout: idleTimeout,
+                    accessLog: gateway.accessLog,
+                    hashesSource: hashesSource(of: targets),
+                    tls: tls
+                )
+            ]
+        }
     }
-    listener.filterChains = [chain]
+    // It may listen at another port on an address of the host.
+    let ports = Set(gateway.sockets.map(\.port))
+    try listener.inspect(
+        Dictionary(
+            uniqueKeysWithValues: ports.map { ($0, (mapping.protocol, gateway.security)) }
+        )
+    )
     return listener
 }
 

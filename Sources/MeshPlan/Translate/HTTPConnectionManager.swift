@@ -19,6 +19,8 @@ struct HTTPConnectionManager {
     var isEdge = false
     /// Where requests are logged.
     var accessLog: AccessLog?
+    /// The TLS of its connections; nil when they are plaintext.
+    var tls: ServerTLS?
 
     /// The filter.
     ///
@@ -32,6 +34,11 @@ struct HTTPConnectionManager {
         manager.rds.configSource = aggregatedDiscovery
         manager.rds.routeConfigName = routes
         manager.accessLog = try accessLogs(for: accessLog)
+        if tls?.isAccessControlled == true { manager.accessLog += try denialLogs() }
+        if let lifetime = tls?.connectionLifetime {
+            manager.commonHTTPProtocolOptions.maxConnectionDuration = .init(lifetime)
+            manager.http1SafeMaxConnectionDuration = true
+        }
         manager.httpFilters = try httpFilters()
         manager.upgradeConfigs = (isForwardProxy ? ["websocket", "CONNECT"] : ["websocket"]).map {
             var upgrade = Manager.UpgradeConfig()
@@ -58,6 +65,13 @@ struct HTTPConnectionManager {
     {
         typealias Filter = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
         var filters = try policyFilters()
+        if tls?.isAccessControlled == true {
+            // Its rules are the routes'.
+            var control = Filter()
+            control.name = accessControlFilter
+            control.typedConfig = try packed(Envoy_Extensions_Filters_Http_Rbac_V3_RBAC())
+            filters.insert(control, at: 0)
+        }
         if isForwardProxy {
             var forward = Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig()
             forward.dnsCacheConfig = forwardProxyDNSCache

@@ -15,6 +15,23 @@ struct IngressListener: Hashable {
     var clusters: [Port: String]
     /// The node's access log.
     var accessLog: AccessLog?
+    /// What is done about TLS, by listener port; plaintext where nothing is said.
+    var securities: [Port: ListenerSecurity] = [:]
+    /// Who may connect by TCP, of those who prove who they are, by listener port.
+    var callers: [Port: AccessControl] = [:]
+
+    /// Lets in by TCP those only that `control` names. Of HTTP the routes know.
+    mutating func control(_ control: AccessControl) {
+        for mapping in listeners.map(\.portMapping) where mapping.protocol == .tcp {
+            guard case .tls(var tls) = securities[mapping.port], tls.isAccessControlled else {
+                continue
+            }
+            callers[mapping.port] = control
+            guard control.isEnforced, let names = tls.validation?.names else { continue }
+            tls.validation?.names = control.names(among: names)
+            securities[mapping.port] = .tls(tls)
+        }
+    }
 
     /// The ports that it binds: 15000, as in App Mesh, and those of the node's listeners.
     var ports: [Port] {
@@ -30,15 +47,32 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
     listener.name = IngressListener.name
     listener.trafficDirection = .inbound
     listener.bind(ingress.ports.map { ListeningSocket(address: ingress.address, port: $0) })
-    listener.filterChains = try ingress.listeners.map { spec in
-        let mapping = spec.portMapping
-        let statPrefix =
-            ingress.listeners.count == 1
-            ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
-        var chain = filterChain(
-            "ingress_\(mapping.protocol.rawValue)_\(mapping.port)",
-            mapping.port
+    listener.filterChains = try ingress.listeners.flatMap { spec in
+        try filterChains(of: spec, ingress)
+    }
+    try listener.inspect(
+        Dictionary(
+            uniqueKeysWithValues: ingress.listeners.map { spec in
+                let port = spec.portMapping.port
+                return (port, (spec.portMapping.protocol, ingress.securities[port] ?? .plaintext))
+            }
         )
+    )
+    return listener
+}
+
+/// What answers on one listener of the node, over TLS and in plaintext.
+private func filterChains(
+    of spec: ListenerSpec,
+    _ ingress: IngressListener
+) throws -> [Envoy_Config_Listener_V3_FilterChain] {
+    let mapping = spec.portMapping
+    let statPrefix =
+        ingress.listeners.count == 1
+        ? "ingress" : "ingress.\(mapping.protocol.rawValue).\(mapping.port)"
+    let chain = filterChain("ingress_\(mapping.protocol.rawValue)_\(mapping.port)", mapping.port)
+    let security = ingress.securities[mapping.port] ?? .plaintext
+    return try filterChains(chain, security, mapping.protocol) { tls in
         switch mapping.protocol {
         case .http, .http2, .grpc:
             let manager = HTTPConnectionManager(
@@ -46,22 +80,76 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
                 routes: RouteConfigurationName.ingress(mapping.port),
                 idleTimeout: spec.timeout.idle,
                 normalizesPaths: true,
-                accessLog: ingress.accessLog
+                accessLog: ingress.accessLog,
+                tls: tls
             )
-            chain.filters = [try manager.filter()]
+            return [try manager.filter()]
         case .tcp:
-            chain.filters = [
-                try tcpProxy(
-                    statPrefix: statPrefix,
-                    clusters: [(ingress.clusters[mapping.port] ?? "", 1)],
-                    idleTimeout: spec.timeout.idle,
-                    accessLog: ingress.accessLog
-                )
-            ]
+            let control = tls == nil ? nil : ingress.callers[mapping.port]
+            let proxy = try tcpProxy(
+                statPrefix: statPrefix,
+                clusters: [(ingress.clusters[mapping.port] ?? "", 1)],
+                idleTimeout: spec.timeout.idle,
+                accessLog: ingress.accessLog,
+                tls: tls,
+                accessControl: control
+            )
+            guard let control, !control.isEnforced else { return [proxy] }
+            return [try control.shadowFilter(statPrefix: statPrefix), proxy]
         }
-        return chain
     }
-    return listener
+}
+
+/// `chain` as `security` has it: for TLS, for plaintext, for each, or for nothing.
+///
+/// The chain for TLS is the same whether plaintext is taken beside it or not, so that a mesh turns
+/// strict without a connection lost.
+func filterChains(
+    _ chain: Envoy_Config_Listener_V3_FilterChain,
+    _ security: ListenerSecurity,
+    _ protocol: ListenerProtocol,
+    filters: (ServerTLS?) throws -> [Envoy_Config_Listener_V3_Filter]
+) throws -> [Envoy_Config_Listener_V3_FilterChain] {
+    switch security {
+    case .unavailable: return []
+    case .plaintext:
+        var chain = chain
+        chain.filters = try filters(nil)
+        return [chain]
+    case .tls(let tls):
+        var secure = chain
+        secure.filterChainMatch.transportProtocol = "tls"
+        secure.transportSocket = try transportSocket(for: tls, `protocol`)
+        secure.filters = try filters(tls)
+        guard tls.takesPlaintext else { return [secure] }
+        var plain = chain
+        plain.name += "_plaintext"
+        plain.filterChainMatch.transportProtocol = "raw_buffer"
+        plain.filters = try filters(nil)
+        return [secure, plain]
+    }
+}
+
+extension Envoy_Config_Listener_V3_Listener {
+    /// Finds out what clients speak on the ports where TLS is spoken.
+    ///
+    /// Where the server speaks first in plaintext, a client that says nothing for a second is taken for
+    /// one that speaks no TLS.
+    mutating func inspect(
+        _ ports: [Port: (protocol: ListenerProtocol, security: ListenerSecurity)]
+    ) throws {
+        var inspected: [Port] = []
+        for (port, (proto, security)) in ports {
+            guard case .tls(let tls) = security else { continue }
+            inspected.append(port)
+            if tls.takesPlaintext, proto == .tcp {
+                listenerFiltersTimeout = Google_Protobuf_Duration(.seconds(1))
+                continueOnListenerFiltersTimeout = true
+            }
+        }
+        guard !inspected.isEmpty else { return }
+        listenerFilters = [try tlsInspector(on: inspected.sorted())]
+    }
 }
 
 /// What an egress listener is made from.

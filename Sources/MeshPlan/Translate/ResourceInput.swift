@@ -4,7 +4,7 @@ internal import SwiftProtobuf
 
 /// All that one resource is made from: equal inputs are one resource.
 enum ResourceInput: Hashable {
-    case cluster(Destination)
+    case cluster(Destination, CallerSecurity)
     case localCluster(LocalCluster)
     case forwardProxyCluster(name: String)
     case endpoints(EndpointSet)
@@ -34,8 +34,8 @@ enum ResourceInput: Hashable {
             )
         }
         switch self {
-        case .cluster(let destination):
-            let cluster = try MeshPlan.cluster(for: destination)
+        case .cluster(let destination, let security):
+            let cluster = try MeshPlan.cluster(for: destination, security)
             let endpointsName = cluster.type == .eds ? cluster.name : nil
             return try encode(.clusters, cluster.name, cluster, endpointsName: endpointsName)
         case .localCluster(let input):

@@ -38,6 +38,8 @@ struct IngressRoutes: Hashable {
     var features = TrafficFeatures()
     /// What reaches the node at most.
     var rateLimit: SharedRateLimit?
+    /// Who may send requests, of those who prove who they are; nil is everybody.
+    var accessControl: AccessControl?
 }
 
 /// The routes to backends on one port: one virtual host per virtual service, with the domains
@@ -115,6 +117,9 @@ func routeConfiguration(
     host.name = "*"
     host.domains = ["*"]
     host.routes = (check.map { [$0] } ?? []) + [route]
+    if let accessControl = ingress.accessControl {
+        host.typedPerFilterConfig[accessControlFilter] = try accessControl.routeRules()
+    }
     var configuration = Envoy_Config_Route_V3_RouteConfiguration()
     configuration.name = RouteConfigurationName.ingress(ingress.listener.portMapping.port)
     configuration.virtualHosts = [host]

@@ -5,6 +5,8 @@ internal import SwiftProtobuf
 /// The configuration of `proxy` with nothing left to fetch.
 ///
 /// It is what `heddle render` prints and `envoy --mode validate` accepts. Routes stand in their listeners, endpoints in their clusters.
+/// Only secrets stay with the control plane, which a proxy that has any reaches by the socket `xds.sock`
+/// in its folder.
 public func staticConfiguration(
     of proxy: ProxyPlan
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
@@ -44,6 +46,16 @@ public func staticConfiguration(
             }
         }
         return listener
+    }
+    if !proxy.secrets.isEmpty {
+        var service = Envoy_Config_Core_V3_GrpcService()
+        service.envoyGrpc.clusterName = controlPlaneCluster
+        bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
+        bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
+        bootstrap.dynamicResources.adsConfig.grpcServices = [service]
+        bootstrap.staticResources.clusters.append(
+            try pipeCluster(controlPlaneCluster, "xds.sock")
+        )
     }
     return bootstrap
 }

@@ -9,12 +9,20 @@ func tcpProxy(
     clusters: [(cluster: String, weight: UInt32)],
     idleTimeout: Duration?,
     accessLog: AccessLog?,
-    hashesSource: Bool = false
+    hashesSource: Bool = false,
+    tls: ServerTLS? = nil,
+    accessControl: AccessControl? = nil
 ) throws -> Envoy_Config_Listener_V3_Filter {
     typealias Proxy = Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy
     var proxy = Proxy()
     proxy.statPrefix = statPrefix
     proxy.accessLog = try accessLogs(for: accessLog)
+    if let accessControl { proxy.accessLog += try connectionDenialLogs(accessControl) }
+    if tls?.validation != nil {
+        // Else the application is connected to before it is known who calls.
+        proxy.upstreamConnectMode = .onDownstreamTlsHandshake
+        proxy.maxEarlyDataBytes = .init(4096)
+    }
     if hashesSource {
         var policy = Envoy_Type_V3_HashPolicy()
         policy.sourceIp = .init()

@@ -8,7 +8,8 @@ struct Get: AsyncParsableCommand {
         discussion: """
             Kinds go by plural, singular or short name: meshes, virtualnodes (vn), \
             virtualservices (vs), virtualrouters (vr), virtualgateways (vg), gatewayroutes (gr), \
-            backendgroups, workloads, trafficpolicies (tp), namespaces (ns); several with commas, or all.
+            backendgroups, workloads, trafficpolicies (tp), certificatemappings (certmap), namespaces \
+            (ns); several with commas, or all.
 
             Examples:
               heddle get virtualnodes -A

@@ -24,7 +24,8 @@ private let snippets = [
     "2026-11-23", "\u{feff}", "\u{2028}", "\u{0}", "🧵", "*", "..", "/", "arn:aws:appmesh:::mesh/",
     "arn:aws:appmesh:x:1:mesh/m/virtualNode/", "kind: List\nitems: ", "spec: ", "weight: ",
     "name: ", "%", "%%", "%REQ(", ")%", "):5%", "%START_TIME(%n)%", "percentage: ", "targetRefs: ",
-    "heddle.dev/always-allowed: ", "*.a:1,",
+    "heddle.dev/always-allowed: ", "*.a:1,", "heddle.dev/trust-domain: ", "spiffe://", "tls: ",
+    "arn:aws:acm:eu-west-1:123456789012:certificate/", "secretMounts: {/: ..}",
 ]
 
 /// `bytes` after one to eight changes.

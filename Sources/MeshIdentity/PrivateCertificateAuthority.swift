@@ -1,0 +1,21 @@
+public import MeshModel
+
+/// An authority elsewhere that issues certificates for keys which are made here: AWS Certificate
+/// Manager Private CA, or a server that speaks its protocol.
+///
+/// Errors describe themselves in one line.
+public protocol PrivateCertificateAuthority: Sendable {
+    /// Has `authority` sign a request, and gives the chain from the leaf on in PEM.
+    ///
+    /// - Parameters:
+    ///   - csrPEM: A PKCS#10 request; the key stays here.
+    ///   - lifetime: How long the certificate shall be valid.
+    func issue(
+        csrPEM: String,
+        lifetime: Duration,
+        from authority: ACMPrivateCA
+    ) async throws -> String
+
+    /// The certificate of `authority` and those above it, in PEM.
+    func authorityChain(of authority: ACMPrivateCA) async throws -> String
+}
