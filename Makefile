@@ -3,7 +3,7 @@
 # make build        a release build of heddle
 # make install      the release build to PREFIX/bin (default /usr/local)
 # make envoy        an Envoy to the cache folder, where heddle finds it
-# make test         all tests, with a real Envoy
+# make test         all tests, with a real Envoy and moto as AWS
 # make lint         swift format, strict
 # make clean        removes what was built
 
@@ -42,7 +42,8 @@ build-tests: libraries
 	$(SWIFT_BUILD) --build-tests
 
 test: build-tests
-	envoy=$$(.ci/install-envoy) && HEDDLE_ENVOY="$$envoy" HEDDLE_REQUIRE_ENVOY=1 \
+	envoy=$$(.ci/install-envoy) && moto=$$(.ci/install-moto) \
+	    && HEDDLE_ENVOY="$$envoy" HEDDLE_REQUIRE_ENVOY=1 HEDDLE_MOTO="$$moto" HEDDLE_REQUIRE_MOTO=1 \
 	    swift test --skip-build --no-parallel --explicit-target-dependency-import-check error
 
 lint:

@@ -112,12 +112,12 @@ let package = Package(
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", "MeshPlan", argumentParser, logging],
+            dependencies: ["MeshDaemon", "MeshModel", "MeshPlan", argumentParser, logging],
             swiftSettings: handWritten
         ),
         .target(
             name: "MeshTesting",
-            dependencies: ["MeshManifests", "MeshModel", "MeshPlan"],
+            dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan"],
             path: "Tests/MeshTesting",
             swiftSettings: handWritten
         ),
@@ -137,10 +137,13 @@ let package = Package(
             ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]
         ),
         tests("HTTPClientTests", ["HTTPClient"]),
-        tests("AWSClientTests", ["AWSClient", "HTTPClient"]),
+        tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
         tests(
             "MeshIdentityTests",
-            ["AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", lifecycle, logging] + crypto
+            [
+                "AWSClient", "HTTPClient", "MeshIdentity", "MeshModel", "MeshTesting", lifecycle,
+                logging,
+            ] + crypto
         ),
         tests(
             "XDSServerTests",
@@ -153,12 +156,18 @@ let package = Package(
             "EnvoySupervisorTests",
             ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
         ),
-        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", lifecycle, logging]),
+        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", "MeshPlan", lifecycle, logging]),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(
             name: "manifest-fuzz",
             dependencies: ["MeshManifests", "MeshModel", "MeshPlan", argumentParser],
             path: "Tests/Benchmarks/ManifestFuzz",
+            swiftSettings: handWritten
+        ),
+        .executableTarget(
+            name: "certificate-benchmark",
+            dependencies: ["MeshIdentity", "MeshModel", argumentParser, lifecycle, logging],
+            path: "Tests/Benchmarks/CertificateBenchmark",
             swiftSettings: handWritten
         ),
     ]

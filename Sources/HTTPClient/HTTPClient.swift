@@ -1,4 +1,4 @@
-/// Asks HTTP servers over TCP and Unix sockets.
+/// Asks HTTP and HTTPS servers over TCP and Unix sockets.
 ///
 /// libcurl works on a thread of its own, one for each client, and sleeps there when nothing is
 /// asked. Connections are kept and used again. Redirects are not followed; statuses of 400 and
@@ -42,6 +42,13 @@ public final class HTTPClient: Sendable {
     /// When the body is read slowly the server is slowed down too. Giving up the body aborts the
     /// request.
     public func stream(_ request: HTTPRequest) async throws -> HTTPResponseStream {
+        if let problem = request.signatureProblem {
+            throw HTTPError(
+                kind: .failed,
+                request: request.summary,
+                reason: "cannot be signed for AWS: the request \(problem)"
+            )
+        }
         let exchange = Exchange()
         let transfer = RunningTransfer(
             id: loop.start(request, exchange),

@@ -24,6 +24,13 @@ public struct HTTPRequest: Sendable {
     public var headers: [HTTPField]
     /// The body; nil sends none.
     public var body: [UInt8]?
+    /// Signs the request for AWS; nil leaves it unsigned.
+    ///
+    /// Only a POST to a plain path with a `Content-Type` can be signed; others are refused.
+    public var signature: AWSSignature?
+    /// A PEM file of the authorities that an `https` server's certificate may come from; nil is the
+    /// system's.
+    public var certificateAuthorityFile: String?
     /// For how long a connection may take to come about.
     public var connectTimeout: Duration
     /// For how long the whole exchange may take; nil is without limit, as watches need it.
@@ -36,6 +43,8 @@ public struct HTTPRequest: Sendable {
         unixSocketPath: String? = nil,
         headers: [HTTPField] = [],
         body: [UInt8]? = nil,
+        signature: AWSSignature? = nil,
+        certificateAuthorityFile: String? = nil,
         connectTimeout: Duration = .seconds(5),
         timeout: Duration? = .seconds(30)
     ) {
@@ -44,6 +53,8 @@ public struct HTTPRequest: Sendable {
         self.unixSocketPath = unixSocketPath
         self.headers = headers
         self.body = body
+        self.signature = signature
+        self.certificateAuthorityFile = certificateAuthorityFile
         self.connectTimeout = connectTimeout
         self.timeout = timeout
     }
@@ -56,6 +67,13 @@ public struct HTTPRequest: Sendable {
         guard let unixSocketPath else { return "\(method) \(place)" }
         return "\(method) \(place) over \(unixSocketPath)"
     }
+}
+
+extension HTTPRequest: CustomStringConvertible, CustomReflectable {
+    /// `GET http://localhost/ready over /run/admin.sock`, without query, header fields and body.
+    public var description: String { summary }
+    /// Shows what `description` does: header fields and bodies may hold secrets.
+    public var customMirror: Mirror { Mirror(self, children: ["summary": summary]) }
 }
 
 /// The first part of a response: all but its body.

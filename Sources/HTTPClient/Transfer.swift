@@ -11,6 +11,8 @@ final class Transfer {
     private var headerList: UnsafeMutablePointer<curl_slist>?
     private var head = HTTPResponseHead(status: 0, headers: [])
     private var hasHead = false
+    /// Why the request cannot be sent; nil when it can.
+    private(set) var refusal: HTTPError?
 
     /// Prepares `request`, whose response goes to `exchange`.
     init(_ request: HTTPRequest, exchange: Exchange) {
@@ -25,6 +27,7 @@ final class Transfer {
         setConnection(request)
         setContent(request)
         setReceivers()
+        if let signature = request.signature { setSignature(signature) }
     }
 
     deinit {
@@ -39,7 +42,10 @@ final class Transfer {
         if let path = request.unixSocketPath {
             ccurl_set_string(handle, CURLOPT_UNIX_SOCKET_PATH, path)
         }
-        // All servers so far are on this host; HTTP_PROXY is for applications.
+        if let path = request.certificateAuthorityFile {
+            ccurl_set_string(handle, CURLOPT_CAINFO, path)
+        }
+        // Most servers are on this host; HTTP_PROXY is for applications.
         ccurl_set_string(handle, CURLOPT_PROXY, "")
         ccurl_set_long(handle, CURLOPT_NOSIGNAL, 1)
         ccurl_set_long(
@@ -67,10 +73,16 @@ final class Transfer {
             if body.isEmpty { ccurl_set_string(handle, CURLOPT_COPYPOSTFIELDS, "") }
         }
         ccurl_set_string(handle, CURLOPT_CUSTOMREQUEST, request.method)
-        // Neither waits for "100 Continue", nor calls the body a form.
-        var lines = ["Expect:"]
-        if !request.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
-            lines.append("Content-Type:")
+        var lines: [String] = []
+        if let signature = request.signature {
+            if let token = signature.sessionToken { lines.append("X-Amz-Security-Token: \(token)") }
+        } else {
+            // Neither waits for "100 Continue", nor calls the body a form. libcurl 7.88 would sign
+            // the fields that are removed here.
+            lines.append("Expect:")
+            if !request.headers.contains(where: { $0.name.lowercased() == "content-type" }) {
+                lines.append("Content-Type:")
+            }
         }
         lines += request.headers.map { field in
             // "Name:" would remove a field of libcurl's own.
@@ -78,6 +90,22 @@ final class Transfer {
         }
         for line in lines { headerList = curl_slist_append(headerList, line) }
         ccurl_set_list(handle, CURLOPT_HTTPHEADER, headerList)
+    }
+
+    /// Has libcurl sign the request, or refuses it: it shall not go out unsigned.
+    private func setSignature(_ signature: AWSSignature) {
+        let results = [
+            ccurl_set_string(handle, CURLOPT_AWS_SIGV4, signature.scope),
+            ccurl_set_string(handle, CURLOPT_USERNAME, signature.accessKeyID),
+            ccurl_set_string(handle, CURLOPT_PASSWORD, signature.secretAccessKey),
+        ]
+        guard let result = results.first(where: { $0 != CURLE_OK }) else { return }
+        let reason = String(cString: curl_easy_strerror(result)).lowercasingFirst()
+        refusal = HTTPError(
+            kind: .failed,
+            request: summary,
+            reason: "this libcurl does not sign for AWS (\(reason)); it takes 7.75 or newer"
+        )
     }
 
     private func setReceivers() {

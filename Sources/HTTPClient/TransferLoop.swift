@@ -121,6 +121,7 @@ final class TransferLoop: Sendable {
         switch command {
         case .start(let id, let request, let exchange):
             let transfer = Transfer(request, exchange: exchange)
+            if let refusal = transfer.refusal { return exchange.finish(refusal) }
             running.transfers[id] = (transfer, request)
             running.ids[transfer.handle] = id
             curl_multi_add_handle(multi, transfer.handle)

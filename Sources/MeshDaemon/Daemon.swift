@@ -2,7 +2,8 @@ internal import EnvoySupervisor
 internal import FoundationEssentials
 internal import Glibc
 public import Logging
-internal import MeshModel
+internal import MeshIdentity
+public import MeshModel
 public import MeshPlan
 internal import MeshSources
 internal import ServiceLifecycle
@@ -24,6 +25,13 @@ public struct DaemonConfiguration: Sendable {
     public var addressRanges: AddressRanges
     /// For how long a removed proxy, or every one at the end, may finish its requests.
     public var drainTime: Duration
+    /// How long a certificate lasts that Heddle issues.
+    public var certificateLifetime: Duration
+    /// The authority that signs those of meshes; nil is a root of Heddle's own.
+    public var authority: FileCertificate?
+    /// The Unix socket, absolute, of an SDS server that serves what manifests name by `sds`; nil is
+    /// none.
+    public var sdsSocketPath: String?
     /// What the client commands need to reach this daemon, such as `--state-dir DIR`.
     public var clientOptions: String
 
@@ -35,6 +43,9 @@ public struct DaemonConfiguration: Sendable {
         apiAddress: HostAndPort?,
         addressRanges: AddressRanges = .loopback,
         drainTime: Duration = .seconds(20),
+        certificateLifetime: Duration = .seconds(3600),
+        authority: FileCertificate? = nil,
+        sdsSocketPath: String? = nil,
         clientOptions: String = ""
     ) {
         self.paths = paths
@@ -43,6 +54,9 @@ public struct DaemonConfiguration: Sendable {
         self.apiAddress = apiAddress
         self.addressRanges = addressRanges
         self.drainTime = drainTime
+        self.certificateLifetime = certificateLifetime
+        self.authority = authority
+        self.sdsSocketPath = sdsSocketPath
         self.clientOptions = clientOptions
     }
 }
@@ -80,6 +94,8 @@ public func runDaemon(
             shutdownDrainTime: configuration.drainTime
         ),
         bootstrap: { proxy, parameters in
+            var parameters = parameters
+            parameters.sdsSocketPath = configuration.sdsSocketPath
             do {
                 return try bootstraps.text(of: proxy, parameters)
             } catch {
@@ -100,6 +116,18 @@ public func runDaemon(
         },
         logger: logger
     )
+    let identities = try IdentityKeeper(
+        IdentityConfiguration(
+            stateDirectory: state.path,
+            certificateLifetime: configuration.certificateLifetime,
+            broughtAuthority: configuration.authority
+        ),
+        privateAuthority: ACMPrivateCAClient(),
+        now: { .seconds(Date.now.timeIntervalSince1970) },
+        logger: logger,
+        publish: { store.publish(secrets: $0) },
+        isDistributed: { store.areSecretsDistributed }
+    )
     let source = FolderSource(paths: configuration.paths, logger: logger)
     // Versions go on growing over restarts.
     let api = APIState(firstVersion: Int(Date.now.timeIntervalSince1970 * 1000))
@@ -115,6 +143,7 @@ public func runDaemon(
                 follow: follow
             )
         },
+        rotation: { try await identities.rotate($0) },
         logger: logger
     )
     let report = Mutex(
@@ -124,19 +153,23 @@ public func runDaemon(
         worlds: source.worlds,
         store: store,
         supervisor: supervisor,
+        identities: identities,
         state: state,
         options: PlanOptions(
             addressRanges: configuration.addressRanges,
             assumesServing: false,
             lowestPort: lowestPort(),
-            probesGRPC: configuration.envoy.probesGRPC
+            probesGRPC: configuration.envoy.probesGRPC,
+            certificateLifetime: configuration.certificateLifetime,
+            hasExternalSecrets: configuration.sdsSocketPath != nil
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in
             api.publish(
                 objects: world.objects,
                 statuses: plan.statuses,
-                problems: plan.problemsOfNoObject
+                problems: plan.problemsOfNoObject,
+                certificates: CertificateReport(plan, observations.identity)
             )
             report.withLock { $0.lines(world, plan, observations) }.forEach(print)
             if let rolledOut { print(rolledOut) }
@@ -147,7 +180,9 @@ public func runDaemon(
         logger: logger
     )
     // In the order of start; they stop in reverse.
-    let services: [any Service] = [xds, supervisor, apiService, source, reconciler]
+    let services: [any Service] = [
+        xds, identities, supervisor, apiService, source, reconciler,
+    ]
     var group = ServiceGroupConfiguration(
         services: services.map {
             ServiceGroupConfiguration.ServiceConfiguration(

@@ -1,6 +1,7 @@
 internal import EnvoySupervisor
 internal import Foundation
 internal import Logging
+internal import MeshIdentity
 internal import MeshModel
 internal import MeshPlan
 internal import ServiceLifecycle
@@ -14,6 +15,7 @@ struct Reconciler: Service {
     var worlds: AsyncStream<World>
     var store: SnapshotStore
     var supervisor: EnvoySupervisor
+    var identities: IdentityKeeper
     var state: StateDirectory
     var options: PlanOptions
     var nowSeconds: @Sendable () -> Int
@@ -52,6 +54,12 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
+            group.addTask {
+                for await observations in identities.observations.cancelOnGracefulShutdown() {
+                    inputs.newest.withLock { $0.identity = observations }
+                    changed.yield()
+                }
+            }
             var cycle = Cycle(addresses: addresses, options)
             for await _ in changes.cancelOnGracefulShutdown() {
                 let newest = inputs.newest.withLock { inputs in
@@ -73,6 +81,7 @@ struct Reconciler: Service {
         var worldArrival: ContinuousClock.Instant?
         var xds: [ProxyID: XDSObservation] = [:]
         var processes: [ProxyID: ProxyProcesses] = [:]
+        var identity = IdentityObservations()
     }
 
     private final class InputBoard: Sendable {
@@ -104,6 +113,7 @@ struct Reconciler: Service {
             for (proxy, xds) in inputs.xds {
                 observations.proxies[proxy, default: ProxyObservation()].xds = xds
             }
+            observations.identity = inputs.identity
             let now = reconciler.nowSeconds()
             // Most observations change statuses only.
             let unchanged =
@@ -145,9 +155,11 @@ struct Reconciler: Service {
 
         private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
             makeLogFolders(plan, reconciler)
+            reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             reconciler.store.publish(
                 plan.proxies.mapValues(\.snapshot),
-                probes: plan.proxies.mapValues(\.probes)
+                probes: plan.proxies.mapValues(\.probes),
+                secrets: plan.proxies.mapValues(\.secrets)
             )
             reconciler.supervisor.apply(plan.proxies)
             guard plan.addresses != savedAddresses else { return }

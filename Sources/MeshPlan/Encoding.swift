@@ -21,20 +21,38 @@ extension EncodedResource {
         options.useDeterministicOrdering = true
         let payload: [UInt8] = try message.serializedBytes(options: options)
         let version = hexadecimal(fnv1a(payload))
-        var resource = Envoy_Service_Discovery_V3_Resource()
-        resource.name = name
-        resource.version = version
-        resource.resource.typeURL = type.typeURL
-        resource.resource.value = .init(payload)
-        let body: [UInt8] = try resource.serializedBytes()
         self.init(
             type: type,
             name: name,
             version: version,
             payload: payload,
-            deltaEntry: [resourcesFieldTag] + varint(body.count) + body,
+            deltaEntry: try entry(type, name, version, payload),
             origins: origins,
             endpointsName: endpointsName
+        )
+    }
+
+    /// Encodes the secret `message` once, for every proxy that receives it.
+    ///
+    /// Its `version` is given, as a hash would be one of a key. `payload` is empty.
+    ///
+    /// - Throws: what SwiftProtobuf throws when a message can't be serialized, as one with a string
+    ///   of over 2 GiB.
+    public convenience init(
+        secret name: String,
+        version: String,
+        message: some Message,
+        origins: [ObjectID: Int]
+    ) throws {
+        let payload: [UInt8] = try message.serializedBytes()
+        self.init(
+            type: .secrets,
+            name: name,
+            version: version,
+            payload: [],
+            deltaEntry: try entry(.secrets, name, version, payload),
+            origins: origins,
+            endpointsName: nil
         )
     }
 }
@@ -59,6 +77,22 @@ extension ResourceType {
         }
         self = type
     }
+}
+
+/// The resource as an entry of `DeltaDiscoveryResponse.resources`.
+private func entry(
+    _ type: ResourceType,
+    _ name: String,
+    _ version: String,
+    _ payload: [UInt8]
+) throws -> [UInt8] {
+    var resource = Envoy_Service_Discovery_V3_Resource()
+    resource.name = name
+    resource.version = version
+    resource.resource.typeURL = type.typeURL
+    resource.resource.value = .init(payload)
+    let body: [UInt8] = try resource.serializedBytes()
+    return [resourcesFieldTag] + varint(body.count) + body
 }
 
 /// `DeltaDiscoveryResponse.resources`: field 2, length-delimited.

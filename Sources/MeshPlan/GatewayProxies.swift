@@ -196,7 +196,7 @@ extension Planner {
                 options.allows(mapping.port)
                 ? [ListeningSocket(address: addresses.ingress, port: mapping.port)] : []
             let sockets = ingress + (outside[mapping.port].map { [$0] } ?? [])
-            guard !sockets.isEmpty else { continue }
+            guard !sockets.isEmpty, listener.security != .unavailable else { continue }
             let filter: GatewayListener.Filter
             var listenerOrigins = origins
             switch listener.answer {

@@ -209,7 +209,10 @@ extension Planner {
             clusters[mapping.port] = name
             snapshot.insert(try resource(.localCluster(local), origins))
         }
-        let listeners = node.spec.listeners.filter { options.allows($0.portMapping.port) }
+        let listeners = node.spec.listeners.filter {
+            options.allows($0.portMapping.port)
+                && securities[$0.portMapping.port] != .unavailable
+        }
         var ingress = IngressListener(
             address: addresses.ingress,
             listeners: listeners,

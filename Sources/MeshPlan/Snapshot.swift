@@ -74,3 +74,12 @@ extension EncodedResource: Hashable {
         hasher.combine(version)
     }
 }
+
+extension EncodedResource: CustomStringConvertible, CustomReflectable {
+    /// `<type> <name> <version>`.
+    public var description: String { "\(type.rawValue) \(name) \(version)" }
+    /// Shows type, name and version: the bytes of a secret have a key in them.
+    public var customMirror: Swift.Mirror {
+        Swift.Mirror(self, children: ["type": type, "name": name, "version": version])
+    }
+}

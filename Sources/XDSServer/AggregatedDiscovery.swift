@@ -28,15 +28,16 @@ struct AggregatedDiscovery: RegistrableRPCService {
             deserializer: ProtobufDeserializer<Request>(),
             serializer: DeltaResponseSerializer()
         ) { request, _ in
-            let stream = try authenticate(request.metadata, logger: logger, open: store.open)
+            var stream = try authenticate(request.metadata, logger: logger, open: store.open)
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
-            return StreamingServerResponse { [logger] writer in
+            stream.logger = logger
+            return StreamingServerResponse { [stream, logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { request in
                     if stream.received(request) { return }
                     logger.notice(
                         "xDS request of a type that is not served",
-                        metadata: ["type": "\(request.typeURL)"]
+                        metadata: ["type": "\(LogText(request.typeURL))"]
                     )
                 }
                 return [:]

@@ -12,18 +12,29 @@ internal import SwiftProtobuf
 /// See <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds>.
 struct DeltaSession: Sendable {
     /// What the proxy shall have; nil until it is known.
+    ///
+    /// Its secrets, unlike a plan's snapshot, are in it.
     private(set) var target: Snapshot?
+    /// The secrets that its plan names; those that are not in `target` come later.
+    private(set) var plannedSecrets: Set<String>
     /// What outlives the stream.
-    private(set) var memory: ProxyMemory
+    var memory: ProxyMemory
     var subscriptions = PerType(Subscription())
     /// Whether the proxy told of resources that it has: it is no new one.
     private var isResumed = false
     /// Whether it told of listeners.
     private var hadListeners = false
     private var responseCount = 0
+    /// What was asked for and is of no concern to the proxy.
+    var secretAudit = SecretAudit()
 
-    init(target: Snapshot?, memory: ProxyMemory = ProxyMemory()) {
+    init(
+        target: Snapshot?,
+        plannedSecrets: Set<String> = [],
+        memory: ProxyMemory = ProxyMemory()
+    ) {
         self.target = target
+        self.plannedSecrets = plannedSecrets
         self.memory = memory
         self.memory.interruptedEndpoints.formUnion(memory.awaitedEndpoints)
         self.memory.awaitedEndpoints = []
@@ -59,6 +70,7 @@ extension DeltaSession {
             recognizeClaims(type)
             checkAll(type)
         }
+        if type == .secrets { secretsRequested(request) }
         if type == .endpoints {
             memory.stopAwaiting(request.resourceNamesUnsubscribe)
             if isFirst {
@@ -67,13 +79,22 @@ extension DeltaSession {
                 subscriptions[.endpoints].demanded.formUnion(again)
             }
         }
+        noteTakenListeners()
         return true
     }
 
     /// Takes the newest snapshot, in place of the one before, wherever its delivery was.
-    mutating func snapshotChanged(to snapshot: Snapshot) {
+    ///
+    /// - Parameters:
+    ///   - snapshot: The snapshot, with the secrets that there are.
+    ///   - plannedSecrets: The names of these and of those that come later.
+    mutating func snapshotChanged(to snapshot: Snapshot, plannedSecrets: Set<String> = []) {
         let previous = target
         target = snapshot
+        let differences = self.plannedSecrets.symmetricDifference(plannedSecrets)
+        self.plannedSecrets = plannedSecrets
+        subscriptions[.secrets].unchecked.formUnion(differences)
+        if previous == nil { auditSecrets(subscriptions[.secrets].names) }
         for type in ResourceType.allCases {
             subscriptions[type].isUnsettled = true
             guard let previous else {
@@ -86,6 +107,7 @@ extension DeltaSession {
         if memory.forgetRefusals(notIn: snapshot) {
             for type in ResourceType.allCases { checkAll(type) }
         }
+        noteTakenListeners()
     }
 
     /// Takes a snapshot with equal resources, whose objects may be of newer generations.
@@ -152,7 +174,8 @@ extension DeltaSession {
 
 extension DeltaSession {
     private mutating func accepted(_ type: ResourceType, _ resources: [EncodedResource]) {
-        for resource in resources {
+        for resource in resources where type != .secrets || subscriptions[type].wants(resource.name)
+        {
             subscriptions[type].hold(resource)
             memory.accepted[type][resource.name] = resource
             memory.unanswered[type].remove(resource.name)
@@ -283,7 +306,7 @@ extension DeltaSession {
         let resource = target?[type][name]
         let isRefused = resource.map { memory.refused[type][name]?.resource == $0 } ?? false
         if let resource, !isRefused { return .have(resource) }
-        guard isRefused || memory.pins(type) else { return .nothing }
+        guard isRefused || comesLater(type, name) || memory.pins(type) else { return .nothing }
         return memory.accepted[type][name].map(Wish.have) ?? .keep
     }
 
@@ -302,7 +325,7 @@ extension DeltaSession {
     }
 
     /// Whether a cluster waits for endpoints that exist.
-    private var isAwaitingEndpoints: Bool {
+    var isAwaitingEndpoints: Bool {
         memory.awaitedEndpoints.contains { name in
             if case .have = desired(.endpoints, name) { true } else { false }
         }
@@ -312,7 +335,8 @@ extension DeltaSession {
     ///
     /// Make before break: clusters, then their endpoints, then listeners and routes, then removals
     /// of routes, of clusters and of endpoints. The order is that of "Eventual consistency
-    /// considerations" in the protocol.
+    /// considerations" in the protocol. Secrets come before all, as clusters and listeners warm until
+    /// they have theirs.
     mutating func nextResponse() -> DeltaResponse? {
         guard target != nil else { return nil }
         var work = PerType(Outstanding())
@@ -323,8 +347,12 @@ extension DeltaSession {
         }
         func hasArrived(_ type: ResourceType) -> Bool { idle[type] && work[type].send.isEmpty }
         func isSettled(_ type: ResourceType) -> Bool { idle[type] && work[type].isEmpty }
+        // While a cluster waits for a secret that is not there, Envoy does not answer.
+        let hasClusters =
+            hasArrived(.clusters)
+            || lacksSecrets && work[.clusters].send.allSatisfy { isInFlight($0) }
         let hasBasis =
-            hasArrived(.clusters) && hasArrived(.endpoints) && !isAwaitingEndpoints
+            hasClusters && hasArrived(.endpoints) && !isAwaitingEndpoints
             && !isExpected(.clusters)
         let hasMoved =
             hasBasis && isSettled(.listeners) && hasArrived(.routes) && !isExpected(.listeners)
@@ -332,6 +360,7 @@ extension DeltaSession {
         let early = endpointsOfPendingClusters(work[.clusters])
         work[.endpoints].send.removeAll { early.contains($0.name) }
         work[.endpoints].absent.removeAll { early.contains($0) }
+        if !isSettled(.clusters) || !isSettled(.listeners) { work[.secrets].remove = [] }
         if !hasMoved { work[.clusters].remove = [] }
         if !hasMoved || !isSettled(.clusters) { work[.endpoints].remove = [] }
         if !isSettled(.listeners) { work[.routes].remove = [] }
@@ -339,14 +368,15 @@ extension DeltaSession {
             work[.listeners] = Outstanding()
             work[.routes] = Outstanding()
         }
-        for type in [ResourceType.clusters, .endpoints, .listeners, .routes] where idle[type] {
+        let order: [ResourceType] = [.secrets, .clusters, .endpoints, .listeners, .routes]
+        for type in order where idle[type] {
             if let response = respond(type, work[type]) { return response }
         }
         return nil
     }
 
     /// What a type still has to be told.
-    private struct Outstanding {
+    struct Outstanding {
         var send: [EncodedResource] = []
         /// Resources that the proxy has and shall not have.
         var remove: [String] = []
@@ -356,7 +386,7 @@ extension DeltaSession {
         var isEmpty: Bool { send.isEmpty && remove.isEmpty && absent.isEmpty }
     }
 
-    private mutating func outstanding(_ type: ResourceType) -> Outstanding {
+    mutating func outstanding(_ type: ResourceType) -> Outstanding {
         var result = Outstanding()
         guard !subscriptions[type].unchecked.isEmpty else { return result }
         let subscription = subscriptions[type]
@@ -372,6 +402,7 @@ extension DeltaSession {
                 // Envoy keeps the hosts that a cluster has, and a cluster that warms goes on.
                 result.absent.append(name)
             case .nothing where has || mayLinger(type, name): result.remove.append(name)
+            case .keep where comesLater(type, name): checked.append(name)
             case .nothing where isDemanded, .keep where isDemanded && !has:
                 result.absent.append(name)
             case .have, .keep, .nothing: checked.append(name)
@@ -441,33 +472,14 @@ extension DeltaSession {
     /// Once the proxy has what it shall have, shares the snapshot's storage instead of holding a
     /// copy, and its resources, whose origins are newer.
     private mutating func settle(_ type: ResourceType) {
-        guard let target, subscriptions[type].isUnsettled, subscriptions[type].unchecked.isEmpty,
+        // A proxy need not ask for all of its secrets.
+        guard let target, type != .secrets, subscriptions[type].isUnsettled,
+            subscriptions[type].unchecked.isEmpty,
             subscriptions[type].isOpen, subscriptions[type].inFlight == nil,
             subscriptions[type].held.count == target[type].count, !memory.hasRefusals
         else { return }
         subscriptions[type].isUnsettled = false
         subscriptions[type].held = target[type]
         memory.accepted[type] = target[type]
-    }
-}
-
-// MARK: - Status
-
-extension DeltaSession {
-    /// What the stream tells of the proxy.
-    mutating func observation() -> XDSObservation {
-        var sync: [ResourceType: XDSObservation.Sync] = [:]
-        for type in ResourceType.allCases { sync[type] = self.sync(type) }
-        return XDSObservation(isConnected: true, sync: sync, refusals: memory.refusals)
-    }
-
-    private mutating func sync(_ type: ResourceType) -> XDSObservation.Sync {
-        guard let target else { return .notSent }
-        guard subscriptions[type].isOpen else { return target[type].isEmpty ? .synced : .notSent }
-        let isWaiting = type == .endpoints && isAwaitingEndpoints
-        if isWaiting || subscriptions[type].inFlight != nil || !outstanding(type).isEmpty {
-            return .pending
-        }
-        return memory.refused[type].isEmpty ? .synced : .refused
     }
 }

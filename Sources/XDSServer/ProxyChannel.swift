@@ -1,4 +1,5 @@
 internal import EnvoyAPI
+internal import Logging
 internal import MeshModel
 internal import MeshPlan
 internal import Synchronization
@@ -9,60 +10,120 @@ final class ProxyChannel: Sendable {
     struct Stream: ServedStream {
         let channel: ProxyChannel
         let signals: StreamSlot.Signals
+        /// Hears of secrets that the proxy shall not have.
+        var logger: Logger?
     }
 
-    private struct State {
+    fileprivate struct State {
+        /// The plan's own, without secrets.
         var snapshot: Snapshot?
+        var secrets = ProxySecrets()
         var session: DeltaSession
         var slot = StreamSlot()
     }
 
     let proxy: ProxyID
     let health: HealthChannel
+    let accessLog: AccessLogChannel
     private let state: Mutex<State>
     private let observations: ObservationBoard
 
-    init(_ proxy: ProxyID, observations: ObservationBoard) {
+    init(_ proxy: ProxyID, observations: ObservationBoard, denials: DenialCounts) {
         self.proxy = proxy
+        accessLog = AccessLogChannel(proxy, denials: denials)
         self.observations = observations
         health = HealthChannel(proxy, observations: observations)
         state = Mutex(State(snapshot: nil, session: DeltaSession(target: nil)))
     }
 
-    /// Takes the newest snapshot; nil when the proxy is gone.
-    func publish(_ snapshot: Snapshot?) {
+    /// Takes the newest snapshot and secrets; no snapshot when the proxy is gone.
+    func publish(_ snapshot: Snapshot?, secrets: ProxySecrets = ProxySecrets()) {
         state.withLock { state in
-            let isUnchanged = state.snapshot == snapshot
+            let isUnchanged = state.snapshot == snapshot && state.secrets == secrets
             state.snapshot = snapshot
+            state.secrets = secrets
             guard !isUnchanged else {
-                if let snapshot { state.session.refreshOrigins(from: snapshot) }
+                if let target = state.target { state.session.refreshOrigins(from: target) }
                 return
             }
-            guard let snapshot else {
+            guard snapshot != nil else {
                 state.session = DeltaSession(target: nil)
                 state.slot.end(.removed)
                 observations.update(proxy, nil)
                 return
             }
-            state.session.snapshotChanged(to: snapshot)
-            guard state.slot.isOpen else { return }
-            observations.update(proxy, state.session.observation())
-            state.slot.wake()
+            targetChanged(&state)
         }
+    }
+
+    /// Takes the newest secrets.
+    func publish(_ secrets: ProxySecrets) {
+        state.withLock { state in
+            guard state.secrets != secrets else { return }
+            state.secrets = secrets
+            targetChanged(&state)
+        }
+    }
+
+    private func targetChanged(_ state: inout State) {
+        guard let target = state.target else { return }
+        state.session.snapshotChanged(to: target, plannedSecrets: state.secrets.names)
+        guard state.slot.isOpen else {
+            state.session.forgetSecretsOfStream()
+            return
+        }
+        observe(state.session.observation())
+        state.slot.wake()
+    }
+
+    /// Whether the proxy, if it is connected, acknowledged the newest of the secrets it asked for.
+    var hasNewestSecrets: Bool {
+        state.withLock { !$0.slot.isOpen || $0.session.hasNewestSecrets() }
     }
 
     /// Opens a stream, in place of the one that is open.
     func open() -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            state.session = DeltaSession(target: state.snapshot, memory: state.session.memory)
-            observations.update(proxy, state.session.observation())
+            state.session = DeltaSession(
+                target: state.target,
+                plannedSecrets: state.secrets.names,
+                memory: state.session.memory
+            )
+            observe(state.session.observation())
             return Stream(channel: self, signals: signals)
         }
     }
 
     /// Ends the open stream.
     func end(_ ending: StreamSlot.Ending) { state.withLock { $0.slot.end(ending) } }
+
+    /// Ends the open stream of a proxy that is no longer trusted.
+    func revoke() {
+        state.withLock { state in
+            state.slot.end(.revoked)
+            state.session.forgetAllSecrets()
+        }
+    }
+
+    private func observe(_ observation: XDSObservation) {
+        var observation = observation
+        // A secret that many share is nobody's own.
+        for index in observation.refusals.indices
+        where observation.refusals[index].objects.isEmpty {
+            observation.refusals[index].objects = [ObjectID(.workload, proxy.workload)]
+        }
+        observations.update(proxy, observation)
+    }
+}
+
+extension ProxyChannel.State {
+    /// What the proxy shall have, with the secrets that there are.
+    fileprivate var target: Snapshot? {
+        guard var target = snapshot else { return nil }
+        target[.secrets] = secrets.resources
+        return target
+    }
 }
 
 extension ProxyChannel.Stream {
@@ -75,7 +136,16 @@ extension ProxyChannel.Stream {
         channel.received(request, signals)
     }
 
-    func nextResponse() -> DeltaResponse? { channel.nextResponse(signals) }
+    func nextResponse() -> DeltaResponse? {
+        let (response, refusedSecrets) = channel.nextResponse(signals)
+        for secret in refusedSecrets {
+            logger?.warning(
+                "secret refused",
+                metadata: ["secret": "\(LogText(secret))"]
+            )
+        }
+        return response
+    }
 
     func close() { channel.close(signals) }
 }
@@ -88,16 +158,18 @@ extension ProxyChannel {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return true }
             let isServed = state.session.received(request)
-            observations.update(proxy, state.session.observation())
+            observe(state.session.observation())
             state.slot.wake()
             return isServed
         }
     }
 
-    fileprivate func nextResponse(_ signals: StreamSlot.Signals) -> DeltaResponse? {
+    fileprivate func nextResponse(
+        _ signals: StreamSlot.Signals
+    ) -> (response: DeltaResponse?, refusedSecrets: [String]) {
         state.withLock { state in
-            guard state.slot.isOpen(signals) else { return nil }
-            return state.session.nextResponse()
+            guard state.slot.isOpen(signals) else { return (nil, []) }
+            return (state.session.nextResponse(), state.session.secretAudit.takeNews())
         }
     }
 
@@ -105,10 +177,13 @@ extension ProxyChannel {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
             state.slot.end(.closed)
-            // How far the proxy is can't be known; what it refused stays true.
-            observations.update(
-                proxy,
-                XDSObservation(refusals: state.session.memory.refusals)
+            state.session.forgetSecretsOfStream()
+            // How far the proxy is can't be known; what it took and refused stays true.
+            observe(
+                XDSObservation(
+                    refusals: state.session.memory.refusals,
+                    listeners: state.session.memory.takenListeners
+                )
             )
         }
     }

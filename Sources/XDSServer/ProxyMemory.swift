@@ -30,6 +30,11 @@ struct ProxyMemory: Sendable {
     /// Those that streams which ended were waiting for.
     var interruptedEndpoints: Set<String> = []
 
+    /// The versions of the listeners that the proxy accepted last and has all secrets of.
+    ///
+    /// It accepts a listener at once, and goes on with the one before until it has them.
+    var takenListeners: [String: String] = [:]
+
     /// Ends the wait for `names`.
     mutating func stopAwaiting(_ names: some Sequence<String>) {
         awaitedEndpoints.subtract(names)
@@ -47,13 +52,22 @@ struct ProxyMemory: Sendable {
             case .endpoints: [.clusters, .listeners, .routes]
             case .clusters: [.listeners, .routes]
             case .routes: [.listeners]
-            case .listeners, .secrets: []
+            case .secrets: [.clusters, .listeners]
+            case .listeners: []
             }
         return dependents.contains { dependent in
             refused[dependent].contains { name, refusal in
                 accepted[dependent][name] != nil || refusal.claimedVersion != nil
             }
         }
+    }
+
+    /// Forgets secrets that were replaced or taken away, while no stream is open.
+    ///
+    /// A proxy that refuses something may need what it had before.
+    mutating func forgetOldSecrets(notIn secrets: [String: EncodedResource]) {
+        guard !hasRefusals, !accepted[.secrets].isEmpty else { return }
+        accepted[.secrets] = accepted[.secrets].filter { secrets[$0.key] == $0.value }
     }
 
     /// Forgets the refusals of versions that `snapshot` does not have.

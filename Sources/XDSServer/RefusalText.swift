@@ -19,7 +19,9 @@ struct RefusalText {
 
     /// Reads `message`, Envoy's answer to a response with the resources `names`.
     init(_ message: String, type: ResourceType, names: [String]) {
-        wholeReason = RefusalText.lastLine(message)
+        let reason = RefusalText.lastLine(message)
+        let isUnfit = type == .secrets && reason.contains("-----BEGIN")
+        wholeReason = isUnfit ? "no reason given that can be shown" : reason
         // Envoy cuts its messages at 4096 characters.
         isComplete = !message.hasSuffix("...(truncated)")
         reasons = RefusalText.prefix(type).map { RefusalText.reasons(message, $0, names) } ?? [:]

@@ -3,8 +3,8 @@ internal import GRPCNIOTransportHTTP2Posix
 public import Logging
 public import ServiceLifecycle
 
-/// Serves the snapshots of a store to the proxies of this host, delta ADS over a Unix socket, and has
-/// them check their applications, HDS over the same.
+/// Serves the snapshots and secrets of a store to the proxies of this host, delta ADS over a Unix
+/// socket, has them check their applications, HDS over the same, and takes their log of denials, ALS.
 ///
 /// A proxy proves who it is with the token that the store knows it by, sent as metadata
 /// `authorization: Bearer <token>`. Its node id is not asked.
@@ -38,6 +38,7 @@ public struct XDSService: Service {
             services: [
                 AggregatedDiscovery(store: store, logger: logger),
                 HealthDiscovery(store: store, logger: logger),
+                AccessLogService(store: store, logger: logger),
             ]
         )
         try await withThrowingTaskGroup { group in

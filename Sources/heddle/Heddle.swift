@@ -29,7 +29,9 @@ struct Heddle: AsyncParsableCommand {
             ),
             CommandGroup(
                 name: "Inspection",
-                subcommands: [Status.self, Get.self, Describe.self, Logs.self]
+                subcommands: [
+                    Status.self, Get.self, Describe.self, Logs.self, CertificatesGroup.self,
+                ]
             ),
             CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),
         ]

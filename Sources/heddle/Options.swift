@@ -38,6 +38,11 @@ struct StateOptions: ParsableArguments {
     var console: Console { .standard(environment: environment) }
 }
 
+/// `path` seen from the working directory.
+func absolutePath(_ path: String) -> String {
+    URL(fileURLWithPath: path).standardizedFileURL.path
+}
+
 /// Which namespace to look into.
 struct NamespaceOption: ParsableArguments {
     @Option(
@@ -49,4 +54,5 @@ struct NamespaceOption: ParsableArguments {
 
 extension GetCommand.Format: ExpressibleByArgument {}
 extension StatusCommand.Format: ExpressibleByArgument {}
+extension CertificatesCommand.Format: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -17,8 +17,8 @@ final class EchoServer: RegistrableRPCService {
     let calls = Mutex(0)
     /// Whether it says that it is healthy.
     let isHealthy = Mutex(true)
-    /// How often its health was checked; the stream tells of each change.
-    let checks = Mutex(0)
+    /// When its health was checked; the stream tells of each change.
+    let checks = Mutex<[ContinuousClock.Instant]>([])
     private let checked = AsyncStream.makeStream(
         of: Void.self,
         bufferingPolicy: .bufferingNewest(1)
@@ -92,7 +92,7 @@ final class EchoServer: RegistrableRPCService {
             deserializer: Text(),
             serializer: Text()
         ) { _, _ in
-            self.checks.withLock { $0 += 1 }
+            self.checks.withLock { $0.append(.now) }
             self.checked.continuation.yield()
             let status = self.isHealthy.withLock { $0 } ? "\u{1}" : "\u{2}"
             return StreamingServerResponse { writer in
@@ -104,9 +104,9 @@ final class EchoServer: RegistrableRPCService {
 
     /// Waits until its health was checked twice more.
     func nextChecks() async {
-        let last = checks.withLock { $0 + 2 }
+        let last = checks.withLock { $0.count + 2 }
         var changes = checked.stream.makeAsyncIterator()
-        while checks.withLock({ $0 }) < last { await changes.next() }
+        while checks.withLock({ $0.count }) < last { await changes.next() }
     }
 
     private func refuse() throws {

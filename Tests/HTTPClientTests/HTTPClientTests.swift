@@ -192,4 +192,90 @@ struct HTTPClientTests {
         }
         #expect(second?.kind == .shutDown)
     }
+
+    // MARK: Signatures
+
+    private static let signature = AWSSignature(
+        region: "eu-west-1",
+        service: "acm-pca",
+        accessKeyID: "AKIA1",
+        secretAccessKey: "SECRET1",
+        sessionToken: "TOKEN1"
+    )
+
+    private func signed(
+        _ method: String = "POST",
+        _ path: String = "/",
+        headers: [HTTPField] = [HTTPField("Content-Type", "application/json")]
+    ) -> HTTPRequest {
+        HTTPRequest(
+            method,
+            server.url(path),
+            headers: headers,
+            body: Array("{}".utf8),
+            signature: Self.signature
+        )
+    }
+
+    /// libcurl 7.88 signs the fields of its own that a request removes.
+    @Test(arguments: ["/", "", "/TraceSegments", "/a/b-c_d.e~f"])
+    func `a signed request sends all that it signs`(path: String) async throws {
+        let echo = try await echo(signed("POST", path))
+        #expect(echo.path == (path.isEmpty ? "/" : path))
+        let authorization = try #require(echo.headers.first { $0.hasPrefix("Authorization: ") })
+        let names = authorization.split(separator: "SignedHeaders=").last?.split(separator: ",")
+            .first
+        #expect(names == "content-type;host;x-amz-date;x-amz-security-token")
+        #expect(echo.headers.contains("X-Amz-Security-Token: TOKEN1"))
+    }
+
+    @Test(
+        arguments: [
+            ("GET", "/"), ("POST", "/?b=1&a=2"), ("POST", "/?acl"), ("POST", "/a%20b"),
+            ("POST", "/a//b"), ("POST", "/a/../b"), ("POST", "/a#b"), ("POST", "/a:b"),
+        ]
+    )
+    func `what libcurl would sign wrong is refused`(method: String, path: String) async throws {
+        let error = await #expect(throws: HTTPError.self) {
+            try await client.response(to: signed(method, path))
+        }
+        #expect(error?.reason.hasPrefix("cannot be signed for AWS: the request ") == true)
+    }
+
+    @Test(
+        arguments: [
+            [], [HTTPField("Content-Type", "")], [HTTPField("Content-Type", "a  b")],
+            [HTTPField("Content-Type", "a\r\nX-Evil: b")], [HTTPField("Content-Type", "ü")],
+            [HTTPField("Content-Type", "a"), HTTPField("content-type", "a")],
+            [HTTPField("Content-Type", "a"), HTTPField("Authorization", "b")],
+            [HTTPField("Content-Type", "a"), HTTPField("Host", "b")],
+            [HTTPField("Content-Type", "a"), HTTPField("X Y", "b")],
+        ]
+    )
+    func `header fields that libcurl would sign wrong are refused`(
+        headers: [HTTPField]
+    ) async throws {
+        let error = await #expect(throws: HTTPError.self) {
+            try await client.response(to: signed(headers: headers))
+        }
+        #expect(error?.reason.hasPrefix("cannot be signed for AWS: the request ") == true)
+    }
+
+    @Test func `a request and a signature describe themselves without keys`() async throws {
+        var request = signed()
+        request.headers.append(HTTPField("X-Api-Key", "HEADER1"))
+        request.url = "http://127.0.0.1:1/a?token=QUERY1"
+        var text = "\(request) \(String(reflecting: request)) \(Self.signature) \([Self.signature])"
+        dump(request, to: &text)
+        dump(Self.signature, to: &text)
+        request.url = "http://127.0.0.1:1/"
+        let error = await #expect(throws: HTTPError.self) {
+            try await client.response(to: request)
+        }
+        text += "\(String(reflecting: error))"
+        #expect(text.contains("POST http://127.0.0.1:1/"))
+        for secret in ["AKIA1", "SECRET1", "TOKEN1", "HEADER1", "QUERY1"] {
+            #expect(!text.contains(secret))
+        }
+    }
 }

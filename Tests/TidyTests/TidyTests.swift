@@ -156,10 +156,7 @@ import Testing
     /// The names of all commands that some command lists among its `subcommands`.
     private func commands() -> [String] {
         let text = Self.sources.map(\.text).joined(separator: "\n")
-        let types = text.matches(of: /subcommands: \[([^\]]*)\]/).flatMap { list in
-            list.1.matches(of: /(\w+)\.self/).map { String($0.1) }
-        }
-        return types.map { type in
+        func name(_ type: String) -> String {
             guard let start = text.range(of: "struct \(type):") else { return type.lowercased() }
             let body = text[start.upperBound...]
             let end = body.dropFirst().firstRange(of: /struct \w+: \w*ParsableCommand/)
@@ -167,5 +164,14 @@ import Testing
             if let name = own.firstMatch(of: /commandName: "([^"]+)"/) { return String(name.1) }
             return type.replacing(/([a-z])([A-Z])/) { "\($0.1)-\($0.2)" }.lowercased()
         }
+        return text.matches(of: /subcommands: \[([^\]]*)\](?:,\s+defaultSubcommand: (\w+))?/)
+            .flatMap { list in
+                let types = list.1.matches(of: /(\w+)\.self/).map { String($0.1) }
+                // The outermost command is heddle itself; the default goes without its name.
+                let parent = text[..<list.range.lowerBound].matches(of: /struct (\w+):/).last
+                let group = parent.map { String($0.1) } ?? "Heddle"
+                let prefix = group == "Heddle" ? "" : name(group) + " "
+                return types.filter { $0 != list.2.map(String.init) }.map { prefix + name($0) }
+            }
     }
 }

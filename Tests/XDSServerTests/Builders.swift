@@ -37,6 +37,13 @@ func resource(
     return try EncodedResource(type, name: name, message: message, origins: origins)
 }
 
+/// A secret of a version.
+func secret(_ name: String, _ version: String = "1") throws -> EncodedResource {
+    var message = Envoy_Extensions_TransportSockets_Tls_V3_Secret()
+    message.name = name
+    return try EncodedResource(secret: name, version: version, message: message, origins: [:])
+}
+
 func snapshot(_ resources: EncodedResource...) -> Snapshot {
     var snapshot = Snapshot()
     for resource in resources { snapshot.insert(resource) }
@@ -89,8 +96,12 @@ final class TestStream {
     var memory: ProxyMemory { session.memory }
     var observation: XDSObservation { session.observation() }
 
-    init(target: Snapshot?, memory: ProxyMemory = ProxyMemory()) {
-        session = DeltaSession(target: target, memory: memory)
+    init(
+        target: Snapshot?,
+        plannedSecrets: Set<String> = [],
+        memory: ProxyMemory = ProxyMemory()
+    ) {
+        session = DeltaSession(target: target, plannedSecrets: plannedSecrets, memory: memory)
     }
 
     /// A stream with subscriptions of all types.
@@ -107,7 +118,20 @@ final class TestStream {
         session.received(request)
     }
 
-    func snapshotChanged(to snapshot: Snapshot) { session.snapshotChanged(to: snapshot) }
+    func snapshotChanged(to snapshot: Snapshot, plannedSecrets: Set<String> = []) {
+        session.snapshotChanged(to: snapshot, plannedSecrets: plannedSecrets)
+    }
+
+    /// The secrets that were asked for and are not in the plan, since the last call.
+    func refusedSecrets() -> [String] { session.secretAudit.takeNews() }
+
+    func hasNewestSecrets() -> Bool { session.hasNewestSecrets() }
+
+    /// The memory once the stream has ended.
+    func memoryAfterEnd() -> ProxyMemory {
+        session.forgetSecretsOfStream()
+        return session.memory
+    }
 
     func refreshOrigins(from snapshot: Snapshot) { session.refreshOrigins(from: snapshot) }
 

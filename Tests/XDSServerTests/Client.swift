@@ -18,6 +18,9 @@ typealias Delta = Envoy_Service_Discovery_V3_DeltaDiscoveryResponse
 typealias HealthRequest = Envoy_Service_Health_V3_HealthCheckRequestOrEndpointHealthResponse
 typealias HealthSpecifier = Envoy_Service_Health_V3_HealthCheckSpecifier
 
+typealias LogMessage = Envoy_Service_Accesslog_V3_StreamAccessLogsMessage
+typealias LogAnswer = Envoy_Service_Accesslog_V3_StreamAccessLogsResponse
+
 /// One stream as a client sees it.
 struct StreamClient<Request: Message, Response: Message> {
     struct Ended: Error {}
@@ -59,10 +62,11 @@ extension TestClient {
 /// Runs a service on a new socket while `body` runs, then shuts it down gracefully.
 func withService<Result: Sendable>(
     _ store: SnapshotStore,
+    log: LogRecorder = LogRecorder(),
     body: @Sendable (String) async throws -> Result
 ) async throws -> Result {
     let path = try temporaryFolder() + "/run/xds.sock"
-    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let logger = log.logger
     let service = try XDSService(socketPath: path, store: store, logger: logger)
     let group = ServiceGroup(services: [service], logger: logger)
     return try await withThrowingTaskGroup { tasks in
@@ -103,10 +107,19 @@ func withHealthClient<Result: Sendable>(
     try await withStream(path, HealthDiscovery.stream, token: token, body: body)
 }
 
-/// Sends bytes to the HDS method that are no message of its, until the stream ends.
-func withGarbage(_ path: String, token: String) async throws {
+/// Opens an ALS stream with `token` while `body` runs.
+func withAccessLog<Result: Sendable>(
+    _ path: String,
+    token: String?,
+    body: @Sendable @escaping (inout StreamClient<LogMessage, LogAnswer>) async throws -> Result
+) async throws -> Result {
+    try await withStream(path, AccessLogService.stream, token: token, body: body)
+}
+
+/// Sends bytes to `method` that are no message of its, until the stream ends.
+func withGarbage(_ path: String, _ method: MethodDescriptor, token: String) async throws {
     _ = await #expect(throws: (any Error).self) {
-        try await withStream(path, HealthDiscovery.stream, token: token) {
+        try await withStream(path, method, token: token) {
             (client: inout StreamClient<Google_Protobuf_BytesValue, HealthSpecifier>) in
             client.send(Google_Protobuf_BytesValue(Data(repeating: 0xff, count: 100)))
             while true { _ = try await client.next() }

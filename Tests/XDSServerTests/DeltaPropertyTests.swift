@@ -21,6 +21,7 @@ import Testing
         var run = Run(seed: seed)
         try run.publish(faults: true)
         for _ in 0..<150 { try run.step() }
+        try run.supplySecrets()
         try run.drain()
         let observation = run.session.observation()
         #expect(!observation.sync.values.contains(.pending), "\(observation.sync)")
@@ -29,6 +30,9 @@ import Testing
         let end = run.session.observation()
         #expect(end.refusals.isEmpty)
         #expect(Set(end.sync.values) == [.synced])
+        let hasNewestSecrets = run.session.hasNewestSecrets()
+        #expect(hasNewestSecrets)
+        #expect(end.listeners == run.target[.listeners].mapValues(\.version))
         #expect(!run.envoy.isWarming)
         for type in ResourceType.allCases {
             #expect(run.envoy.versions[type] == run.target[type].mapValues(\.version))
@@ -70,6 +74,8 @@ private struct Run {
     /// Clusters that are missing by their own fault.
     private var excused: Set<String> = []
     private var snapshotBefore: [String: EncodedResource] = [:]
+    private var secretsBefore: [String: EncodedResource] = [:]
+    private var plannedSecrets: Set<String> = []
 
     init(seed: UInt64) {
         random = Seeded(state: seed)
@@ -83,7 +89,8 @@ private struct Run {
         case 10..<11:
             envoy = ModelEnvoy()
             reconnect()
-        case 11..<45: if let response = session.nextResponse() { responses.append(response) }
+        case 11..<12: try supplySecrets()
+        case 12..<45: if let response = session.nextResponse() { responses.append(response) }
         case 45..<75: try deliverResponse()
         default: deliverRequest()
         }
@@ -108,7 +115,12 @@ private struct Run {
         trace("reconnect")
         responses = []
         requests = envoy.connect()
-        session = DeltaSession(target: session.target, memory: session.memory)
+        session.forgetSecretsOfStream()
+        session = DeltaSession(
+            target: session.target,
+            plannedSecrets: plannedSecrets,
+            memory: session.memory
+        )
     }
 
     private mutating func deliverRequest() {
@@ -125,7 +137,10 @@ private struct Run {
         guard !responses.isEmpty else { return }
         let response = responses.removeFirst()
         trace("deliver \(response.nonce) \(response.summary)")
-        if let known = response.resources.first(where: { knownRefusals.contains($0.version) }) {
+        // A secret that is asked for anew is tried again.
+        if response.type != .secrets,
+            let known = response.resources.first(where: { knownRefusals.contains($0.version) })
+        {
             throw Violation(description: "\(known.type) \(known.name) is sent though refused")
         }
         let good = response.resources.filter { universe.faults[$0.version] == nil }
@@ -165,6 +180,7 @@ private struct Run {
         }
         // A version that comes back after it was away may be sent again, even a refused one.
         snapshotBefore = snapshotBefore.filter { snapshot[$0.value.type][$0.value.name] != nil }
+        try addSecrets(to: &snapshot, faults)
         target = snapshot
         let bad = snapshot[.clusters].values.filter { universe.faults[$0.version] != nil }
         faulty.formUnion(bad.map(\.name))
@@ -174,7 +190,46 @@ private struct Run {
             let references = universe.references[version] ?? []
             trace("publish \(resource.type) \(resource.name) \(version) \(references) \(fault)")
         }
-        session.snapshotChanged(to: snapshot)
+        session.snapshotChanged(to: snapshot, plannedSecrets: plannedSecrets)
+    }
+
+    /// Brings the secrets that are planned and not there.
+    mutating func supplySecrets() throws {
+        for name in plannedSecrets where target[.secrets][name] == nil {
+            try target.insert(newSecret(name, false))
+        }
+        trace("supply \(target[.secrets].mapValues(\.version))")
+        session.snapshotChanged(to: target, plannedSecrets: plannedSecrets)
+    }
+
+    /// Adds the secrets that the resources of `snapshot` name, but for some that come later.
+    private mutating func addSecrets(to snapshot: inout Snapshot, _ faults: Bool) throws {
+        let users = [ResourceType.clusters, .listeners].flatMap { snapshot[$0].values }
+        plannedSecrets = Set(users.flatMap { universe.secrets[$0.version] ?? [] })
+        secretsBefore = secretsBefore.filter { plannedSecrets.contains($0.key) }
+        for name in plannedSecrets.sorted() {
+            if faults, Int.random(in: 0..<5, using: &random) == 0 {
+                secretsBefore[name] = nil
+                continue
+            }
+            if let before = secretsBefore[name], Int.random(in: 0..<3, using: &random) > 0,
+                faults || universe.faults[before.version] == nil
+            {
+                snapshot.insert(before)
+            } else {
+                try snapshot.insert(newSecret(name, faults))
+            }
+        }
+    }
+
+    private mutating func newSecret(_ name: String, _ faults: Bool) throws -> EncodedResource {
+        versionCount += 1
+        let new = try secret(name, "secret \(versionCount)")
+        if faults, Int.random(in: 0..<5, using: &random) == 0 {
+            universe.faults[new.version] = .unnamed
+        }
+        secretsBefore[name] = new
+        return new
     }
 
     /// Inserts a resource: the one before when it has the same references and luck will have it.
@@ -195,10 +250,16 @@ private struct Run {
             return
         }
         versionCount += 1
+        let secrets =
+            [.clusters, .listeners].contains(type)
+            ? ["secret-s", "secret-t"].filter { _ in Int.random(in: 0..<3, using: &random) == 0 }
+            : []
+        let text = "\(versionCount) \(secrets)"
         let new =
             type == .clusters
-            ? try cluster(name, "\(versionCount)", endpoints: references.first)
-            : try resource(type, name, "\(versionCount)")
+            ? try cluster(name, text, endpoints: references.first)
+            : try resource(type, name, text)
+        universe.secrets[new.version] = Set(secrets)
         universe.references[new.version] = references
         if type == .clusters { universe.endpoints[new.version] = references.first }
         if faults, Int.random(in: 0..<5, using: &random) == 0 {

@@ -17,11 +17,47 @@ private func address(_ host: String, _ port: UInt16) -> Envoy_Config_Core_V3_Add
     return address
 }
 
+/// The names of the secrets of a side of a connection.
+struct TLSNames {
+    var certificate: String
+    var trust: String
+
+    fileprivate var context: Envoy_Extensions_TransportSockets_Tls_V3_CommonTlsContext {
+        var context = Envoy_Extensions_TransportSockets_Tls_V3_CommonTlsContext()
+        context.tlsCertificateSdsSecretConfigs = [secret(certificate)]
+        context.validationContextSdsSecretConfig = secret(trust)
+        return context
+    }
+
+    private func secret(
+        _ name: String
+    ) -> Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig {
+        var secret = Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig()
+        secret.name = name
+        secret.sdsConfig = ads
+        // For ever, so that a server that does not send shows.
+        secret.sdsConfig.initialFetchTimeout = .init()
+        return secret
+    }
+}
+
+private func socket(_ context: some Message) throws -> Envoy_Config_Core_V3_TransportSocket {
+    var socket = Envoy_Config_Core_V3_TransportSocket()
+    socket.name = "envoy.transport_sockets.tls"
+    socket.typedConfig = try Google_Protobuf_Any(message: context)
+    return socket
+}
+
 /// A cluster that takes the endpoints of its own name.
-func edsCluster(_ name: String) throws -> EncodedResource {
+func edsCluster(_ name: String, tls: TLSNames? = nil) throws -> EncodedResource {
     var cluster = Envoy_Config_Cluster_V3_Cluster()
     cluster.name = name
     cluster.type = .eds
+    if let tls {
+        var context = Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext()
+        context.commonTlsContext = tls.context
+        cluster.transportSocket = try socket(context)
+    }
     cluster.edsClusterConfig.edsConfig = ads
     cluster.connectTimeout.seconds = 1
     return try EncodedResource(
@@ -62,7 +98,8 @@ func listener(
     _ name: String,
     port: UInt16,
     route: String,
-    address host: String = "127.0.0.1"
+    address host: String = "127.0.0.1",
+    tls: TLSNames? = nil
 ) throws -> EncodedResource {
     var router = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter()
     router.name = "envoy.filters.http.router"
@@ -79,6 +116,12 @@ func listener(
     filter.typedConfig = try Google_Protobuf_Any(message: manager)
     var chain = Envoy_Config_Listener_V3_FilterChain()
     chain.filters = [filter]
+    if let tls {
+        var context = Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext()
+        context.commonTlsContext = tls.context
+        context.requireClientCertificate = .init(true)
+        chain.transportSocket = try socket(context)
+    }
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = name
     listener.address = address(host, port)

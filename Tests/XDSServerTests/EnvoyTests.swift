@@ -82,7 +82,7 @@ private struct TimedOut: Error, CustomStringConvertible {
 
 /// Waits for an observation.
 @discardableResult
-private func observed(
+func observed(
     _ store: SnapshotStore,
     _ proxy: ProxyID,
     where condition: (XDSObservation) -> Bool

@@ -166,7 +166,7 @@ import Testing
             try await withHealthClient(path, token: "blue-token") { client in
                 client.send(request(report((probe, .healthy, 200))))
                 await until([probe.port: .healthy], store)
-                try await withGarbage(path, token: "red-token")
+                try await withGarbage(path, HealthDiscovery.stream, token: "red-token")
                 #expect(store.currentObservations[red]?.health ?? [:] == [:])
                 client.send(request(report((probe, .unhealthy, 500))))
                 await until([probe.port: .unhealthy(.status(500))], store)

@@ -10,6 +10,8 @@ struct Universe {
 
     /// Clusters that a route names, or the route that a listener names.
     var references: [String: [String]] = [:]
+    /// The secrets that a cluster or listener names.
+    var secrets: [String: Set<String>] = [:]
     /// The endpoints of a cluster.
     var endpoints: [String: String] = [:]
     /// What Envoy says to it.
@@ -24,6 +26,8 @@ struct ModelEnvoy {
     private struct Entry {
         var active: String?
         var warming: String?
+        /// Whether what warms got its endpoints, or needs none.
+        var hasEndpoints = false
 
         var versions: [String] { [active, warming].compactMap(\.self) }
     }
@@ -32,6 +36,10 @@ struct ModelEnvoy {
     private var listeners: [String: Entry] = [:]
     private var endpoints: [String: String] = [:]
     private var routes: [String: String] = [:]
+    /// The secrets that it has.
+    private var secrets: [String: String] = [:]
+    /// Those that nothing waits for any more, as there are none or as they were refused.
+    private var missedSecrets: Set<String> = []
     /// The versions that a new stream tells: those of accepted responses.
     private var claims: [ResourceType: [String: String]] = [:]
     private var subscribed: [ResourceType: Set<String>] = [:]
@@ -44,7 +52,7 @@ struct ModelEnvoy {
         [
             .clusters: clusters.compactMapValues { $0.warming ?? $0.active },
             .listeners: listeners.compactMapValues { $0.warming ?? $0.active },
-            .endpoints: endpoints, .routes: routes,
+            .endpoints: endpoints, .routes: routes, .secrets: secrets,
         ]
     }
 
@@ -84,10 +92,15 @@ struct ModelEnvoy {
             // That there are none ends the wait for them.
             for name in response.removed { finishWarming(name, universe) }
         }
+        if response.type == .secrets {
+            missedSecrets.formUnion(response.removed + bad.map(\.name))
+            missedSecrets.formIntersection(subscribed[.secrets] ?? [])
+        }
         for resource in response.resources where !bad.contains(resource) {
             // RDS and EDS may have got to some when they meet a bad one.
             let isReached =
-                [.routes, .endpoints].contains(response.type) && Bool.random(using: &random)
+                [.routes, .endpoints, .secrets].contains(response.type)
+                && Bool.random(using: &random)
             if appliesSome || isReached { apply(resource, universe) }
         }
         if response.type == .endpoints {
@@ -102,6 +115,7 @@ struct ModelEnvoy {
             }
             activateListeners(universe)
         }
+        if response.type == .secrets { secretsChanged(universe) }
         if isNamed || response.resources.count == 1 {
             refusedVersions[response.nonce] = bad.map(\.version)
         }
@@ -127,6 +141,17 @@ struct ModelEnvoy {
         }
     }
 
+    private func hasSecrets(_ version: String, _ universe: Universe) -> Bool {
+        universe.secrets[version, default: []].allSatisfy {
+            secrets[$0] != nil || missedSecrets.contains($0)
+        }
+    }
+
+    private mutating func secretsChanged(_ universe: Universe) {
+        for name in clusters.keys { activateCluster(name, universe) }
+        activateListeners(universe)
+    }
+
     private mutating func releaseAnswer() -> [Request] {
         guard let answer = heldAnswer, !clusters.values.contains(where: { $0.warming != nil })
         else { return [] }
@@ -134,11 +159,16 @@ struct ModelEnvoy {
         return [answer]
     }
 
-    /// The clusters that routes in use name and that are not there.
+    /// The clusters that routes in use name and that are not there, for another reason than that a
+    /// secret is not.
     func missingClusters(_ universe: Universe) -> Set<String> {
         let inUse = listeners.values.compactMap(\.active).flatMap { universe.references[$0] ?? [] }
         let named = inUse.compactMap { routes[$0] }.flatMap { universe.references[$0] ?? [] }
-        return Set(named).filter { clusters[$0]?.active == nil }
+        return Set(named).filter { name in
+            guard let cluster = clusters[name] else { return true }
+            return cluster.active == nil
+                && cluster.warming.map { hasSecrets($0, universe) } ?? true
+        }
     }
 
     private func refusal(
@@ -160,7 +190,8 @@ struct ModelEnvoy {
         case .clusters:
             if clusters[resource.name]?.versions.last == version { return }
             clusters[resource.name, default: Entry()].warming = version
-            if universe.endpoints[version] == nil { activateCluster(resource.name) }
+            clusters[resource.name]?.hasEndpoints = universe.endpoints[version] == nil
+            activateCluster(resource.name, universe)
         case .listeners:
             listeners[resource.name, default: Entry()].warming = version
             activateListeners(universe)
@@ -172,7 +203,9 @@ struct ModelEnvoy {
             guard isWanted(.routes, resource.name) else { return }
             routes[resource.name] = version
             activateListeners(universe)
-        case .secrets: break
+        case .secrets:
+            guard isWanted(.secrets, resource.name) else { return }
+            secrets[resource.name] = version
         }
     }
 
@@ -186,8 +219,10 @@ struct ModelEnvoy {
         }
     }
 
-    private mutating func activateCluster(_ name: String) {
-        let warming = clusters[name]?.warming
+    private mutating func activateCluster(_ name: String, _ universe: Universe) {
+        guard let entry = clusters[name], let warming = entry.warming, entry.hasEndpoints,
+            hasSecrets(warming, universe)
+        else { return }
         clusters[name] = Entry(active: warming)
     }
 
@@ -196,7 +231,8 @@ struct ModelEnvoy {
             guard let warming = entry.warming, universe.endpoints[warming] == endpoints else {
                 continue
             }
-            activateCluster(name)
+            clusters[name]?.hasEndpoints = true
+            activateCluster(name, universe)
         }
     }
 
@@ -204,7 +240,9 @@ struct ModelEnvoy {
         for (name, entry) in listeners {
             guard let warming = entry.warming else { continue }
             let needs = universe.references[warming] ?? []
-            guard needs.allSatisfy({ routes[$0] != nil }) else { continue }
+            guard needs.allSatisfy({ routes[$0] != nil }), hasSecrets(warming, universe) else {
+                continue
+            }
             listeners[name] = Entry(active: warming)
         }
     }
@@ -218,6 +256,10 @@ struct ModelEnvoy {
             .routes: Set(
                 listeners.values.flatMap(\.versions).flatMap { universe.references[$0] ?? [] }
             ),
+            .secrets: Set(
+                (Array(clusters.values) + listeners.values).flatMap(\.versions)
+                    .flatMap { universe.secrets[$0] ?? [] }
+            ),
         ]
         return needed.keys.sorted { $0.rawValue < $1.rawValue }.compactMap { type in
             let before = subscribed[type] ?? []
@@ -226,13 +268,25 @@ struct ModelEnvoy {
             subscribed[type] = after
             for name in before.subtracting(after) {
                 claims[type]?[name] = nil
-                if type == .routes { routes[name] = nil } else { endpoints[name] = nil }
+                forget(type, name)
             }
             return request(
                 type,
                 subscribe: after.subtracting(before).sorted(),
                 unsubscribe: before.subtracting(after).sorted()
             )
+        }
+    }
+
+    /// Drops what nothing needs any more.
+    private mutating func forget(_ type: ResourceType, _ name: String) {
+        switch type {
+        case .routes: routes[name] = nil
+        case .endpoints: endpoints[name] = nil
+        case .secrets:
+            secrets[name] = nil
+            missedSecrets.remove(name)
+        case .clusters, .listeners: break
         }
     }
 }

@@ -42,7 +42,7 @@ struct APIResponse: Sendable {
     }
 }
 
-/// Answers requests by the conventions of the Kubernetes API; reading only.
+/// Answers requests by the conventions of the Kubernetes API; reading only, but for rotations.
 struct APIHandler: Sendable {
     /// What to show.
     var state: APIState
@@ -52,6 +52,10 @@ struct APIHandler: Sendable {
     var bookmarkInterval = Duration.seconds(60)
     /// The present time in seconds since 1970, for ages.
     var nowSeconds: @Sendable () -> Int
+    /// Replaces certificates; nil where there are none.
+    var rotation: RotationHandler?
+    /// What access control has done so far.
+    var accessCounts: @Sendable () -> [AccessCount] = { [] }
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -70,7 +74,7 @@ struct APIHandler: Sendable {
             return .document(.array(state.problems.map(JSONValue.string)))
         }
         guard let route = APIRoute(path: request.path) else { throw APIFailure.noResource }
-        guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
+        guard request.method == route.method else { throw APIFailure.methodNotAllowed }
         switch route {
         case .health: return .text("ok")
         case .readiness:
@@ -93,6 +97,16 @@ struct APIHandler: Sendable {
             return try object(id, request)
         case .status(let id): return try object(id, request)
         case .log(let workload): return try await log(of: workload, request)
+        case .certificates(let namespace): return try certificates(namespace, request)
+        case .certificate(let namespace, let name):
+            return try certificate(namespace, name, request)
+        case .rotation(let namespace, let name):
+            return try await rotate(namespace, name, request)
+        case .metrics:
+            return APIResponse(
+                contentType: MetricsText.contentType,
+                body: .bytes(Array(metrics(state.certificates.report, accessCounts()).utf8))
+            )
         }
     }
 

@@ -10,9 +10,17 @@ struct APIRequest: Sendable {
     var query: [String: String] = [:]
     /// `Accept`, empty when absent.
     var accept = ""
+    /// Whether it came over the Unix socket, which only its owner may use.
+    var isFromSocket = false
 
     /// The request for `target`, a path with a query.
-    init(method: String = "GET", target: String, accept: String = "") {
+    init(
+        method: String = "GET",
+        target: String,
+        accept: String = "",
+        isFromSocket: Bool = false
+    ) {
+        self.isFromSocket = isFromSocket
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         self.method = method
         self.accept = accept
@@ -68,6 +76,24 @@ enum APIRoute: Hashable {
     case status(ObjectID)
     /// `log` of a Workload.
     case log(ObjectReference)
+    /// All certificates, of one namespace or of all.
+    case certificates(namespace: String?)
+    /// One certificate; an authority is in no namespace.
+    case certificate(namespace: String?, name: String)
+    /// `rotate` of one certificate, or of all.
+    case rotation(namespace: String?, name: String?)
+    /// `/metrics`.
+    case metrics
+
+    /// The one method that it answers.
+    var method: String {
+        switch self {
+        case .rotation: "POST"
+        case .version, .health, .readiness, .coreVersions, .groups, .group, .resources, .list,
+            .object, .status, .log, .certificates, .certificate, .metrics:
+            "GET"
+        }
+    }
 
     /// Reads a path; nil when nothing has it.
     init?(path: String) {
@@ -77,6 +103,7 @@ enum APIRoute: Hashable {
         case "version" where parts.isEmpty: self = .version; return
         case "healthz" where parts.isEmpty, "livez" where parts.isEmpty: self = .health; return
         case "readyz" where parts.isEmpty: self = .readiness; return
+        case "metrics" where parts.isEmpty: self = .metrics; return
         case "api":
             guard let first = parts.popFirst() else { self = .coreVersions; return }
             version = String(first)
@@ -101,6 +128,10 @@ enum APIRoute: Hashable {
             namespace = String(parts[parts.startIndex + 1])
             parts = parts.dropFirst(2)
         }
+        if apiVersion == Certificates.apiVersion, parts.first == Certificates.plural[...] {
+            self.init(certificates: parts.dropFirst().map(String.init), namespace)
+            return
+        }
         let kinds = Kind.allCases.filter { $0.apiVersion == apiVersion }
         guard let kind = kinds.first(where: { $0.plural == parts[parts.startIndex] }) else {
             // `namespaces/<name>/status`
@@ -119,6 +150,17 @@ enum APIRoute: Hashable {
         case []: self = .object(id)
         case ["status"]: self = .status(id)
         case ["log"] where kind == .workload: self = .log(id.reference)
+        default: return nil
+        }
+    }
+
+    /// Reads what follows `certificates`.
+    private init?(certificates parts: [String], _ namespace: String?) {
+        switch (parts.count, parts.last) {
+        case (0, _): self = .certificates(namespace: namespace)
+        case (1, "rotate") where namespace == nil: self = .rotation(namespace: nil, name: nil)
+        case (1, _): self = .certificate(namespace: namespace, name: parts[0])
+        case (2, "rotate"): self = .rotation(namespace: namespace, name: parts[0])
         default: return nil
         }
     }

@@ -22,6 +22,8 @@ public struct APIService: Service {
     ///     replaced.
     ///   - address: Where to listen for TCP too; nil is nowhere.
     ///   - logs: Where logs come from.
+    ///   - rotation: Replaces certificates when asked to on the Unix socket; nil refuses.
+    ///   - accessCounts: What access control has done so far, for `/metrics`.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -30,13 +32,17 @@ public struct APIService: Service {
         socketPath: String,
         address: HostAndPort? = nil,
         logs: @escaping LogSource,
+        rotation: RotationHandler? = nil,
+        accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
         handler = APIHandler(
             state: state,
             logs: logs,
-            nowSeconds: { Int(Date.now.timeIntervalSince1970) }
+            nowSeconds: { Int(Date.now.timeIntervalSince1970) },
+            rotation: rotation,
+            accessCounts: accessCounts
         )
         self.socketPath = socketPath
         self.address = address
@@ -66,7 +72,7 @@ public struct APIService: Service {
 
     private func serveSocket(_ socket: PrivateSocket) async throws {
         let application = Application(
-            responder: responder(checksHost: false),
+            responder: responder(isSocket: true),
             configuration: ApplicationConfiguration(
                 address: .unixDomainSocket(path: socket.bindPath)
             ),
@@ -86,7 +92,7 @@ public struct APIService: Service {
 
     private func serveTCP(_ address: HostAndPort) async throws {
         let application = Application(
-            responder: responder(checksHost: true),
+            responder: responder(isSocket: false),
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port)
             ),
@@ -107,17 +113,18 @@ public struct APIService: Service {
         return logger
     }
 
-    private func responder(checksHost: Bool) -> CallbackResponder<BasicRequestContext> {
+    private func responder(isSocket: Bool) -> CallbackResponder<BasicRequestContext> {
         CallbackResponder { request, _ in
             var response: APIResponse
-            if checksHost, let failure = hostFailure(request.head.authority) {
+            if !isSocket, let failure = hostFailure(request.head.authority) {
                 response = .document(failure.document, status: failure.code)
             } else {
                 response = await handler.respond(
                     to: APIRequest(
                         method: request.method.rawValue,
                         target: request.uri.string,
-                        accept: request.headers[.accept] ?? ""
+                        accept: request.headers[.accept] ?? "",
+                        isFromSocket: isSocket
                     )
                 )
             }

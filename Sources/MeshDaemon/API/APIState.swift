@@ -18,7 +18,13 @@ public final class APIState: Sendable {
     ///     so that a client that outlives a restart lists again; milliseconds since 1970 do.
     ///   - historyLimit: How many changes are kept at least.
     public init(firstVersion: Int = 1, historyLimit: Int = 1000) {
-        state = Mutex(State(version: firstVersion, oldestVersion: firstVersion))
+        state = Mutex(
+            State(
+                version: firstVersion,
+                oldestVersion: firstVersion,
+                certificatesVersion: firstVersion
+            )
+        )
         self.historyLimit = historyLimit
     }
 
@@ -31,11 +37,17 @@ public final class APIState: Sendable {
     public func publish(
         objects: [MeshObject],
         statuses: [ObjectID: ObjectStatus],
-        problems: [String] = []
+        problems: [String] = [],
+        certificates: CertificateReport = CertificateReport()
     ) {
         let wakes = state.withLock { state in
             state.problems = problems
-            let changed = state.replace(objects: objects, statuses: statuses)
+            let isRenewed = state.certificates != certificates
+            if isRenewed {
+                state.certificates = certificates
+                state.certificatesVersion += 1
+            }
+            let changed = state.replace(objects: objects, statuses: statuses) || isRenewed
             state.trimHistory(to: historyLimit)
             return changed ? Array(state.wakes.values) : []
         }
@@ -48,6 +60,11 @@ public final class APIState: Sendable {
             state.isPublished
                 ? state.problems : ["Heddle is starting, and has planned nothing yet."]
         }
+    }
+
+    /// The certificates, and their version, which no other kind shares.
+    var certificates: (report: CertificateReport, version: Int) {
+        state.withLock { ($0.certificates, $0.certificatesVersion) }
     }
 
     /// Whether anything was published.
@@ -111,6 +128,8 @@ extension APIState {
         /// The oldest version from which a watch can go on; `history` holds every later change.
         var oldestVersion: Int
         var isPublished = false
+        var certificates = CertificateReport()
+        var certificatesVersion: Int
         var entries: [ObjectID: APIEntry] = [:]
         var history: [APIChange] = []
         var wakes: [Int: AsyncStream<Void>.Continuation] = [:]

@@ -40,11 +40,26 @@ enum Discovery {
         guard !kinds.isEmpty else { return nil }
         return [
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": .string(apiVersion),
-            "resources": .array(kinds.flatMap(resources)),
+            "resources": .array(
+                kinds.flatMap(resources)
+                    + (apiVersion == Certificates.apiVersion ? certificates : [])
+            ),
         ]
     }
 
     private static let groupNames = ["appmesh.k8s.aws", "heddle.dev"]
+
+    private static let certificates: [JSONValue] = [
+        [
+            "name": .string(Certificates.plural), "singularName": "certificate",
+            "namespaced": true, "kind": .string(Certificates.kind),
+            "verbs": ["get", "list", "watch"],
+        ],
+        [
+            "name": .string("\(Certificates.plural)/rotate"), "singularName": "",
+            "namespaced": true, "kind": .string(Certificates.kind), "verbs": ["create"],
+        ],
+    ]
 
     private static func resources(_ kind: Kind) -> [JSONValue] {
         let common: JSONValue = [

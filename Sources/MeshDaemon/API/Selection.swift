@@ -36,7 +36,10 @@ struct FieldRequirement: Hashable, Sendable {
     var isNegated: Bool
 
     /// Whether the object `id` fulfils it.
-    func matches(_ id: ObjectID) -> Bool {
+    func matches(_ id: ObjectID) -> Bool { matches(id.reference) }
+
+    /// Whether the object of this namespace and name fulfils it.
+    func matches(_ id: ObjectReference) -> Bool {
         let found =
             switch field {
             case .name: id.name

@@ -12,6 +12,8 @@ public struct Console: Sendable {
     public var print: @Sendable (String) -> Void
     /// Prints a line for people, beside the output.
     public var note: @Sendable (String) -> Void
+    /// Shows a line for people in the place of the one before, where someone looks; nil erases it.
+    public var progress: @Sendable (String?) -> Void
 
     /// Makes a console.
     public init(
@@ -19,24 +21,30 @@ public struct Console: Sendable {
         isTerminal: Bool = false,
         nowSeconds: @escaping @Sendable () -> Int,
         print: @escaping @Sendable (String) -> Void,
-        note: @escaping @Sendable (String) -> Void
+        note: @escaping @Sendable (String) -> Void,
+        progress: @escaping @Sendable (String?) -> Void = { _ in }
     ) {
         self.isColoured = isColoured
         self.isTerminal = isTerminal
         self.nowSeconds = nowSeconds
         self.print = print
         self.note = note
+        self.progress = progress
     }
 
     /// Standard output and error of this process.
     public static func standard(environment: [String: String]) -> Console {
         let isTerminal = isatty(STDOUT_FILENO) == 1
+        let showsProgress = isatty(STDERR_FILENO) == 1 && environment["TERM"] != "dumb"
         return Console(
             isColoured: isTerminal && allowsColour(environment),
             isTerminal: isTerminal,
             nowSeconds: { time(nil) },
             print: { write($0, to: STDOUT_FILENO) },
-            note: { write($0 + "\n", to: STDERR_FILENO) }
+            note: { write($0 + "\n", to: STDERR_FILENO) },
+            progress: { line in
+                if showsProgress { write("\r\u{1B}[K" + (line ?? ""), to: STDERR_FILENO) }
+            }
         )
     }
 

@@ -29,6 +29,10 @@ enum KindName {
             [kind.plural, kind.singular].contains { $0 == name || "\($0).\(kind.group)" == name }
         }
         guard let kind = kind ?? shortNames[name] else {
+            if [Certificates.plural, "certificate"].contains(name.prefix { $0 != "." }.lowercased())
+            {
+                throw ClientFailure(.usage, "certificates are listed by \"heddle certificates\"")
+            }
             let known = Kind.allCases.map(\.plural).joined(separator: ", ")
             throw ClientFailure(
                 .usage,

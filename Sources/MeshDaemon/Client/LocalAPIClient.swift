@@ -18,6 +18,13 @@ struct LocalAPIClient: Sendable {
         return try decode(response.body[...])
     }
 
+    /// What `POST target` is answered with.
+    func post(_ target: String) async throws -> JSONValue {
+        let response = try await transport.post(target)
+        guard response.status == 200 else { throw failure(response) }
+        return try decode(response.body[...])
+    }
+
     /// The objects of `kind` in `namespace`, or in all.
     func objects(
         _ kind: Kind,

@@ -15,6 +15,9 @@ public protocol LocalAPITransport: Sendable {
         accept: String,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse
+
+    /// The answer to `POST target` without a body, however long it takes.
+    func post(_ target: String) async throws -> LocalAPIResponse
 }
 
 /// An answer of the local API.
@@ -42,7 +45,7 @@ public struct SocketTransport: LocalAPITransport {
     /// The whole answer to `GET target`.
     public func response(_ target: String, accept: String) async throws -> LocalAPIResponse {
         var body: [UInt8] = []
-        let response = try await stream(target, accept: accept, timeout: .seconds(30)) {
+        let response = try await stream("GET", target, accept: accept, timeout: .seconds(30)) {
             body += $0
         }
         return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
@@ -54,17 +57,25 @@ public struct SocketTransport: LocalAPITransport {
         accept: String,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse {
-        try await stream(target, accept: accept, timeout: nil, onPart: onPart)
+        try await stream("GET", target, accept: accept, timeout: nil, onPart: onPart)
+    }
+
+    /// The answer to `POST target` without a body, however long it takes.
+    public func post(_ target: String) async throws -> LocalAPIResponse {
+        var body: [UInt8] = []
+        let response = try await stream("POST", target, accept: "*/*", timeout: nil) { body += $0 }
+        return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
     }
 
     private func stream(
+        _ method: String,
         _ target: String,
         accept: String,
         timeout: Duration?,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse {
         let request = HTTPRequest(
-            "GET",
+            method,
             "http://localhost\(target)",
             unixSocketPath: socketPath,
             headers: [HTTPField("Accept", accept)],

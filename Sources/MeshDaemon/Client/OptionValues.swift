@@ -20,9 +20,10 @@ func defaultStateDirectory(environment: [String: String], isRoot: Bool) -> Strin
 /// The Unix socket of the local API of the daemon whose state is in `stateDirectory`.
 public func apiSocketPath(stateDirectory: String) -> String { "\(stateDirectory)/api.sock" }
 
-/// Reads a time such as `20s`, `500ms` or `2m`; nil for anything else.
+/// Reads a time such as `20s`, `500ms`, `2m`, `1h` or `7d`; nil for anything else.
 public func duration(_ text: String) -> Duration? {
-    for (unit, milliseconds) in [("ms", 1), ("s", 1000), ("m", 60_000)] where text.hasSuffix(unit) {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)]
+    for (unit, milliseconds) in units where text.hasSuffix(unit) {
         guard let number = Int(text.dropLast(unit.count)), (0...1_000_000).contains(number) else {
             return nil
         }

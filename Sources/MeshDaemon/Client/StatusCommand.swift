@@ -165,7 +165,7 @@ struct StatusReport {
         var table = TextTable(
             headings: [
                 "NAMESPACE", "NAME", "NODE", "STATE", "INGRESS", "EGRESS", "CDS", "EDS",
-                "LDS", "RDS", "RESTARTS", "UPTIME",
+                "LDS", "RDS", "SDS", "RESTARTS", "UPTIME",
             ] + wide + ["LAST ERROR"]
         )
         table.rows = workloads.map { workload in

@@ -41,7 +41,7 @@ public final class IdentityKeeper: Service, Sendable {
     public init(
         _ configuration: IdentityConfiguration,
         privateAuthority: (any PrivateCertificateAuthority)? = nil,
-        now: @escaping @Sendable () -> Duration = timeSince1970,
+        now: @escaping @Sendable () -> Duration,
         clock: some Clock<Duration> = ContinuousClock(),
         generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(),
         logger: Logger,
@@ -129,17 +129,17 @@ public final class IdentityKeeper: Service, Sendable {
             _ = await holdings.turn(mail.specs, at: moment, isDistributed: isDistributed)
             show(holdings, at: moment)
         }
-        for rotation in mail.rotations {
-            do throws(IdentityError) {
-                rotation.done.resume(
-                    returning: .success(try holdings.rotate(rotation.request, at: moment))
-                )
-            } catch {
-                rotation.done.resume(returning: .failure(error))
+        let results = mail.rotations.map { rotation in
+            Result { () throws(IdentityError) in
+                try holdings.rotate(rotation.request, at: moment)
             }
         }
         let more = await holdings.turn(mail.specs, at: moment, isDistributed: isDistributed)
         show(holdings, at: moment)
+        // Who asked finds it begun.
+        for (rotation, result) in zip(mail.rotations, results) {
+            rotation.done.resume(returning: result)
+        }
         return more
     }
 
@@ -164,13 +164,9 @@ public final class IdentityKeeper: Service, Sendable {
     }
 }
 
-/// The time since 1970 by the system's clock.
-public func timeSince1970() -> Duration {
-    .seconds(Date.now.timeIntervalSince1970)
-}
-
 extension Holdings {
-    fileprivate init(
+    /// Opens what is on disk.
+    init(
         _ configuration: IdentityConfiguration,
         canAskACM: Bool,
         generator: any RandomNumberGenerator & Sendable,

@@ -84,14 +84,14 @@ extension Resolution {
                 )
                 let known = securities[destination, default: security]
                 securities[destination] = known
-                guard known != security, let own else { continue }
+                guard known != security else { continue }
                 report(
                     caller.object.diagnostic(
                         .warning,
-                        own.field,
-                        "it has no effect on calls of VirtualNode \(target.node), which another "
-                            + "backend leads to under another policy",
-                        remedy: "give both backends the same policy"
+                        own?.field ?? "spec.backends",
+                        "\(service.id) leads to VirtualNode \(target.node) as another backend does, "
+                            + "whose client policy holds for both",
+                        remedy: "give both the same policy"
                     )
                 )
             }

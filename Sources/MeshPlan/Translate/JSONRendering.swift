@@ -60,6 +60,9 @@ extension Message {
 private let packedTypesAreRegistered: Bool = {
     let types: [any Message.Type] = [
         Envoy_Extensions_AccessLoggers_File_V3_FileAccessLog.self,
+        Envoy_Extensions_AccessLoggers_Filters_Cel_V3_ExpressionFilter.self,
+        Envoy_Extensions_AccessLoggers_Grpc_V3_HttpGrpcAccessLogConfig.self,
+        Envoy_Extensions_AccessLoggers_Grpc_V3_TcpGrpcAccessLogConfig.self,
         Envoy_Extensions_AccessLoggers_Stream_V3_StderrAccessLog.self,
         Envoy_Extensions_AccessLoggers_Stream_V3_StdoutAccessLog.self,
         Envoy_Extensions_Clusters_DynamicForwardProxy_V3_ClusterConfig.self,
@@ -67,12 +70,20 @@ private let packedTypesAreRegistered: Bool = {
         Envoy_Extensions_Filters_Http_Cors_V3_CorsPolicy.self,
         Envoy_Extensions_Filters_Http_DynamicForwardProxy_V3_FilterConfig.self,
         Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault.self,
+        Envoy_Extensions_Filters_Http_HeaderMutation_V3_HeaderMutation.self,
         Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.self,
+        Envoy_Extensions_Filters_Http_Rbac_V3_RBAC.self,
+        Envoy_Extensions_Filters_Http_Rbac_V3_RBACPerRoute.self,
         Envoy_Extensions_Filters_Http_Router_V3_Router.self,
+        Envoy_Extensions_Filters_Http_UpstreamCodec_V3_UpstreamCodec.self,
+        Envoy_Extensions_Filters_Listener_TlsInspector_V3_TlsInspector.self,
         Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.self,
+        Envoy_Extensions_Filters_Network_Rbac_V3_RBAC.self,
         Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy.self,
         Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig.self,
         Envoy_Extensions_Retry_Host_PreviousHosts_V3_PreviousHostsPredicate.self,
+        Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext.self,
+        Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext.self,
         Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions.self,
     ]
     return types.allSatisfy { Google_Protobuf_Any.register(messageType: $0) }

@@ -26,9 +26,13 @@ public func staticConfiguration(
         Envoy_Config_Cluster_V3_Cluster.self,
         of: proxy.snapshot[.clusters]
     )
-    bootstrap.staticResources.clusters = sorted(clusters).map { name, cluster in
-        guard cluster.type == .eds else { return cluster }
+    bootstrap.staticResources.clusters = try sorted(clusters).map { name, cluster in
         var cluster = cluster
+        try detachSecrets(of: &cluster.transportSocket)
+        for index in cluster.transportSocketMatches.indices {
+            try detachSecrets(of: &cluster.transportSocketMatches[index].transportSocket)
+        }
+        guard cluster.type == .eds else { return cluster }
         cluster.type = .static
         cluster.clearEdsClusterConfig()
         cluster.loadAssignment = endpoints[name] ?? loadAssignment(name, [])
@@ -41,6 +45,7 @@ public func staticConfiguration(
     bootstrap.staticResources.listeners = try sorted(listeners).map { _, listener in
         var listener = listener
         for chain in listener.filterChains.indices {
+            try detachSecrets(of: &listener.filterChains[chain].transportSocket)
             for filter in listener.filterChains[chain].filters.indices {
                 try inline(routes, into: &listener.filterChains[chain].filters[filter])
             }
@@ -48,16 +53,56 @@ public func staticConfiguration(
         return listener
     }
     if !proxy.secrets.isEmpty {
-        var service = Envoy_Config_Core_V3_GrpcService()
-        service.envoyGrpc.clusterName = controlPlaneCluster
-        bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
-        bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
-        bootstrap.dynamicResources.adsConfig.grpcServices = [service]
         bootstrap.staticResources.clusters.append(
             try pipeCluster(controlPlaneCluster, "xds.sock")
         )
     }
     return bootstrap
+}
+
+/// Lets the secrets of `socket` come by a stream of their own.
+///
+/// Envoy 1.40 ends with a segmentation fault at a static cluster whose secrets come over ADS.
+private func detachSecrets(of socket: inout Envoy_Config_Core_V3_TransportSocket) throws {
+    typealias Downstream = Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext
+    typealias Upstream = Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext
+    if socket.typedConfig.isA(Downstream.self) {
+        var context = try Downstream(unpackingAny: socket.typedConfig)
+        context.commonTlsContext.detachSecrets()
+        socket.typedConfig = try packed(context)
+    } else if socket.typedConfig.isA(Upstream.self) {
+        var context = try Upstream(unpackingAny: socket.typedConfig)
+        context.commonTlsContext.detachSecrets()
+        socket.typedConfig = try packed(context)
+    }
+}
+
+extension Envoy_Extensions_TransportSockets_Tls_V3_CommonTlsContext {
+    fileprivate mutating func detachSecrets() {
+        for index in tlsCertificateSdsSecretConfigs.indices {
+            tlsCertificateSdsSecretConfigs[index].detach()
+        }
+        switch validationContextType {
+        case .validationContextSdsSecretConfig(var secret):
+            secret.detach()
+            validationContextSdsSecretConfig = secret
+        case .combinedValidationContext(var context):
+            context.validationContextSdsSecretConfig.detach()
+            combinedValidationContext = context
+        case .validationContext, nil: break
+        }
+    }
+}
+
+extension Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig {
+    fileprivate mutating func detach() {
+        guard case .ads = sdsConfig.configSourceSpecifier else { return }
+        var service = Envoy_Config_Core_V3_GrpcService()
+        service.envoyGrpc.clusterName = controlPlaneCluster
+        sdsConfig.apiConfigSource.apiType = .deltaGrpc
+        sdsConfig.apiConfigSource.transportApiVersion = .v3
+        sdsConfig.apiConfigSource.grpcServices = [service]
+    }
 }
 
 /// Puts the routes that an HTTP filter would fetch into the filter.

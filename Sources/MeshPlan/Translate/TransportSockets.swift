@@ -145,6 +145,14 @@ extension Envoy_Config_Cluster_V3_Cluster {
             clearEdsClusterConfig()
             loadAssignment = MeshPlan.loadAssignment(name, [])
         case .tls(let tls):
+            switch `protocol` {
+            case .http2, .grpc:
+                // They agree on HTTP/2 by ALPN, whatever the check would speak.
+                for index in healthChecks.indices where healthChecks[index].isOfHTTP {
+                    healthChecks[index].httpHealthCheck.codecClientType = .http2
+                }
+            case .http, .tcp: break
+            }
             let socket = try MeshPlan.transportSocket(for: tls, `protocol`)
             guard tls.isByEndpoint else {
                 transportSocket = socket
@@ -152,10 +160,16 @@ extension Envoy_Config_Cluster_V3_Cluster {
             }
             var match = Envoy_Config_Cluster_V3_Cluster.TransportSocketMatch()
             match.name = "tls"
-            match.match.fields[takesTLS] = true
+            match.match.fields[takesTLS] = "true"
             match.transportSocket = socket
             transportSocketMatches = [match]
         }
+    }
+}
+
+extension Envoy_Config_Core_V3_HealthCheck {
+    fileprivate var isOfHTTP: Bool {
+        if case .httpHealthCheck = healthChecker { true } else { false }
     }
 }
 
@@ -163,7 +177,7 @@ extension Envoy_Config_Core_V3_Metadata {
     /// Says of an endpoint that it takes TLS.
     static let ofTLSEndpoint: Envoy_Config_Core_V3_Metadata = {
         var fields = Google_Protobuf_Struct()
-        fields.fields[takesTLS] = true
+        fields.fields[takesTLS] = "true"
         var metadata = Envoy_Config_Core_V3_Metadata()
         metadata.filterMetadata["envoy.transport_socket_match"] = fields
         return metadata

@@ -77,8 +77,8 @@ struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows how every proxy is, one line each.",
         discussion: """
-            CDS, EDS, LDS and RDS tell how far a proxy is with its clusters, endpoints, listeners \
-            and routes: synced, pending, or refused, with Envoy's own reason as the last error. \
+            CDS, EDS, LDS, RDS and SDS tell how far a proxy is with its clusters, endpoints, \
+            listeners, routes and certificates: synced, pending, or refused, with Envoy's own reason as the last error. \
             Objects that are not in effect follow. The exit code is 1 unless everything is well.
 
             Examples:

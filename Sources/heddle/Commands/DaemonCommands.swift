@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import MeshDaemon
+import MeshModel
 import MeshPlan
 
 /// `heddle run`.
@@ -38,6 +39,42 @@ struct RunCommand: AsyncParsableCommand {
     var address = "127.0.0.1:18001"
     @Option(help: "For how long a removed proxy may finish its requests: 20s, 500ms, 2m.")
     var drainTime = "20s"
+    @Option(
+        help: ArgumentHelp(
+            "How long a certificate lasts that Heddle issues: 10s or more; renewed at half of it.",
+            valueName: "time"
+        )
+    )
+    var certificateLifetime = "1h"
+    @Option(
+        name: .customLong("ca-certificate"),
+        help: ArgumentHelp(
+            "The certificate of your own authority, in place of a root that Heddle makes.",
+            discussion: """
+                A PEM file: a root, or an intermediate whose path length allows one more, followed \
+                by those above it.
+                """,
+            valueName: "file"
+        ),
+        completion: .file()
+    )
+    var authorityCertificate: String?
+    @Option(
+        name: .customLong("ca-key"),
+        help: ArgumentHelp("Its private key, a PEM file.", valueName: "file"),
+        completion: .file()
+    )
+    var authorityKey: String?
+    @Option(
+        name: .customLong("sds-socket"),
+        help: ArgumentHelp(
+            "The Unix socket of an SDS server, such as a SPIRE agent, that serves the secrets which "
+                + "manifests name by sds.",
+            valueName: "path"
+        ),
+        completion: .file()
+    )
+    var sdsSocket: String?
     @Option(help: "What to log: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.notice
 
@@ -56,6 +93,29 @@ struct RunCommand: AsyncParsableCommand {
                 "--drain-time \"\(drainTime)\" is no time; write 20s, 500ms or 2m"
             )
         }
+        try validateIdentity()
+    }
+
+    private func validateIdentity() throws {
+        guard let lifetime = duration(certificateLifetime) else {
+            throw ValidationError(
+                "--certificate-lifetime \"\(certificateLifetime)\" is no time; write 10m, 1h or 7d"
+            )
+        }
+        if lifetime < .seconds(10) {
+            throw ValidationError(
+                "--certificate-lifetime \(certificateLifetime) is too short; give at least 10s"
+            )
+        }
+        if (authorityCertificate == nil) != (authorityKey == nil) {
+            throw ValidationError("--ca-certificate and --ca-key go together; pass both or none")
+        }
+        for (option, path) in [
+            ("--ca-certificate", authorityCertificate), ("--ca-key", authorityKey),
+            ("--sds-socket", sdsSocket),
+        ] where path?.isEmpty == true {
+            throw ValidationError("\(option) is empty; name a file")
+        }
     }
 
     func run() async throws {
@@ -69,6 +129,16 @@ struct RunCommand: AsyncParsableCommand {
                 apiAddress: HostAndPort(address),
                 addressRanges: AddressRanges(proxyAddresses) ?? .loopback,
                 drainTime: duration(drainTime) ?? .seconds(20),
+                certificateLifetime: duration(certificateLifetime) ?? .seconds(3600),
+                authority: authorityCertificate.flatMap { certificate in
+                    authorityKey.map {
+                        FileCertificate(
+                            certificateChain: absolutePath(certificate),
+                            privateKey: absolutePath($0)
+                        )
+                    }
+                },
+                sdsSocketPath: sdsSocket.map(absolutePath),
                 clientOptions: state.clientOptions
             ),
             logger: logger,

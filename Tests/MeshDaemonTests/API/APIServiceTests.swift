@@ -67,6 +67,7 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
             socketPath: socket,
             address: HostAndPort(host: "127.0.0.1", port: 0),
             logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+            rotation: { "rotated \($0)" },
             logger: Logger(label: "test"),
             onListening: { port in listening.yield(port) }
         )
@@ -88,7 +89,12 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
     private func colorsState() -> APIState {
         let state = APIState(firstVersion: 100)
         let (objects, statuses) = colors()
-        state.publish(objects: objects, statuses: statuses)
+        let (plan, identity) = colorCertificates()
+        state.publish(
+            objects: objects,
+            statuses: statuses,
+            certificates: CertificateReport(plan, identity)
+        )
         return state
     }
 
@@ -136,6 +142,24 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         }
     }
 
+    @Test func `certificates are rotated through the socket, and not through the port`()
+        async throws
+    {
+        try await serving(colorsState()) { socket, port in
+            let path = "/apis/heddle.dev/v1alpha1/certificates/rotate"
+            let port = try await run(
+                "curl",
+                ["-s", "-X", "POST", "http://127.0.0.1:\(port)\(path)"]
+            )
+            #expect(port.contains("\"code\":403"))
+            let command = RotateCommand(.all)
+            let recorder = Recorder()
+            let transport = SocketTransport(socketPath: socket)
+            #expect(try await command.run(transport, recorder.console()) == .ok)
+            #expect(recorder.output == "rotated certificates(of: nil)\n")
+        }
+    }
+
     @Test func `a watch ends with its client`() async throws {
         let state = colorsState()
         try await serving(state) { socket, _ in
@@ -176,6 +200,23 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
             #expect(described.contains("invalid regex"))
             let namespace = try await kubectl("describe", "namespace", "demo")
             #expect(namespace.contains("Active"))
+
+            let certificates = try await kubectl("get", "certificates.heddle.dev", "-A")
+            #expect(
+                certificates.split(separator: "\n").first?.split(separator: " ").prefix(4)
+                    == ["NAMESPACE", "NAME", "SOURCE", "STATE"]
+            )
+            #expect(certificates.contains("demo        blue                 issued      "))
+            let certificate = try await kubectl(
+                "get",
+                "certificate",
+                "blue",
+                "-n",
+                "demo",
+                "-o",
+                "yaml"
+            )
+            #expect(certificate.contains("identity: spiffe://colors/demo/blue"))
 
             let missing = try await kubectl("get", "virtualnode", "green", "-n", "demo")
             #expect(

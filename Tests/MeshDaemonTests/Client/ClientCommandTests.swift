@@ -123,10 +123,10 @@ import Testing
         #expect(status == .badNews)
         #expect(
             recorder.output == """
-                NAMESPACE   NAME     NODE   STATE      INGRESS      EGRESS       CDS      EDS       LDS       RDS      RESTARTS   UPTIME   LAST ERROR
-                demo        blue-1   blue   Running    127.66.0.1   127.67.0.1   synced   synced    synced    synced   0          5m       -
-                demo        red-1    red    Refused    127.66.0.2   127.67.0.2   synced   pending   refused   -        2          5m       listeners egress: invalid regex "("
-                demo        red-2    red    Starting   -            -            -        -         -         -        0          -        -
+                NAMESPACE   NAME     NODE   STATE      INGRESS      EGRESS       CDS      EDS       LDS       RDS      SDS   RESTARTS   UPTIME   LAST ERROR
+                demo        blue-1   blue   Running    127.66.0.1   127.67.0.1   synced   synced    synced    synced   -     0          5m       -
+                demo        red-1    red    Refused    127.66.0.2   127.67.0.2   synced   pending   refused   -        -     2          5m       listeners egress: invalid regex "("
+                demo        red-2    red    Starting   -            -            -        -         -         -        -     0          -        -
 
                 OBJECT                 REASON    MESSAGE
                 VirtualNode demo/red   Refused   A proxy refused listener egress.

@@ -12,12 +12,20 @@ struct HandlerTransport: LocalAPITransport {
         return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
     }
 
+    func post(_ target: String) async throws -> LocalAPIResponse {
+        let request = APIRequest(method: "POST", target: target, isFromSocket: true)
+        let response = await handler.respond(to: request)
+        guard case .bytes(let bytes) = response.body else { return LocalAPIResponse(status: 500) }
+        return LocalAPIResponse(status: response.status, body: bytes)
+    }
+
     func stream(
         _ target: String,
         accept: String,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse {
-        let response = await handler.respond(to: APIRequest(target: target, accept: accept))
+        let request = APIRequest(target: target, accept: accept, isFromSocket: true)
+        let response = await handler.respond(to: request)
         switch response.body {
         case .bytes(let bytes):
             if response.status == 200 { try await onPart(bytes) }
@@ -39,14 +47,18 @@ final class Recorder: Sendable {
     var notes: String { texts.withLock { $0.notes } }
 
     /// A console that prints here.
-    func console(onPrint: @escaping @Sendable (String) -> Void = { _ in }) -> Console {
+    func console(
+        onPrint: @escaping @Sendable (String) -> Void = { _ in },
+        onProgress: @escaping @Sendable (String?) -> Void = { _ in }
+    ) -> Console {
         Console(
             nowSeconds: { testNowSeconds },
             print: { text in
                 self.texts.withLock { $0.output += text }
                 onPrint(text)
             },
-            note: { text in self.texts.withLock { $0.notes += text + "\n" } }
+            note: { text in self.texts.withLock { $0.notes += text + "\n" } },
+            progress: onProgress
         )
     }
 }

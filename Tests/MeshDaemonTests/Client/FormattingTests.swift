@@ -129,7 +129,8 @@ import Testing
 
     @Test(arguments: [
         ("20s", Duration.seconds(20)), ("500ms", .milliseconds(500)), ("2m", .seconds(120)),
-        ("20", nil), ("s", nil), ("-1s", nil), ("1h", nil),
+        ("1h", .seconds(3600)), ("7d", .seconds(7 * 86_400)), ("20", nil), ("s", nil),
+        ("-1s", nil), ("1w", nil),
     ])
     func `times`(text: String, expected: Duration?) {
         #expect(duration(text) == expected)

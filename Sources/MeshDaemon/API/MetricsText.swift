@@ -1,0 +1,128 @@
+public import MeshModel
+
+/// Samples as Prometheus reads them.
+///
+/// https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+struct MetricsText {
+    /// `Content-Type`.
+    static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    /// What a metric's values mean.
+    enum MetricType: String {
+        case counter
+        case gauge
+    }
+
+    /// The text; each line ends with a line break.
+    private(set) var text = ""
+
+    /// Adds a metric; one without samples is left out.
+    ///
+    /// Samples are sorted by their labels, so that equal samples give equal text.
+    mutating func add(
+        _ name: String,
+        _ type: MetricType,
+        help: String,
+        _ samples: [(labels: KeyValuePairs<String, String>, value: Int)]
+    ) {
+        guard !samples.isEmpty else { return }
+        text += "# HELP \(name) \(Self.escaped(help))\n# TYPE \(name) \(type.rawValue)\n"
+        let lines = samples.map { sample in
+            let labels = sample.labels.map {
+                "\($0.key)=\"\(Self.escaped($0.value, quotes: true))\""
+            }
+            return "\(name){\(labels.joined(separator: ","))} \(sample.value)\n"
+        }
+        text += lines.sorted().joined()
+    }
+
+    private static func escaped(_ text: String, quotes: Bool = false) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\"" where quotes: result += "\\\""
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}
+
+/// How often a proxy judged a caller in one way.
+public struct AccessCount: Hashable, Sendable {
+    /// The proxy that was called.
+    public var proxy: ProxyID
+    /// The caller's SPIFFE ID, or what else is known of it.
+    public var caller: String
+    /// What came of it: `denied`, or `shadow` where it was let through.
+    public var verdict: String
+    /// How often, since the daemon started.
+    public var count: Int
+
+    /// Makes a count.
+    public init(proxy: ProxyID, caller: String, verdict: String, count: Int) {
+        self.proxy = proxy
+        self.caller = caller
+        self.verdict = verdict
+        self.count = count
+    }
+}
+
+/// The text of `/metrics`.
+func metrics(_ report: CertificateReport, _ accessCounts: [AccessCount]) -> String {
+    typealias Sample = (labels: KeyValuePairs<String, String>, value: Int)
+    var ends: [Sample] = []
+    var problems: [Sample] = []
+    var authorities: [Sample] = []
+    for entry in report.entries {
+        let name = entry.namespace.isEmpty ? entry.name : "\(entry.namespace)/\(entry.name)"
+        let labels: KeyValuePairs = [
+            "name": name, "identity": entry.identity, "mesh": entry.mesh ?? "",
+            "source": entry.source,
+        ]
+        problems.append((labels, entry.observation.problem == nil ? 0 : 1))
+        guard let end = entry.observation.notAfterSeconds else { continue }
+        if let phase = entry.phase {
+            let serial = entry.observation.serial ?? ""
+            authorities.append(
+                (["mesh": entry.mesh ?? "", "serial": serial, "phase": phase.rawValue], end)
+            )
+        } else {
+            ends.append((labels, end))
+        }
+    }
+    var text = MetricsText()
+    text.add(
+        "heddle_certificate_expiry_timestamp_seconds",
+        .gauge,
+        help: "When a certificate or trust ends, in seconds since 1970.",
+        ends
+    )
+    text.add(
+        "heddle_authority_expiry_timestamp_seconds",
+        .gauge,
+        help:
+            "When an authority of Heddle's own ends, in seconds since 1970; without mesh the root.",
+        authorities
+    )
+    text.add(
+        "heddle_certificate_problem",
+        .gauge,
+        help: "1 when the newest of a certificate, trust or authority could not be had.",
+        problems
+    )
+    text.add(
+        "heddle_access_denied_total",
+        .counter,
+        help: "Requests and connections whose caller has no backend for what it calls.",
+        accessCounts.map { access in
+            let labels: KeyValuePairs = [
+                "proxy": "\(access.proxy)", "caller": access.caller, "verdict": access.verdict,
+            ]
+            return (labels, access.count)
+        }
+    )
+    return text.text
+}

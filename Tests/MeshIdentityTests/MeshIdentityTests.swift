@@ -1,2 +1,0 @@
-import MeshIdentity
-import Testing
