@@ -14,6 +14,7 @@ public struct AccessDenial: Hashable, Sendable {
     /// The caller's SPIFFE ID, else the subject of its certificate; `unknown` without one, and `other`
     /// of all that come after a proxy's first thousand.
     public var caller: String
+    /// What was decided.
     public var verdict: Verdict
 
     /// Makes a denial.

@@ -128,7 +128,7 @@ import Testing
             #"spec.backendDefaults.clientPolicy.tls.validation.trust.file.certificateChain: "a\tb" contains a control character; remove it"#
         ),
         BrokenRule(
-            "VirtualGateway",
+            "VirtualNode",
             policy("validation: {trust: {acm: {certificateAuthorityARNs: [a, b, c, d]}}}"),
             "spec.backendDefaults.clientPolicy.tls.validation.trust.acm.certificateAuthorityARNs: the list has 4 elements; give 1 to 3"
         ),

@@ -82,8 +82,9 @@ import Testing
 @Suite struct ModuleTests {
     /// A module imports only modules before it.
     private static let order = [
-        "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "MeshManifests",
-        "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon", "heddle",
+        "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "AWSClient", "MeshManifests",
+        "MeshIdentity", "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon",
+        "heddle",
     ]
 
     @Test func `a module imports only modules above it`() {

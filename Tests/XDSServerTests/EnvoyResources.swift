@@ -41,6 +41,45 @@ struct TLSNames {
     }
 }
 
+/// Rules that let nobody in, and the log that tells of whom they refuse.
+struct TestAccessControl {
+    var isEnforced: Bool
+    /// The token with which the log is sent.
+    var token: String
+
+    fileprivate typealias Filter =
+        Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
+
+    fileprivate var filter: Filter {
+        get throws {
+            var control = Envoy_Extensions_Filters_Http_Rbac_V3_RBAC()
+            if isEnforced { control.rules = .init() } else { control.shadowRules = .init() }
+            var filter = Filter()
+            filter.name = "envoy.filters.http.rbac"
+            filter.typedConfig = try Google_Protobuf_Any(message: control)
+            return filter
+        }
+    }
+
+    fileprivate var log: Envoy_Config_Accesslog_V3_AccessLog {
+        get throws {
+            var config = Envoy_Extensions_AccessLoggers_Grpc_V3_HttpGrpcAccessLogConfig()
+            config.commonConfig.logName = "denials"
+            config.commonConfig.transportApiVersion = .v3
+            config.commonConfig.bufferFlushInterval = .init(rounding: .milliseconds(100))
+            config.commonConfig.grpcService.envoyGrpc.clusterName = "heddle_xds"
+            var proof = Envoy_Config_Core_V3_HeaderValue()
+            proof.key = "authorization"
+            proof.value = "Bearer \(token)"
+            config.commonConfig.grpcService.initialMetadata = [proof]
+            var log = Envoy_Config_Accesslog_V3_AccessLog()
+            log.name = "envoy.access_loggers.http_grpc"
+            log.typedConfig = try Google_Protobuf_Any(message: config)
+            return log
+        }
+    }
+}
+
 private func socket(_ context: some Message) throws -> Envoy_Config_Core_V3_TransportSocket {
     var socket = Envoy_Config_Core_V3_TransportSocket()
     socket.name = "envoy.transport_sockets.tls"
@@ -99,7 +138,8 @@ func listener(
     port: UInt16,
     route: String,
     address host: String = "127.0.0.1",
-    tls: TLSNames? = nil
+    tls: TLSNames? = nil,
+    control: TestAccessControl? = nil
 ) throws -> EncodedResource {
     var router = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter()
     router.name = "envoy.filters.http.router"
@@ -111,6 +151,10 @@ func listener(
     manager.rds.configSource = ads
     manager.rds.routeConfigName = route
     manager.httpFilters = [router]
+    if let control {
+        manager.httpFilters = [try control.filter, router]
+        manager.accessLog = [try control.log]
+    }
     var filter = Envoy_Config_Listener_V3_Filter()
     filter.name = "envoy.filters.network.http_connection_manager"
     filter.typedConfig = try Google_Protobuf_Any(message: manager)

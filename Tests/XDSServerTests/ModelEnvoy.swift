@@ -159,16 +159,16 @@ struct ModelEnvoy {
         return [answer]
     }
 
-    /// The clusters that routes in use name and that are not there, for another reason than that a
-    /// secret is not.
+    /// Whether `cluster` waits for a secret.
+    func lacksSecrets(_ cluster: String, _ universe: Universe) -> Bool {
+        clusters[cluster]?.warming.map { !hasSecrets($0, universe) } ?? false
+    }
+
+    /// The clusters that routes in use name and that are not there.
     func missingClusters(_ universe: Universe) -> Set<String> {
         let inUse = listeners.values.compactMap(\.active).flatMap { universe.references[$0] ?? [] }
         let named = inUse.compactMap { routes[$0] }.flatMap { universe.references[$0] ?? [] }
-        return Set(named).filter { name in
-            guard let cluster = clusters[name] else { return true }
-            return cluster.active == nil
-                && cluster.warming.map { hasSecrets($0, universe) } ?? true
-        }
+        return Set(named).filter { clusters[$0]?.active == nil }
     }
 
     private func refusal(

@@ -34,6 +34,7 @@ struct `Secrets with Envoy` {
         let callers = TLSNames(certificate: "cert-front", trust: "trust")
         let late = TLSNames(certificate: "cert-late", trust: "trust")
         let serving = try snapshot(
+            cluster("unused"),
             listener("in", port: port, route: "r", tls: own),
             routes("r", to: .text("hello"))
         )
