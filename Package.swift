@@ -126,7 +126,10 @@ let package = Package(
         tests("GoldenTests", ["MeshModel", "MeshPlan", "MeshTesting"], exclude: ["Cases"]),
         tests(
             "EnvoyTests",
-            ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTesting", "heddle"] + grpc
+            [
+                "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTesting",
+                "heddle", protobuf,
+            ] + grpc
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
         tests(

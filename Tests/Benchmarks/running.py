@@ -16,11 +16,12 @@ class Failure(Exception):
 class Heddle:
     """`heddle run` with a state folder of its own, in a `with` statement."""
 
-    def __init__(self, heddle, envoy, *paths):
+    def __init__(self, heddle, envoy, *paths, options=()):
         self.heddle = heddle
         # Short, as the paths of Unix sockets are limited to 107 bytes.
         self.state = tempfile.mkdtemp(prefix="heddle-run-")
         command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--address", "none"]
+        command += options
         if envoy:
             command += ["--envoy", envoy]
         self.lines = []
@@ -66,6 +67,15 @@ class Heddle:
             name: (sidecar.get("ingressAddress"), sidecar.get("egressAddress"))
             for name, sidecar in sidecars.items()
         }
+
+    def authority(self, mesh, folder):
+        """Writes the authority of a Mesh of Heddle's own to `folder`: its certificate and its key."""
+        file = pathlib.Path(self.state, "ca", "meshes", f"{mesh}.json")
+        signing = json.loads(file.read_text())["signing"]
+        name = folder / f"mesh-{mesh}"
+        pathlib.Path(f"{name}_cert_chain.pem").write_text(signing["certificate"])
+        pathlib.Path(f"{name}_key.pem").write_text(signing["key"])
+        return name
 
     def __enter__(self):
         return self

@@ -5,8 +5,9 @@
 
 DIR has the manifests of the walkthroughs, unchanged: djapp, ingress-gateway, mtls-sds-based,
 multiple-listeners, retry-policy, timeout-policy and tls-file-based, each a .yaml file. Each runs in a
-`heddle run` of its own, beside Workloads whose applications behave as the walkthrough's do. Prints a
-line for each check; the exit code is 1 if one failed.
+`heddle run` of its own, beside Workloads whose applications behave as the walkthrough's do, and with
+certificates that openssl makes where a walkthrough has its own. Prints a line for each check; the exit
+code is 1 if one failed.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import http.client
 import itertools
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +26,11 @@ APPLICATION = pathlib.Path(__file__).with_name("walkthrough_app.py").resolve()
 application_ports = itertools.count(21000)
 
 
-def workload(namespace, name, labels, ports=(), **environment):
-    """An application whose ports stand for `ports` of its virtual node."""
+def workload(namespace, name, labels, ports=(), mounts={}, **environment):
+    """An application whose ports stand for `ports` of its virtual node.
+
+    `mounts` has the folders that stand for paths of certificates in the manifests.
+    """
     own = {str(port): next(application_ports) for port in ports}
     environment["PORT"] = ",".join(map(str, own.values()))
     command = {"command": ["python3", str(APPLICATION)], "env": environment} if ports else {}
@@ -33,18 +38,19 @@ def workload(namespace, name, labels, ports=(), **environment):
         "apiVersion": "heddle.dev/v1alpha1",
         "kind": "Workload",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"ports": own, **command},
+        "spec": {"ports": own, "sidecar": {"secretMounts": mounts}, **command},
     }
 
 
-def color(name, namespace="color-app", app="color"):
+def color(name, namespace="color-app", app="color", mounts={}):
     """An application that answers its colour."""
-    return workload(namespace, name, {"app": app, "version": name}, [8080], NAME=name)
+    labels = {"app": app, "version": name}
+    return workload(namespace, name, labels, [8080], mounts, NAME=name)
 
 
-def front(host):
+def front(host, mounts={}):
     """The front end that calls `host`."""
-    return workload("color-app", "front", {"app": "front"}, [8080], COLOR_HOST=host)
+    return workload("color-app", "front", {"app": "front"}, [8080], mounts, COLOR_HOST=host)
 
 
 def get(address, port, path="/", headers={}):
@@ -123,13 +129,104 @@ def ingress_gateway(run):
     run.check("no other path is routed", get(gateway, 8088, "/")[0], 404)
 
 
-def colors_by_header(run):
-    """Routing alone, whether or not the certificates that the manifests name exist."""
-    for name in ["blue", "green", "red"]:
+def openssl(*arguments):
+    command = ["openssl", *map(str, arguments)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode:
+        raise running.Failure(f"{' '.join(command)}: {result.stderr}")
+    return result.stdout
+
+
+def issue(folder, name, extensions, authority=None):
+    """A certificate `name` with its key, signed by the authority of that name or by itself."""
+    empty = folder / "openssl.cnf"
+    empty.write_text("[req]\ndistinguished_name = name\n[name]\n")
+    command = ["req", "-x509", "-config", empty, "-newkey", "ec", "-pkeyopt"]
+    command += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", 1, "-subj", "/O=walkthrough"]
+    command += ["-keyout", folder / f"{name}_key.pem", "-out", folder / f"{name}_cert_chain.pem"]
+    for extension in extensions:
+        command += ["-addext", extension]
+    if authority:
+        command += ["-CA", f"{authority}_cert_chain.pem", "-CAkey", f"{authority}_key.pem"]
+    openssl(*command)
+
+
+def leaf(folder, name, alternative, authority):
+    issue(folder, name, [f"subjectAltName=critical,{alternative}", "basicConstraints=CA:FALSE"], authority)
+
+
+def tls_files(folder):
+    """The certificates of tls-file-based where its Pods mounted them."""
+    for name in ["front/certs", "blue", "green", "authority"]:
+        (folder / "secrets" / name).mkdir(parents=True)
+    secrets = folder / "secrets"
+    issue(secrets / "authority", "ca", ["basicConstraints=critical,CA:TRUE"])
+    shutil.copy(secrets / "authority/ca_cert_chain.pem", secrets / "front/certs/ca.pem")
+    for name in ["blue", "green"]:
+        host = f"DNS:color-{name}.color-app.svc.cluster.local"
+        leaf(secrets / name, f"colorapp-{name}", host, secrets / "authority/ca")
+
+
+def by_header(run, *names):
+    for name in names:
         answer = get(run.ingress["front"], 8080, "/", {"color_header": name})
         run.check(f"color_header {name} is {name}", answer, (200, name))
     answer = get(run.ingress["front"], 8080, "/", {"color_header": "pink"})
     run.check("no other colour is routed", answer[0], 404)
+
+
+def presented(address, *options):
+    """The names and the serial number of the certificate that a server presents."""
+    command = ["openssl", "s_client", "-connect", f"{address}:8080", *map(str, options)]
+    hello = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    command = ["openssl", "x509", "-noout", "-serial", "-ext", "subjectAltName"]
+    shown = subprocess.run(command, input=hello.stdout, capture_output=True)
+    return shown.stdout.decode()
+
+
+def curl(address, *options, scheme="https"):
+    """The status of an answer, 0 when there is none."""
+    command = ["curl", "--silent", "--insecure", "--max-time", "20", "--output", "/dev/null"]
+    command += ["--write-out", "%{http_code}", *map(str, options), f"{scheme}://{address}:8080/"]
+    return int(subprocess.run(command, capture_output=True, text=True).stdout)
+
+
+def tls_file_based(run):
+    by_header(run, "blue", "green")
+    answer = get(run.ingress["front"], 8080, "/", {"color_header": "red"})
+    run.check("red has no TLS, which the policy of front asks for", answer[0], 503)
+    authority = run.file.parent / "secrets/authority/ca_cert_chain.pem"
+    for name in ["blue", "green"]:
+        address = run.ingress[name]
+        found = presented(address, "-CAfile", authority, "-verify_return_error")
+        host = f"DNS:color-{name}.color-app.svc.cluster.local"
+        run.check(f"{name} presents the certificate of its files", host in found, True)
+        run.check(f"{name} takes no plaintext", curl(address, scheme="http"), 0)
+        run.check(f"{name} takes TLS", curl(address), 200)
+
+
+def mtls_sds_based(run):
+    by_header(run, "blue", "green", "red")
+    folder = run.file.parent / "clients"
+    folder.mkdir()
+    authority = run.heddle.authority("color-app", folder)
+    for name in ["blue", "green", "red"]:
+        address = run.ingress[name]
+        chain = f"{authority}_cert_chain.pem"
+        found = presented(address, "-CAfile", chain, "-partial_chain", "-verify_return_error")
+        uri = f"URI:spiffe://color-mesh.aws/{name}"
+        run.check(f"{name} presents its identity", uri in found, True)
+        run.check(f"{name} takes no plaintext", curl(address, scheme="http"), 0)
+        run.check(f"{name} takes nobody without a certificate", curl(address), 0)
+    issue(folder, "elsewhere", ["basicConstraints=critical,CA:TRUE"])
+    for signer, identity, what, expected in [
+        (authority, "front", "front by the mesh's authority is let in", 200),
+        (authority, "blue", "another by the mesh's authority is refused", 0),
+        (folder / "elsewhere", "front", "front by another authority is refused", 0),
+    ]:
+        leaf(folder, "client", f"URI:spiffe://color-mesh.aws/{identity}", signer)
+        certificate = ["--cert", folder / "client_cert_chain.pem", "--key", folder / "client_key.pem"]
+        run.check(what, curl(run.ingress["blue"], *certificate), expected)
 
 
 def multiple_listeners(run):
@@ -166,9 +263,8 @@ def timeout_policy(run):
 
 COLOR_HOST = "color.color-app.svc.cluster.local:8080"
 LABELS = {"app": "color", "version": "blue"}
-BY_HEADER = [front(COLOR_HOST), color("blue"), color("green"), color("red")]
 
-# What each walkthrough runs, and its checks.
+# What each walkthrough runs, its checks, and what else is put beside its manifests.
 WALKTHROUGHS = {
     "djapp": (
         [
@@ -183,7 +279,10 @@ WALKTHROUGHS = {
         + [color(name) for name in ["white", "blue", "red", "yellow", "green"]],
         ingress_gateway,
     ),
-    "mtls-sds-based": (BY_HEADER, colors_by_header),
+    "mtls-sds-based": (
+        [front(COLOR_HOST), color("blue"), color("green"), color("red")],
+        mtls_sds_based,
+    ),
     "multiple-listeners": (
         [
             workload("colors", "colors-gw", {"app": "colors-gw"}),
@@ -206,16 +305,27 @@ WALKTHROUGHS = {
         ],
         timeout_policy,
     ),
-    "tls-file-based": (BY_HEADER, colors_by_header),
+    "tls-file-based": (
+        [
+            front(COLOR_HOST, {"/certs/": "secrets/front"}),
+            color("blue", mounts={"/certs/": "secrets/blue"}),
+            color("green", mounts={"/certs/": "secrets/green"}),
+            color("red"),
+        ],
+        tls_file_based,
+        tls_files,
+    ),
 }
 
 
 def check(name, arguments):
     """Runs a walkthrough; returns how many of its checks failed."""
-    workloads, checks = WALKTHROUGHS[name]
+    workloads, checks, *preparations = WALKTHROUGHS[name]
     with tempfile.TemporaryDirectory(prefix="heddle-walkthrough-") as folder:
         folder = pathlib.Path(folder)
         shutil.copy(pathlib.Path(arguments.manifests, f"{name}.yaml"), folder)
+        for prepare in preparations:
+            prepare(folder)
         running.write(folder / "workloads.yaml", workloads)
         with running.Heddle(arguments.heddle, arguments.envoy, folder) as heddle:
             try:

@@ -1,16 +1,21 @@
 /// Manifests for tests: a mesh "demo" with a caller and nodes that answer with their names.
 enum Manifests {
-    static func mesh(egressFilter: String = "DROP_ALL", annotations: String = "") -> String {
+    static func mesh(
+        _ name: String = "demo",
+        egressFilter: String = "DROP_ALL",
+        annotations: String = ""
+    ) -> String {
         """
+        ---
         apiVersion: v1
         kind: Namespace
-        metadata: {name: demo, labels: {mesh: demo}}
+        metadata: {name: \(name), labels: {mesh: \(name)}}
         ---
         apiVersion: appmesh.k8s.aws/v1beta2
         kind: Mesh
-        metadata: {name: demo, annotations: {\(annotations)}}
+        metadata: {name: \(name), annotations: {\(annotations)}}
         spec:
-          namespaceSelector: {matchLabels: {mesh: demo}}
+          namespaceSelector: {matchLabels: {mesh: \(name)}}
           egressFilter: {type: \(egressFilter)}
 
         """
@@ -23,9 +28,17 @@ enum Manifests {
         protocol listenerProtocol: String = "http",
         port: Int = 8080,
         listener: String = "",
-        backends: [String] = []
+        backends: [String] = [],
+        rest: String = ""
     ) -> String {
-        node(name, protocol: listenerProtocol, port: port, listener: listener, backends: backends)
+        node(
+            name,
+            protocol: listenerProtocol,
+            port: port,
+            listener: listener,
+            backends: backends,
+            rest: rest
+        )
             + workload(
                 name,
                 of: name,
@@ -41,7 +54,8 @@ enum Manifests {
         of node: String,
         appPort: String,
         port: Int = 8080,
-        mode: String = "http"
+        mode: String = "http",
+        sidecar: String = ""
     ) -> String {
         """
         ---
@@ -52,6 +66,7 @@ enum Manifests {
           command: [python3, app.py]
           env: {NAME: \(name), PORT: "\(appPort)", MODE: \(mode)}
           ports: {\(port): \(appPort)}
+          \(sidecar.isEmpty ? "" : "sidecar: {\(sidecar)}")
 
         """
     }
@@ -62,9 +77,10 @@ enum Manifests {
         _ name: String,
         appPort: Int? = nil,
         protocol listenerProtocol: String = "http",
-        backends: [String] = []
+        backends: [String] = [],
+        rest: String = ""
     ) -> String {
-        node(name, protocol: listenerProtocol, backends: backends)
+        node(name, protocol: listenerProtocol, backends: backends, rest: rest)
             + runningWorkload(name, of: name, appPort: appPort)
     }
 
@@ -85,14 +101,16 @@ enum Manifests {
         """
     }
 
-    /// A virtual node; `listener` adds fields to its listener, in YAML's flow style.
+    /// A virtual node; `listener` adds fields to its listener, in YAML's flow style, and `rest` to its
+    /// `spec`.
     static func node(
         _ name: String,
         protocol listenerProtocol: String = "http",
         port: any CustomStringConvertible = 8080,
         hostname: String? = nil,
         listener: String = "",
-        backends: [String] = []
+        backends: [String] = [],
+        rest: String = ""
     ) -> String {
         """
         ---
@@ -105,6 +123,7 @@ enum Manifests {
           serviceDiscovery: {dns: {hostname: \(hostname ?? "\(name).demo.svc.cluster.local")}}
           backends: [\(backends.map { "{virtualService: {virtualServiceRef: {name: \($0)}}}" }
               .joined(separator: ", "))]
+          \(rest)
 
         """
     }

@@ -36,26 +36,46 @@ final class RunningMesh: Sendable {
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
     ///
     /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own.
+    ///
+    /// - Parameters:
+    ///   - files: The manifests, by their names.
+    ///   - options: Further options of `heddle run`.
+    ///   - place: Where it has its folders; by default a place of its own that goes with it.
+    ///   - body: What is done with it.
     static func run(
         _ files: [String: String],
+        options: [String] = [],
+        in place: TestFolder? = nil,
+        _ body: (RunningMesh) async throws -> Void
+    ) async throws {
+        if let place {
+            try await run(files, options, at: place.url, body)
+        } else {
+            try await TestFolder.use { try await run(files, options, at: $0.url, body) }
+        }
+    }
+
+    private static func run(
+        _ files: [String: String],
+        _ options: [String],
+        at root: URL,
         _ body: (RunningMesh) async throws -> Void
     ) async throws {
         let number = count.withLock { count in
             count += 1
             return count
         }
-        let root = URL(fileURLWithPath: "/tmp/heddle-test-\(getpid())-\(number)")
         let folder = root.appendingPathComponent("mesh")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: root) }
         let output = OutputLines()
         let process = Process()
         process.executableURL = heddleBinary
-        process.arguments = [
-            "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
-            "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
-            "127.\(100 + number * 2).0.0/16,127.\(101 + number * 2).0.0/16",
-        ]
+        process.arguments =
+            [
+                "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
+                "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+                "127.\(100 + number * 2).0.0/16,127.\(101 + number * 2).0.0/16",
+            ] + options
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output.pipe
         process.standardError = output.pipe
@@ -98,6 +118,11 @@ final class RunningMesh: Sendable {
 
     /// What a command of heddle prints about this mesh.
     func heddle(_ arguments: String...) async throws -> String {
+        try await heddle(arguments)
+    }
+
+    /// What a command of heddle prints about this mesh.
+    func heddle(_ arguments: [String]) async throws -> String {
         try await runCommand(heddleBinary.path, arguments + ["--state-dir", state.path]).output
     }
 
@@ -136,6 +161,22 @@ final class RunningMesh: Sendable {
         return try JSONDecoder().decode(JSONValue.self, from: Data(response.body))
     }
 
+    /// The condition `type` of a virtual node, once it is as `isExpected` says.
+    func condition(
+        _ type: String,
+        of node: String,
+        until isExpected: (JSONValue) -> Bool
+    ) async throws -> JSONValue {
+        while true {
+            try Task.checkCancellation()
+            let object = try await object("appmesh.k8s.aws/v1beta2", "virtualnodes", node)
+            let condition = object["status"]?["conditions"]?.array?.first {
+                $0["type"]?.string == type
+            }
+            if let condition, isExpected(condition) { return condition }
+        }
+    }
+
     /// A field of a workload's sidecar.
     func sidecar(_ name: String, _ field: String) async throws -> JSONValue? {
         try await workload(name)["status"]?["sidecar"]?[field]
@@ -158,12 +199,36 @@ final class RunningMesh: Sendable {
 
     /// A number that the Envoy of a workload counts.
     func statistic(_ name: String, of workload: String) async throws -> Int {
+        let line = try await statistics(of: workload).first { $0.hasPrefix("\(name): ") }
+        return try #require(line?.split(separator: " ").last.flatMap { Int($0) }, "\(name)")
+    }
+
+    /// The sum of the numbers that the Envoy of a workload counts under names that begin and end so.
+    func statistics(_ prefix: String, _ suffix: String, of workload: String) async throws -> Int {
+        try await statistics(of: workload).reduce(0) { sum, line in
+            let parts = line.split(separator: ": ")
+            guard parts.count == 2, parts[0].hasPrefix(prefix), parts[0].hasSuffix(suffix) else {
+                return sum
+            }
+            return sum + (Int(parts[1]) ?? 0)
+        }
+    }
+
+    private func statistics(of workload: String) async throws -> [Substring] {
         let socket = state.appendingPathComponent("proxies/demo/\(workload)/admin.sock").path
         let response = try await client.response(
             to: HTTPRequest("GET", "http://localhost/stats", unixSocketPath: socket)
         )
-        let line = response.text.split(separator: "\n").first { $0.hasPrefix("\(name): ") }
-        return try #require(line?.split(separator: " ").last.flatMap { Int($0) }, "\(name)")
+        return response.text.split(separator: "\n")
+    }
+
+    /// What Heddle counts, one metric a line.
+    func metrics() async throws -> [Substring] {
+        let socket = state.appendingPathComponent("api.sock").path
+        let response = try await client.response(
+            to: HTTPRequest("GET", "http://localhost/metrics", unixSocketPath: socket)
+        )
+        return response.text.split(separator: "\n")
     }
 
     /// The answer to a request through the egress of the workload `caller`.
