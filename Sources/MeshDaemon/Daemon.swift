@@ -144,6 +144,18 @@ public func runDaemon(
             )
         },
         rotation: { try await identities.rotate($0) },
+        accessCounts: {
+            store.denials.flatMap { proxy, denials in
+                denials.map { denial, count in
+                    AccessCount(
+                        proxy: proxy,
+                        caller: denial.caller,
+                        verdict: denial.verdict.rawValue,
+                        count: count
+                    )
+                }
+            }
+        },
         logger: logger
     )
     let report = Mutex(

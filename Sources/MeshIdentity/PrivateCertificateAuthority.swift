@@ -7,9 +7,8 @@ public import MeshModel
 public protocol PrivateCertificateAuthority: Sendable {
     /// Has `authority` sign a request, and gives the chain from the leaf on in PEM.
     ///
-    /// - Parameters:
-    ///   - csrPEM: A PKCS#10 request; the key stays here.
-    ///   - lifetime: How long the certificate shall be valid.
+    /// `csrPEM` is a PKCS#10 request, as the key stays here; `lifetime` is how long the certificate
+    /// shall be valid.
     func issue(
         csrPEM: String,
         lifetime: Duration,

@@ -10,7 +10,8 @@ public struct SecretMaterial: Hashable, Sendable, CustomStringConvertible, Custo
         case trust(String)
     }
 
-    /// Changes when and only when the content does; made from serial numbers, and never from keys.
+    /// Changes when and only when the content does; made from serial numbers and certificates, and
+    /// never from keys.
     public let version: String
     /// What it holds.
     public let content: Content

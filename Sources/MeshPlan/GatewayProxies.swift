@@ -155,7 +155,9 @@ extension Planner {
         }
         var targets: Set<GatewayTarget> = []
         for listener in resolved.listeners {
-            guard case .http(let routes) = listener.answer else { continue }
+            guard case .http(let routes) = listener.answer, listener.security != .unavailable else {
+                continue
+            }
             targets.formUnion(routes.compactMap(\.target))
             let input = GatewayRoutes(
                 port: listener.spec.portMapping.port,

@@ -22,6 +22,7 @@ extension Planner {
                 in: mesh,
                 calls,
                 chains,
+                securities,
                 resolution,
                 plan.addresses,
                 observations
@@ -31,6 +32,7 @@ extension Planner {
             return
         }
         let accessControl = resolution.accessControl(of: node, in: mesh)
+        let callers = resolution.callers[node.reference]?.origins ?? [:]
         let offersTLS =
             mesh.spec.mutualTLS != nil && node.spec.listeners.contains { $0.tls == nil }
         for workload in resolution.workloads[node.id] ?? [] {
@@ -62,6 +64,7 @@ extension Planner {
                     chains,
                     securities,
                     accessControl,
+                    accessControl == nil ? [:] : callers,
                     shared
                 )
                 proxy.secrets = secrets
@@ -119,6 +122,7 @@ extension Planner {
         in mesh: Mesh,
         _ calls: Calls,
         _ chains: [Port: EgressListener.Chain],
+        _ securities: [Port: ListenerSecurity],
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
         _ observations: Observations
@@ -152,7 +156,10 @@ extension Planner {
             )
             snapshot.insert(try resource(.egressRoutes(routes), origins.adding(services)))
         }
+        let control = resolution.accessControl(of: node, in: mesh)
+        let callers = resolution.callers[node.reference]?.origins ?? [:]
         for listener in node.spec.listeners where listener.portMapping.protocol != .tcp {
+            if securities[listener.portMapping.port] == .unavailable { continue }
             let cluster = ClusterName.ingress(
                 mesh: mesh.spec.awsName,
                 node: node.spec.awsName,
@@ -163,12 +170,13 @@ extension Planner {
                 cluster: cluster,
                 features: resolution.policies.features(of: node.id),
                 rateLimit: resolution.policies.rateLimit(of: node.id),
-                accessControl: resolution.accessControl(of: node, in: mesh)
+                accessControl: control
             )
             snapshot.insert(
                 try resource(
                     .ingressRoutes(routes),
                     origins.merging(resolution.policies.origins(of: node.id)) { own, _ in own }
+                        .merging(control == nil ? [:] : callers) { own, _ in own }
                 )
             )
         }
@@ -184,6 +192,7 @@ extension Planner {
         _ chains: [Port: EgressListener.Chain],
         _ securities: [Port: ListenerSecurity],
         _ accessControl: AccessControl?,
+        _ callers: [ObjectID: Int],
         _ shared: Snapshot
     ) throws -> ProxyPlan {
         var snapshot = shared
@@ -222,6 +231,7 @@ extension Planner {
         )
         if let accessControl { ingress.control(accessControl) }
         if !listeners.isEmpty {
+            let origins = origins.merging(callers) { own, _ in own }
             snapshot.insert(try resource(.ingressListener(ingress), origins))
         }
         let egress = EgressListener(

@@ -187,6 +187,7 @@ final class ACMPrivateCATests {
         let keeper = try IdentityKeeper(
             IdentityConfiguration(stateDirectory: folder.path),
             privateAuthority: ACMPrivateCAClient(environment: keys),
+            now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: Logger(label: "test"),
             publish: { publisher.yield($0) },
             isDistributed: { true }

@@ -124,6 +124,15 @@ import X509
         let renewed = await settle(&third) { try issue($0, at: wall) }
         #expect(renewed == 1)
         #expect(third.serial(spec) != first.serial(spec))
+        // What has ended is of no use on disk.
+        var last = try Trial(
+            in: folder,
+            wanting: [trusted],
+            at: Trial.start + .seconds(30 * 86400),
+            canAskACM: true
+        )
+        await last.turn()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm") == [])
     }
 
     @Test func `a refusal is told, tried again later each time, and what was good stays`()

@@ -264,6 +264,19 @@ import X509
         )
     }
 
+    @Test func `a CA that ends soon is told of`() async throws {
+        let begins = Trial.start - .seconds(300 * 86400)
+        let ends = Trial.start + .seconds(20 * 86400)
+        let files = try TestAuthority(begins: begins, ends: ends).write(to: folder)
+        var trial = try trial(files)
+        await trial.turn()
+        #expect(
+            trial.authorities(nil, .signing).first?.problem
+                == "--ca-certificate \(files.certificateChain): it ends at 2026-12-13T07:00:00Z; write a "
+                + "new certificate and key to the files"
+        )
+    }
+
     @Test func `a key that others may read is warned about`() throws {
         let files = try TestAuthority().write(to: folder)
         #expect(chmod(files.privateKey, 0o644) == 0)

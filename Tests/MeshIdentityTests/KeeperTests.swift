@@ -126,7 +126,8 @@ import Testing
             shown += String(reflecting: published)
             dump(published, to: &shown)
             dump(keeper.keeper, to: &shown)
-            let trial = try Trial(in: keeper.folder, wanting: [issued("blue")])
+            var trial = try Trial(in: keeper.folder, wanting: [issued("blue")])
+            await trial.turn()
             dump(trial.holdings, to: &shown)
             shown += "\(trial.holdings) \(String(reflecting: trial.holdings))"
             #expect(secrets.filter { shown.contains($0) } == [])
@@ -135,7 +136,8 @@ import Testing
     }
 }
 
-/// The lines of base64 in the private keys of `text`.
+/// The lines of base64 in the private keys of `text` that hold the secret half; the last, a shorter
+/// one, is of the public half.
 private func keyLines(_ text: String) -> [String] {
     var isKey = false
     var lines: [String] = []
@@ -144,7 +146,7 @@ private func keyLines(_ text: String) -> [String] {
             isKey = line.contains("PRIVATE KEY")
         } else if line.contains("-----END") {
             isKey = false
-        } else if isKey, line.count > 16 {
+        } else if isKey, line.count == 64 {
             lines.append(String(line))
         }
     }

@@ -49,6 +49,21 @@ import Testing
         #expect(!isKnownToOld)
     }
 
+    @Test func `that all proxies knew the secrets before is not taken for the new ones`()
+        async throws
+    {
+        var trial = try Trial(wanting: specs)
+        trial.isDistributed = true
+        await trial.turn()
+        let leaf = try trial.chain(issued("blue"))
+        _ = try trial.holdings.rotate(.meshAuthority("color"), at: trial.moment)
+        await trial.turn()
+        #expect(certificateCount(try trial.trust(trust("color"))) == 2)
+        #expect(try trial.chain(issued("blue")) == leaf)
+        await trial.turn()
+        #expect(try trial.chain(issued("blue")) != leaf)
+    }
+
     @Test func `an old authority is trusted until the last certificate that it signed has ended`()
         async throws
     {
@@ -58,6 +73,7 @@ import Testing
         let old = try trial.chain(issued("blue"))
         await trial.turn(after: .seconds(600))
         _ = try trial.holdings.rotate(.meshAuthority("color"), at: trial.moment)
+        await trial.turn()
         await trial.turn()
         #expect(certificateCount(try trial.trust(trust("color"))) == 2)
         // The next could have been signed until now, for an hour.
@@ -207,6 +223,7 @@ import Testing
         second.isDistributed = true
         await second.turn()
         _ = try second.holdings.rotate(.meshAuthority("color"), at: second.moment)
+        await second.turn()
         await second.turn()
         await second.turn(after: .seconds(7199))
         let isTrusted = try await isAccepted(

@@ -75,7 +75,8 @@ import Testing
         let said = try #require(error?.description)
         let what: [Damage: String] = [
             .noKey: "its key is missing", .otherKey: "its key belongs to another certificate",
-            .damagedCertificate: "certificate 1 of 1 in it is damaged; write the file anew",
+            .damagedCertificate: "certificate 1 of 1 in it is damaged, or its key is not EC, "
+                + "RSA or Ed25519; write the file anew",
         ]
         #expect(
             said
@@ -97,6 +98,19 @@ import Testing
                 == "\(folder.path)/ca/root.json is missing, and there are authorities of "
                 + "meshes that it signed; restore the file from a copy, or remove its folder to begin "
                 + "with a new root"
+        )
+    }
+
+    @Test func `a root that can't be read is an error, and never a new root`() async throws {
+        let folder = try TemporaryFolder()
+        var first = try Trial(in: folder, wanting: specs)
+        await first.turn()
+        let path = "\(folder.path)/ca/root.json"
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: path)
+        let error = #expect(throws: IdentityError.self) { try Trial(in: folder, wanting: specs) }
+        #expect(
+            error?.description == "\(path): cannot read it: too many levels of symbolic links"
         )
     }
 
@@ -151,7 +165,7 @@ import Testing
             ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder.path],
             in: "/"
         )
-        guard mounted.status == 0 else { return }
+        guard mounted.status == 0 else { try Test.cancel("no mount: \(mounted.said)") }
         do {
             var trial = try Trial(in: folder, wanting: specs)
             await trial.turn()

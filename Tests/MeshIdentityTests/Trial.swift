@@ -16,7 +16,7 @@ struct Trial {
     var isDistributed = false
     let log: CapturedLog
 
-    /// 2026-11-23T07:00:00Z
+    /// It is 2026-11-23T07:00:00Z.
     static let start = Duration.seconds(1_795_417_200)
 
     init(

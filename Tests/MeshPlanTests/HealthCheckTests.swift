@@ -294,6 +294,7 @@ import Testing
         #expect(
             services == bootstrap["dynamic_resources"]?["ads_config"]?["grpc_services"]
         )
-        #expect(services?.array?.first?.strings(at: "value") == ["Bearer secret"])
+        let clusters = bootstrap["static_resources"]?["clusters"]
+        #expect(clusters?.strings(at: "value") == ["Bearer secret"])
     }
 }

@@ -47,6 +47,8 @@ import Testing
                 gateway.spec.podSelector = old.spec.podSelector
                 new = .virtualGateway(gateway)
             }
+            // Who is called what is told among all.
+            if old.claims != new.claims { continue }
             world.insert(new)
             let next = plan(world, observations, nowSeconds: 0)
             for (id, proxy) in next.proxies {
@@ -164,5 +166,32 @@ import Testing
         #expect(
             Set(invalid.keys) == Set(mistaken.filter { $0.kind.conditionType != nil })
         )
+    }
+}
+
+extension MeshObject {
+    /// The names of identities and trust domains that the object asks for.
+    fileprivate var claims: [String?] {
+        switch self {
+        case .mesh(let mesh): [mesh.spec.trustDomain]
+        case .virtualNode(let node):
+            names(
+                node.spec.listeners,
+                [node.spec.backendDefaults] + node.spec.backends.map(\.clientPolicy)
+            )
+        case .virtualGateway(let gateway):
+            names(gateway.spec.listeners, [gateway.spec.backendDefaults])
+        case .certificateMapping(let mapping): [mapping.spec.arn]
+        case .namespace, .virtualService, .virtualRouter, .gatewayRoute, .backendGroup,
+            .trafficPolicy, .workload:
+            []
+        }
+    }
+
+    private func names(_ listeners: [ListenerSpec], _ policies: [ClientTLS?]) -> [String?] {
+        (listeners.map(\.tls?.certificate) + policies.map(\.?.certificate)).map { certificate in
+            if case .sds(let name) = certificate { name } else { nil }
+        }
+        .sorted { ($0 ?? "") < ($1 ?? "") }
     }
 }

@@ -115,7 +115,7 @@ struct AuthorityFolder: Sendable {
 }
 
 /// An authority as it stands in a file.
-struct AuthorityRecord: Codable, Sendable {
+struct AuthorityRecord: Codable, Sendable, CustomStringConvertible, CustomReflectable {
     var certificate: String
     /// Its private key in PKCS#8; a retiring authority keeps none.
     var key: String?
@@ -128,6 +128,9 @@ struct AuthorityRecord: Codable, Sendable {
         above = authority.above
         issuer = authority.issuer
     }
+
+    var description: String { "record of an authority" }
+    var customMirror: Swift.Mirror { Swift.Mirror(self, children: []) }
 
     /// The authority, checked.
     func authority(mustSign: Bool) throws(FileFailure) -> Authority {

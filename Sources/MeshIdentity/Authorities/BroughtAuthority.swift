@@ -5,10 +5,8 @@ internal import X509
 extension Authority {
     /// The authority that a user brings, in place of a root of our own.
     ///
-    /// - Parameters:
-    ///   - files: `--ca-certificate` and `--ca-key`. After the certificate may stand those that signed
-    ///     it, each after the one that it signed.
-    ///   - now: The time since 1970.
+    /// `files` are `--ca-certificate` and `--ca-key`. After the certificate may stand those that
+    /// signed it, each after the one that it signed.
     static func brought(
         _ files: FileCertificate,
         at now: Duration

@@ -7,16 +7,24 @@ struct MeshAuthorities: Sendable {
     private struct Entry: Sendable {
         var lineage: Lineage?
         var signer: LeafSigner?
-        /// When the announced one was announced; nil of one that an earlier run announced.
-        var announcedAt: Duration?
-        /// Since when this run knows the announced one.
-        var knownSince: Duration = .zero
+        var announcement = Announcement(since: .zero, turn: 0, isOfEarlierRun: false)
         var problem: String?
         var attempts = Attempts()
     }
 
+    /// When proxies hear of the authority that is announced.
+    private struct Announcement: Sendable {
+        /// Since when this run knows of it.
+        var since: Duration
+        /// It is published at the end of this turn.
+        var turn: Int
+        /// Proxies that outlived that run may not be back yet, so their word does not count.
+        var isOfEarlierRun: Bool
+    }
+
     private(set) var roots: Roots
     private var entries: [String: Entry] = [:]
+    private var turns = 0
     private let folder: AuthorityFolder
     private let installation: String
     private let lifetime: Duration
@@ -41,8 +49,9 @@ struct MeshAuthorities: Sendable {
 
     /// Does what is due: one step of each rotation, for the meshes `wanted`.
     ///
-    /// - Parameter isDistributed: Whether all proxies know what was published after the last turn.
+    /// `isDistributed` tells whether all proxies know what was published after the last turn.
     mutating func turn(_ wanted: Set<String>, at moment: Moment, isDistributed: () -> Bool) {
+        turns += 1
         roots.turn(at: moment)
         for mesh in entries.keys where !wanted.contains(mesh) { entries[mesh] = nil }
         for mesh in wanted.sorted() {
@@ -95,8 +104,11 @@ struct MeshAuthorities: Sendable {
         let new = try makeAuthority(of: mesh, at: moment.wall)
         lineage.announce(new)
         try adopt(lineage, in: &entry)
-        entry.announcedAt = moment.steady
-        entry.knownSince = moment.steady
+        entry.announcement = Announcement(
+            since: moment.steady,
+            turn: turns + 1,
+            isOfEarlierRun: false
+        )
         entries[mesh] = entry
         log("authority announced", mesh, new)
         return new.serial
@@ -117,7 +129,11 @@ struct MeshAuthorities: Sendable {
         do {
             if entry.lineage == nil {
                 entry.lineage = try folder.lineage(ofMesh: mesh)
-                entry.knownSince = moment.steady
+                entry.announcement = Announcement(
+                    since: moment.steady,
+                    turn: turns,
+                    isOfEarlierRun: true
+                )
                 entry.signer = nil
             }
             let due = Due(
@@ -125,9 +141,10 @@ struct MeshAuthorities: Sendable {
                 root: roots.signing,
                 at: moment,
                 isAccepted: {
-                    if moment.steady - entry.knownSince >= distributionLimit { return true }
-                    // Proxies that outlived a daemon may not be back yet.
-                    return entry.announcedAt != nil && isDistributed()
+                    let announcement = entry.announcement
+                    guard turns > announcement.turn else { return false }
+                    if moment.steady - announcement.since >= distributionLimit { return true }
+                    return !announcement.isOfEarlierRun && isDistributed()
                 }
             )
             try perform(due, mesh, &entry, at: moment)
@@ -213,8 +230,11 @@ struct MeshAuthorities: Sendable {
             let new = try makeAuthority(of: mesh, at: moment.wall)
             lineage.announce(new)
             try adopt(lineage, in: &entry)
-            entry.announcedAt = moment.steady
-            entry.knownSince = moment.steady
+            entry.announcement = Announcement(
+                since: moment.steady,
+                turn: turns,
+                isOfEarlierRun: false
+            )
             log("authority announced", mesh, new)
         case .promote:
             guard var lineage = entry.lineage else { break }

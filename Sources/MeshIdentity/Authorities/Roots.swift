@@ -107,9 +107,19 @@ struct Roots: Sendable {
 
     /// What is known of each.
     func observations(at now: Duration) -> [AuthorityObservation] {
-        let validity = signing.validity.problem(at: now).map { "the root \(signing.serial): \($0)" }
-        return [observation(signing, .signing, problem: problem ?? validity)]
+        let own = signing.validity.problem(at: now).map { "the root \(signing.serial): \($0)" }
+        return [observation(signing, .signing, problem: problem ?? own ?? nearEnd(at: now))]
             + retiring.map { observation($0, .retiring, problem: nil) }
+    }
+
+    /// Asks for a new one while there is time; Heddle's own is replaced long before.
+    private func nearEnd(at now: Duration) -> String? {
+        guard let brought else { return nil }
+        let end = signing.validity.notAfterSeconds
+        let life = end - signing.validity.notBeforeSeconds
+        guard end - now.wholeSeconds < min(30 * 86400, life / 3) else { return nil }
+        return "--ca-certificate \(brought.certificateChain): it ends at "
+            + "\(timestamp(secondsSince1970: end)); write a new certificate and key to the files"
     }
 
     private mutating func take(_ brought: FileCertificate, at moment: Moment) {

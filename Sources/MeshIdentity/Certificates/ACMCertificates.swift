@@ -79,6 +79,7 @@ struct ACMCertificates: Sendable {
     private(set) var certificates: [ACMCertificateName: Entry<ChainContent>] = [:]
     private(set) var chains: [ACMPrivateCA: Entry<TrustContent>] = [:]
     private var askedCount = 0
+    private var isSwept = false
     private let folder: String
     private var generator: any RandomNumberGenerator & Sendable
 
@@ -94,6 +95,7 @@ struct ACMCertificates: Sendable {
         _ authorities: Set<ACMPrivateCA>,
         at now: Duration
     ) {
+        if !isSwept { sweep(at: now) }
         certificates = certificates.filter { names.contains($0.key) }
         chains = chains.filter { authorities.contains($0.key) }
         for name in names where certificates[name] == nil { certificates[name] = stored(name, now) }
@@ -199,19 +201,22 @@ extension ACMCertificates.Entry {
         _ spread: Double
     ) {
         var problem = "ACM Private CA \(authority.authorityARN): \(failure.text)"
-        if let last {
-            let end = timestamp(secondsSince1970: last.notAfterSeconds)
-            problem += "; the one before stays in use until \(end)"
-        }
+        if let last { problem += "; \(last.rest(at: moment.wall))" }
         self.problem = problem
         attempts.fail(at: moment, spread: spread)
     }
 }
 
 extension ACMCertificates {
-    private struct Stored: Codable {
+    private struct Stored: Codable, CustomReflectable {
         var chain: String
         var key: String?
+        var customMirror: Swift.Mirror { Swift.Mirror(self, children: []) }
+
+        init(chain: String, key: String? = nil) {
+            self.chain = chain
+            self.key = key
+        }
     }
 
     private func path(_ kind: String, _ parts: [String]) -> String {
@@ -254,6 +259,19 @@ extension ACMCertificates {
 
     private func storeChain(_ authority: ACMPrivateCA, _ chain: String) -> String? {
         write(Stored(chain: chain), to: path(authority))
+    }
+
+    /// Removes the files of certificates that have ended, which nobody may want any more.
+    private mutating func sweep(at now: Duration) {
+        isSwept = true
+        for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+            let path = "\(folder)/\(file)"
+            guard let stored = read(path), stored.key != nil,
+                let leaf = try? PEMReading.certificates(in: stored.chain).first,
+                leaf.notAfterSeconds <= now.wholeSeconds
+            else { continue }
+            try? FileManager.default.removeItem(atPath: path)
+        }
     }
 
     private func read(_ path: String) -> Stored? {

@@ -61,6 +61,7 @@ struct FileStamp: Hashable, Sendable {
     private let device: UInt
     private let inode: UInt
     private let size: Int
+    private let mode: UInt32
     private let modified: Int
     private let changed: Int
 
@@ -71,6 +72,7 @@ struct FileStamp: Hashable, Sendable {
         device = status.st_dev
         inode = status.st_ino
         size = status.st_size
+        mode = status.st_mode
         modified = status.st_mtim.tv_sec &* 1_000_000_000 &+ status.st_mtim.tv_nsec
         changed = status.st_ctim.tv_sec &* 1_000_000_000 &+ status.st_ctim.tv_nsec
     }

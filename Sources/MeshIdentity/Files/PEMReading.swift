@@ -25,8 +25,9 @@ enum PEMReading {
                 certificates.append(try Certificate(pemDocument: document))
             } catch {
                 throw FileFailure(
-                    text: "certificate \(index + 1) of \(encoded.count) in it is damaged; "
-                        + "write the file anew"
+                    text:
+                        "certificate \(index + 1) of \(encoded.count) in it is damaged, or its key is "
+                        + "not EC, RSA or Ed25519; write the file anew"
                 )
             }
         }
@@ -66,9 +67,7 @@ enum PEMReading {
     /// Why `chain` is no chain from a leaf on; nil when each certificate has signed the one before.
     static func problem(ofOrder chain: [Certificate]) -> String? {
         for (index, (lower, upper)) in zip(chain, chain.dropFirst()).enumerated() {
-            guard lower.issuer == upper.subject,
-                upper.publicKey.isValidSignature(lower.signature, for: lower)
-            else {
+            guard lower.issuer == upper.subject, lower.isSigned(by: upper) else {
                 return "certificate \(index + 2) in it did not sign certificate \(index + 1); put "
                     + "the leaf first and after each certificate the one that signed it"
             }
@@ -104,6 +103,15 @@ extension Certificate {
         var serializer = DER.Serializer()
         guard (try? serializer.serialize(self)) != nil else { return serial }
         return hexadecimal(SHA256.hash(data: serializer.serializedBytes))
+    }
+
+    /// Whether `upper` signed it; where the signature is of an unknown kind, the names of keys tell.
+    fileprivate func isSigned(by upper: Certificate) -> Bool {
+        if upper.publicKey.isValidSignature(signature, for: self) { return true }
+        guard let named = (try? extensions.authorityKeyIdentifier)?.keyIdentifier,
+            let own = (try? upper.extensions.subjectKeyIdentifier)?.keyIdentifier
+        else { return false }
+        return named == own
     }
 
     /// Whether it may sign certificates.

@@ -25,6 +25,16 @@ struct Validity: Hashable, Sendable {
     }
 }
 
+extension Validity {
+    /// What becomes of a certificate for which there is no newer one at `now`.
+    func rest(at now: Duration) -> String {
+        let end = timestamp(secondsSince1970: notAfterSeconds)
+        return now.wholeSeconds < notAfterSeconds
+            ? "the one before stays in use until \(end)"
+            : "the one before ended at \(end), so peers refuse it"
+    }
+}
+
 extension Duration {
     /// Without the fraction.
     var wholeSeconds: Int { Int(components.seconds) }

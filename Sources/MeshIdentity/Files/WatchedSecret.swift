@@ -81,9 +81,7 @@ struct WatchedSecret<Content: FileContent>: Sendable {
         }
         guard let cause else { return nil }
         guard let served else { return "\(name): \(cause)" }
-        let end = timestamp(secondsSince1970: served.validity.notAfterSeconds)
-        return "\(name): \(cause); the one before "
-            + (isServedOver ? "ended at \(end), so peers refuse it" : "stays in use until \(end)")
+        return "\(name): \(cause); \(served.validity.rest(at: now))"
     }
 }
 
@@ -95,12 +93,10 @@ struct ChainContent: FileContent {
 }
 
 extension ChainContent {
-    /// Checks that `chain` and `key`, texts in PEM, belong together.
+    /// Checks that the texts in PEM belong together.
     ///
-    /// - Parameters:
-    ///   - chain: The leaf, and after each certificate the one that signed it.
-    ///   - key: The leaf's private key.
-    ///   - keyName: What messages call the place of the key.
+    /// `chain` is the leaf, and after each certificate the one that signed it; `key` is the leaf's
+    /// private key, which messages call `keyName`.
     init(chain: String, key: () throws(FileFailure) -> String, keyName: String) throws(FileFailure)
     {
         let certificates = try PEMReading.certificates(in: chain)

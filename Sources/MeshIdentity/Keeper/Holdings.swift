@@ -39,7 +39,7 @@ struct Holdings: Sendable {
 
     /// Does what is due; tells whether there is more to do at once.
     ///
-    /// - Parameter isDistributed: Whether all proxies know what was published after the last turn.
+    /// `isDistributed` tells whether all proxies know what was published after the last turn.
     mutating func turn(
         _ specs: Set<SecretSpec>,
         at moment: Moment,

@@ -35,8 +35,9 @@ public final class IdentityKeeper: Service, Sendable {
     ///   - generator: Spreads renewals and attempts.
     ///   - logger: Where each change of an authority is logged, and each problem.
     ///   - publish: Takes the secrets, from the task that runs the keeper.
-    ///   - isDistributed: Whether all proxies that run have acknowledged the secrets published last. It
-    ///     is asked only while a new authority is announced.
+    ///   - isDistributed: Whether all proxies that run have acknowledged the secrets published last, so
+    ///     false while one of them is not connected. It is asked only while a new authority is
+    ///     announced.
     /// - Throws: `IdentityError` when the state directory or the brought authority is of no use.
     public init(
         _ configuration: IdentityConfiguration,

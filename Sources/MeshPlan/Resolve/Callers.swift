@@ -8,6 +8,14 @@ struct AccessControl: Hashable {
     var callers: [String]
 }
 
+/// Who may call a node.
+struct Callers {
+    /// The nodes and gateways.
+    var ids: Set<ObjectID> = []
+    /// The objects that say so, with their generations.
+    var origins: [ObjectID: Int] = [:]
+}
+
 extension Mesh {
     /// What happens to callers that have not declared what they call.
     var accessControl: AccessControlMode {
@@ -17,13 +25,25 @@ extension Mesh {
 
 extension Resolution {
     /// Notes that proxies of `caller` may call what `services` lead to.
-    mutating func allow(_ caller: ObjectID, _ services: [ResolvedService]) {
-        for case .node(let target) in destinations(of: services) {
-            callers[target.node, default: []].insert(caller)
-            // With Cloud Map the proxies of other nodes may answer.
-            for workload in instances[target.node] ?? [] {
-                guard let owner = owners[workload.reference] else { continue }
-                callers[owner.reference, default: []].insert(caller)
+    ///
+    /// - Parameters:
+    ///   - caller: The node or gateway.
+    ///   - services: What it calls.
+    ///   - origins: The objects that say so, the caller among them.
+    mutating func allow(
+        _ caller: ObjectID,
+        _ services: [ResolvedService],
+        _ origins: [ObjectID: Int]
+    ) {
+        for service in services {
+            for case .node(let target) in destinations(of: [service]) {
+                // With Cloud Map the proxies of other nodes may answer.
+                let proven = (instances[target.node] ?? []).compactMap { owners[$0.reference] }
+                for node in Set(proven.map(\.reference)).union([target.node]) {
+                    callers[node, default: Callers()].ids.insert(caller)
+                    callers[node]?.origins.merge(origins) { own, _ in own }
+                    callers[node]?.origins.merge(service.origins) { own, _ in own }
+                }
             }
         }
     }
@@ -36,7 +56,7 @@ extension Resolution {
         case .shadow: isEnforced = false
         case .enforce: isEnforced = true
         }
-        let ids = (callers[node.reference] ?? []).flatMap { spiffeIDs(of: $0, in: mesh) }
+        let ids = (callers[node.reference]?.ids ?? []).flatMap { spiffeIDs(of: $0, in: mesh) }
         return AccessControl(isEnforced: isEnforced, callers: Set(ids).sorted())
     }
 }

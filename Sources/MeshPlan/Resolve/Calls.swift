@@ -21,7 +21,7 @@ extension Resolution {
             var calls = Calls(backends: backends(of: node, in: mesh))
             calls.chains = egressChains(of: node, to: calls.backends)
             calls.securities = securities(of: caller(node, in: mesh), to: calls.backends)
-            allow(node.id, calls.backends)
+            allow(node.id, calls.backends, [node.id: node.metadata.generation])
             self.calls[node.id] = calls
         }
         for gateway in world.virtualGateways.values {
@@ -34,7 +34,7 @@ extension Resolution {
                 defaults: gateway.spec.backendDefaults
             )
             calls.securities = securities(of: caller, to: resolved.services)
-            allow(gateway.id, resolved.services)
+            allow(gateway.id, resolved.services, resolved.origins)
             self.calls[gateway.id] = calls
         }
     }

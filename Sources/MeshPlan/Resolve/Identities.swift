@@ -1,9 +1,11 @@
 internal import MeshModel
 
-/// Who may be called what: trust domains, SPIFFE IDs and ARNs, each of one owner.
+/// Who may be called what.
 struct Identities {
-    /// The Mesh that each trust domain belongs to, by `metadata.name`.
+    /// The Mesh, by `metadata.name`, that has each trust domain for its own.
     var domains: [String: String] = [:]
+    /// Trust domains of no Mesh in which the manifests of a Mesh name identities, by `metadata.name`.
+    var borrowedDomains: [String: Set<String>] = [:]
     /// The namespace of the objects that have each SPIFFE ID which a manifest names.
     var namespaces: [String: String] = [:]
     /// The SPIFFE IDs that manifests give to each node or gateway beside its own.
@@ -104,15 +106,13 @@ extension Resolution {
         by owner: ObjectID,
         in mesh: Mesh
     ) -> String? {
-        let domain = identities.domains[id.trustDomain]
-        if domain == nil, !options.hasExternalSecrets {
-            identities.domains[id.trustDomain] = mesh.metadata.name
-        } else if domain != mesh.metadata.name {
-            // An external server answers for it.
-            guard let domain, !options.hasExternalSecrets || world.hasDomain(id.trustDomain) else {
-                return nil
-            }
-            return "\"\(name)\" is of a trust domain of Mesh \(domain)"
+        if let other = identities.domains[id.trustDomain], other != mesh.metadata.name {
+            return "\"\(name)\" is of the trust domain of Mesh \(other)"
+        }
+        if identities.domains[id.trustDomain] == nil {
+            // An SDS server beside Heddle answers for it.
+            if options.hasExternalSecrets { return nil }
+            identities.borrowedDomains[mesh.metadata.name, default: []].insert(id.trustDomain)
         }
         if let other = world.ownerOfOwnName(name, in: mesh), other != owner {
             return "\"\(name)\" is the identity of \(other)"
@@ -124,6 +124,12 @@ extension Resolution {
         identities.namespaces[name] = namespace
         identities.named[owner, default: []].insert(name)
         return nil
+    }
+
+    /// Whether Heddle answers for `domain` in `mesh`.
+    func isServed(_ domain: String, in mesh: Mesh) -> Bool {
+        identities.domains[domain] == mesh.metadata.name
+            || identities.borrowedDomains[mesh.metadata.name]?.contains(domain) == true
     }
 
     /// The SPIFFE IDs by which `owner` may be known, sorted.
@@ -146,11 +152,6 @@ extension Resolution {
 }
 
 extension World {
-    /// Whether a Mesh has `domain` as its own trust domain.
-    fileprivate func hasDomain(_ domain: String) -> Bool {
-        meshes.values.contains { $0.trustDomain == domain }
-    }
-
     /// The node or gateway of `mesh` that is called `name` by itself.
     fileprivate func ownerOfOwnName(_ name: String, in mesh: Mesh) -> ObjectID? {
         let prefix = mesh.trustDomainURI + "/"

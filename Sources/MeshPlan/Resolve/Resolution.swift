@@ -17,8 +17,8 @@ struct Resolution {
     var certificates: [ObjectReference: [Int: CertificateSource]] = [:]
     /// What each node and gateway calls.
     var calls: [ObjectID: Calls] = [:]
-    /// The nodes and gateways that may call each node.
-    var callers: [ObjectReference: Set<ObjectID>] = [:]
+    /// Who may call each node.
+    var callers: [ObjectReference: Callers] = [:]
     /// What traffic policies add.
     var policies = TrafficPolicies()
     /// Every virtual router that virtual services can use.

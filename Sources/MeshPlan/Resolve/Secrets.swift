@@ -156,9 +156,9 @@ extension Resolution {
         let id = SPIFFEID(name)
         let domain = id.flatMap { identities.domains[$0.trustDomain] }
         if options.hasExternalSecrets, domain == nil { return true }
-        if let id, !id.path.isEmpty, let domain {
+        if let id, !id.path.isEmpty {
             // Who may not be it was told so when names were given.
-            return domain == mesh.metadata.name ? false : nil
+            return isServed(id.trustDomain, in: mesh) ? false : nil
         }
         let example = "spiffe://<trust domain>/<path>, such as \(mesh.spiffeID(of: object.id))"
         report(object.unknownSecret(name, field, example))
@@ -176,7 +176,7 @@ extension Resolution {
         let id = SPIFFEID(name)
         let domain = id.flatMap { identities.domains[$0.trustDomain] }
         if options.hasExternalSecrets, domain == nil { return true }
-        if let id, id.path.isEmpty, domain == mesh.metadata.name { return false }
+        if let id, id.path.isEmpty, isServed(id.trustDomain, in: mesh) { return false }
         let example = "a trust domain of this mesh, such as \(mesh.trustDomainURI)"
         report(object.unknownSecret(name, field, example))
         return nil
