@@ -18,6 +18,7 @@ public struct CertificateMappingSpec: ObjectSpec {
 
     /// The ARN as manifests have it; each is that of one mapping at most.
     public var arn: String
+    /// What stands for it.
     public var source: Source
 
     /// Makes a mapping.

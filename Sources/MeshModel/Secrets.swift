@@ -72,8 +72,9 @@ public struct SecretObservation: Hashable, Sendable {
     public var notAfterSeconds: Int?
     /// When this version took the place of another, in seconds since 1970; nil before that.
     public var rotatedSeconds: Int?
-    /// Why the newest could not be had, one line with its remedy; the last good one stays in use. nil
-    /// when all is well.
+    /// Why the newest could not be had, one line with its remedy; nil when all is well.
+    ///
+    /// The last good one stays in use.
     public var problem: String?
 
     /// Makes an observation; without arguments that of a secret that is not there yet.
@@ -111,9 +112,11 @@ public struct AuthorityObservation: Hashable, Sendable {
     public var mesh: String?
     /// The serial number, hexadecimal.
     public var serial: String
+    /// What it does at present.
     public var phase: Phase
-    /// When it begins and ends, in seconds since 1970.
+    /// When it begins, in seconds since 1970.
     public var notBeforeSeconds: Int
+    /// When it ends, in seconds since 1970.
     public var notAfterSeconds: Int
     /// Why something about it went wrong, one line with its remedy; nil when all is well.
     public var problem: String?

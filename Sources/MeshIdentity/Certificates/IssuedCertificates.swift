@@ -9,43 +9,57 @@ struct IssuedCertificates: Sendable {
         var signer: String
         /// When it is due again.
         var renewal: Duration
+
+        func isOfUse(at now: Duration) -> Bool { validity?.contains(now) ?? false }
+
+        func isDue(at now: Duration, by signer: String) -> Bool {
+            guard let validity else { return renewal <= now }
+            return renewal <= now || self.signer != signer || !validity.contains(now)
+        }
     }
 
     /// Those of which a turn signs at most; what is asked for meanwhile waits no longer.
     static let batch = 1000
 
     private var held: [Identity: Held] = [:]
+    /// Those that are wanted and were not signed yet.
+    private var waiting: Set<Identity> = []
     private var generator: any RandomNumberGenerator & Sendable
 
-    /// - Parameter generator: Spreads the renewals.
+    /// `generator` spreads the renewals.
     init(generator: any RandomNumberGenerator & Sendable) { self.generator = generator }
 
-    /// Forgets those that are not in `wanted`.
-    mutating func keep(_ wanted: Set<Identity>) { held = held.filter { wanted.contains($0.key) } }
+    /// Holds those of `wanted`, and no others.
+    mutating func keep(_ wanted: Set<Identity>) {
+        held = held.filter { wanted.contains($0.key) }
+        waiting = wanted.filter { held[$0] == nil }
+    }
 
-    /// Those of `wanted` to sign now, at most `batch`, and whether there are more.
+    /// Those to sign now, at most `batch`, and whether there are more; `signers` has one for each Mesh.
     ///
     /// First come those that have no certificate of use: none yet, one that ended, and one that has
     /// not begun because the clock went back.
     func due(
-        _ wanted: Set<Identity>,
         at now: Duration,
-        signer: (String) -> LeafSigner?
+        signers: [String: LeafSigner]
     ) -> (jobs: [SigningJob], more: Bool) {
         var urgent: [SigningJob] = []
-        var others: [SigningJob] = []
-        for identity in wanted {
+        for identity in waiting {
+            guard let signer = signers[identity.mesh] else { continue }
+            urgent.append(SigningJob(identity: identity, signer: signer))
             guard urgent.count < Self.batch else { return (urgent, true) }
-            let held = held[identity]
-            let isOfUse = held?.validity?.contains(now) ?? false
-            if isOfUse, others.count >= Self.batch { continue }
-            if let held, held.validity == nil, held.renewal > now { continue }
-            guard let signer = signer(identity.mesh) else { continue }
+        }
+        var others: [SigningJob] = []
+        for (identity, held) in held {
+            guard let signer = signers[identity.mesh], held.isDue(at: now, by: signer.serial) else {
+                continue
+            }
             let job = SigningJob(identity: identity, signer: signer)
-            if !isOfUse {
+            if held.isOfUse(at: now) {
+                if others.count < Self.batch { others.append(job) }
+            } else {
                 urgent.append(job)
-            } else if let held, held.renewal <= now || held.signer != signer.serial {
-                others.append(job)
+                guard urgent.count < Self.batch else { return (urgent, true) }
             }
         }
         let jobs = urgent + others.prefix(Self.batch - urgent.count)
@@ -54,6 +68,7 @@ struct IssuedCertificates: Sendable {
 
     /// Takes a certificate that was signed at `now`.
     mutating func take(_ certificate: IssuedCertificate, of identity: Identity, at now: Duration) {
+        waiting.remove(identity)
         let life = Duration.seconds(certificate.validity.notAfterSeconds) - now
         held[identity] = Held(
             validity: certificate.validity,
@@ -64,6 +79,7 @@ struct IssuedCertificates: Sendable {
 
     /// Takes note that `identity` could not be signed at `now`; it is tried again a little later.
     mutating func fail(_ identity: Identity, at now: Duration) {
+        waiting.remove(identity)
         held[identity] = Held(validity: nil, signer: "", renewal: now + .seconds(10))
     }
 
@@ -76,7 +92,7 @@ struct IssuedCertificates: Sendable {
 
     /// How many begin after or have ended before `now`.
     func uselessCount(at now: Duration) -> Int {
-        held.values.count { !($0.validity?.contains(now) ?? true) }
+        held.values.count { $0.validity != nil && !$0.isOfUse(at: now) }
     }
 }
 

@@ -118,8 +118,9 @@ struct Holdings: Sendable {
     }
 
     private mutating func sign(at now: Duration) async -> Bool {
-        let authorities = authorities
-        let due = issued.due(wanted.identities, at: now) { authorities.signer(of: $0, at: now) }
+        var signers: [String: LeafSigner] = [:]
+        for mesh in wanted.meshes { signers[mesh] = authorities.signer(of: mesh, at: now) }
+        let due = issued.due(at: now, signers: signers)
         let signed = await SigningJob.sign(due.jobs, at: now, cores: cores)
         for (job, result) in zip(due.jobs, signed) {
             let spec = SecretSpec.certificate(.issued(job.identity))

@@ -20,7 +20,9 @@ struct IngressListener: Hashable {
     /// Who may connect by TCP, of those who prove who they are, by listener port.
     var callers: [Port: AccessControl] = [:]
 
-    /// Lets in by TCP those only that `control` names. Of HTTP the routes know.
+    /// Lets in by TCP those only that `control` names.
+    ///
+    /// Of HTTP the routes know.
     mutating func control(_ control: AccessControl) {
         for mapping in listeners.map(\.portMapping) where mapping.protocol == .tcp {
             guard case .tls(var tls) = securities[mapping.port], tls.isAccessControlled else {

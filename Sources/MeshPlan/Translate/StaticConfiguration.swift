@@ -28,7 +28,7 @@ public func staticConfiguration(
     )
     bootstrap.staticResources.clusters = try sorted(clusters).map { name, cluster in
         var cluster = cluster
-        try detachSecrets(of: &cluster.transportSocket)
+        if cluster.hasTransportSocket { try detachSecrets(of: &cluster.transportSocket) }
         for index in cluster.transportSocketMatches.indices {
             try detachSecrets(of: &cluster.transportSocketMatches[index].transportSocket)
         }
@@ -45,7 +45,9 @@ public func staticConfiguration(
     bootstrap.staticResources.listeners = try sorted(listeners).map { _, listener in
         var listener = listener
         for chain in listener.filterChains.indices {
-            try detachSecrets(of: &listener.filterChains[chain].transportSocket)
+            if listener.filterChains[chain].hasTransportSocket {
+                try detachSecrets(of: &listener.filterChains[chain].transportSocket)
+            }
             for filter in listener.filterChains[chain].filters.indices {
                 try inline(routes, into: &listener.filterChains[chain].filters[filter])
             }

@@ -11,6 +11,7 @@ internal import SwiftProtobuf
 ///   - tls: What the listener does.
 ///   - protocol: Its protocol: HTTP of both versions is offered over ALPN, nothing over TCP.
 /// - Returns: The transport socket.
+/// - Throws: What SwiftProtobuf throws.
 func transportSocket(
     for tls: ServerTLS,
     _ protocol: ListenerProtocol
@@ -190,6 +191,7 @@ private let takesTLS = "tls"
 ///
 /// - Parameter ports: The ports on which it looks; on others a server may speak first.
 /// - Returns: The filter.
+/// - Throws: What SwiftProtobuf throws.
 func tlsInspector(on ports: [Port]) throws -> Envoy_Config_Listener_V3_ListenerFilter {
     typealias Predicate = Envoy_Config_Listener_V3_ListenerFilterChainMatchPredicate
     let predicates = ports.map { port in

@@ -21,14 +21,14 @@ struct CertificateBenchmark: AsyncParsableCommand {
 
     func run() async throws {
         let before = statusKilobytes("VmRSS:")
-        let cpuBefore = cpuSeconds()
         let start = try await measureStart(identities)
-        let rate = Double(identities) / (cpuSeconds() - cpuBefore)
+        let rate = Double(identities) / start.cpuSeconds
         print(
             "\(identities) identities: first published after \(start.first), all after \(start.all), "
                 + "in \(start.batches) batches"
         )
         print("one core: \(Int(rate)) certificates a second")
+        print("at rest: \(start.restPercent) % of a core")
         print(
             "resident memory \(before / 1024) MiB before, "
                 + "\(statusKilobytes("VmHWM:") / 1024) MiB at the peak"
@@ -37,7 +37,7 @@ struct CertificateBenchmark: AsyncParsableCommand {
 
     private func measureStart(
         _ count: Int
-    ) async throws -> (first: Duration, all: Duration, batches: Int) {
+    ) async throws -> Start {
         let folder =
             FileManager.default.temporaryDirectory.path + "/heddle-certificates-\(getpid())"
         try FileManager.default.createDirectory(
@@ -62,6 +62,7 @@ struct CertificateBenchmark: AsyncParsableCommand {
         specs.insert(.trust([.mesh("mesh")]))
         return await withThrowingTaskGroup(of: Void.self) { group in
             let start = clock.now
+            let cpuBefore = cpuSeconds()
             keeper.want(specs)
             group.addTask { try await keeper.run() }
             var first: Duration?
@@ -72,8 +73,17 @@ struct CertificateBenchmark: AsyncParsableCommand {
                 if materials == specs.count { break }
             }
             let all = clock.now - start
+            let cpu = cpuSeconds()
+            try? await clock.sleep(for: .seconds(5))
+            let rest = (cpuSeconds() - cpu) / 5 * 100
             group.cancelAll()
-            return (first ?? all, all, number)
+            return Start(
+                first: first ?? all,
+                all: all,
+                batches: number,
+                cpuSeconds: cpu - cpuBefore,
+                restPercent: (rest * 10).rounded() / 10
+            )
         }
     }
 
@@ -88,6 +98,16 @@ struct CertificateBenchmark: AsyncParsableCommand {
             dnsNames: ["node-\(index).demo.svc.cluster.local"]
         )
     }
+}
+
+/// What a start took.
+private struct Start {
+    var first: Duration
+    var all: Duration
+    var batches: Int
+    var cpuSeconds: Double
+    /// While nothing was asked of it afterwards.
+    var restPercent: Double
 }
 
 /// The secrets as an xDS server would keep them.
