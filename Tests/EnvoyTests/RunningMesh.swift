@@ -35,13 +35,8 @@ final class RunningMesh: Sendable {
 
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
     ///
-    /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own.
-    ///
-    /// - Parameters:
-    ///   - files: The manifests, by their names.
-    ///   - options: Further options of `heddle run`.
-    ///   - place: Where it has its folders; by default a place of its own that goes with it.
-    ///   - body: What is done with it.
+    /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own. Its folders are
+    /// in `place`, by default in one that goes with it.
     static func run(
         _ files: [String: String],
         options: [String] = [],
