@@ -83,7 +83,11 @@ struct RunReport: Sendable {
             "all \(plan.proxies.count) workloads are ready; save a file to change the mesh"
         ]
         lines.append("try: heddle status\(clientOptions)")
-        let proxies = plan.proxies.values.sorted { $0.id < $1.id }
+        if plan.proxies.values.contains(where: { !$0.secrets.isEmpty }) {
+            lines.append("     heddle certificates\(clientOptions)")
+        }
+        // Who has secrets may take nothing in plaintext.
+        let proxies = plan.proxies.values.filter(\.secrets.isEmpty).sorted { $0.id < $1.id }
         let serving =
             proxies.first { $0.owner.kind == .virtualGateway && !$0.ingressPorts.isEmpty }
             ?? proxies.first { $0.ingressPorts.count > 1 }

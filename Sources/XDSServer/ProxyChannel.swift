@@ -20,6 +20,8 @@ final class ProxyChannel: Sendable {
         var secrets = ProxySecrets()
         var session: DeltaSession
         var slot = StreamSlot()
+        /// Whether a proxy has connected, and may go on with what it has while it is not connected.
+        var hasConnected = false
     }
 
     let proxy: ProxyID
@@ -49,6 +51,7 @@ final class ProxyChannel: Sendable {
             guard snapshot != nil else {
                 state.session = DeltaSession(target: nil)
                 state.slot.end(.removed)
+                state.hasConnected = false
                 observations.update(proxy, nil)
                 return
             }
@@ -76,15 +79,19 @@ final class ProxyChannel: Sendable {
         state.slot.wake()
     }
 
-    /// Whether the proxy, if it is connected, acknowledged the newest of the secrets it asked for.
+    /// Whether the proxy acknowledged the newest of the secrets it asked for; one that has not connected
+    /// yet has nothing older.
     var hasNewestSecrets: Bool {
-        state.withLock { !$0.slot.isOpen || $0.session.hasNewestSecrets() }
+        state.withLock { state in
+            state.slot.isOpen ? state.session.hasNewestSecrets() : !state.hasConnected
+        }
     }
 
     /// Opens a stream, in place of the one that is open.
     func open() -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
+            state.hasConnected = true
             state.session = DeltaSession(
                 target: state.target,
                 plannedSecrets: state.secrets.names,
@@ -102,6 +109,7 @@ final class ProxyChannel: Sendable {
     func revoke() {
         state.withLock { state in
             state.slot.end(.revoked)
+            state.hasConnected = false
             state.session.forgetAllSecrets()
         }
     }

@@ -75,9 +75,9 @@ public final class SnapshotStore: Sendable {
         }
     }
 
-    /// Whether every connected proxy has acknowledged the newest version of each secret that it asked
-    /// for.
+    /// Whether every proxy has acknowledged the newest version of each secret that it asked for.
     ///
+    /// One that was connected and is not may go on with older ones, and counts until it is revoked.
     /// A secret that is not there, or that no longer is, counts as acknowledged; one that is refused
     /// does not. When this becomes true, `observations` tells of a change.
     public var areSecretsDistributed: Bool {

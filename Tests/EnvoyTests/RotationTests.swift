@@ -105,6 +105,45 @@ struct RotationTests {
         }
     }
 
+    @Test func `streams and connections go on when certificates and authorities are replaced`()
+        async throws
+    {
+        try await EchoServer.run(["blue"]) { _, ports in
+            let base =
+                Manifests.mesh(annotations: "heddle.dev/mtls: STRICT")
+                + Manifests.running("front", protocol: "grpc", backends: ["blue", "db"])
+                + Manifests.running("blue", appPort: ports[0], protocol: "grpc")
+                + Manifests.service("blue")
+                + Manifests.served("db", appPort: "APP1", protocol: "tcp", port: 5432)
+                + Manifests.service("db")
+            try await RunningMesh.run(["mesh.yaml": base]) { mesh in
+                let egress = try await mesh.egressAddress(of: "front")
+                try await TCPConnection.run(egress, port: 5432) { connection in
+                    let first = try await connection.exchange("1")
+                    #expect(first == "db: 1")
+                    try await EchoClient.run(egress, port: 8080, authority: "blue.demo:8080") {
+                        client in
+                        try await client.chat { chat in
+                            let opened = try await chat.exchange("1")
+                            #expect(opened == "blue: 1")
+                            _ = try await mesh.heddle("certificates", "rotate")
+                            _ = try await mesh.heddle("certificates", "rotate", "--root")
+                            let later = try await chat.exchange("2")
+                            #expect(later == "blue: 2")
+                        }
+                        #expect(try await client.say("3").message == "blue: 3")
+                    }
+                    let second = try await connection.exchange("2")
+                    #expect(second == "db: 2")
+                }
+                try await TCPConnection.run(egress, port: 5432) { connection in
+                    let renewed = try await connection.exchange("3")
+                    #expect(renewed == "db: 3")
+                }
+            }
+        }
+    }
+
     @Test func `after a restart the same authority signs`() async throws {
         try await TestFolder.use { place in
             var path = ""

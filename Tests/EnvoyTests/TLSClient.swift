@@ -11,17 +11,10 @@ struct ClientAnswer: Sendable {
     var text: String
 }
 
-/// Asks by `curl`, over TLS unless `scheme` says else.
+/// Asks by `curl`, over TLS unless `scheme` is `http`.
 ///
-/// - Parameters:
-///   - address: The address that is connected to.
-///   - port: Its port.
-///   - scheme: `https`, or `http` for plaintext.
-///   - path: The path.
-///   - headers: Headers such as `Host: x`.
-///   - certificate: What the client presents when it is asked.
-///   - server: The name that the server's certificate must have, and the file of the authorities; nil
-///     trusts any.
+/// The client presents `certificate` when it is asked for one. The certificate of the server must have
+/// the name in `server` and be signed by the authorities in its file; without `server` any will do.
 func curl(
     _ address: String,
     port: Int,

@@ -87,7 +87,8 @@ struct TLSElsewhereTests {
         let base =
             Manifests.mesh() + Manifests.running("front", backends: ["api"], rest: policy("ca"))
             + Manifests.running("wary", backends: ["api"], rest: policy("other"))
-            + Manifests.node("api", port: "APP1", hostname: "localhost, ipPreference: IPv4_ONLY") + Manifests.service("api")
+            + Manifests.node("api", port: "APP1", hostname: "localhost, ipPreference: IPv4_ONLY")
+            + Manifests.service("api")
             // It stands for a server that is no part of the mesh.
             + Manifests.node("vault")
             + Manifests.workload("vault", of: "vault", appPort: "APP1")

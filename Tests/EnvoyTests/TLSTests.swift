@@ -174,6 +174,51 @@ struct TLSTests {
         }
     }
 
+    @Test func `a certificate that is missing holds up nothing else`() async throws {
+        let blue = """
+            ---
+            apiVersion: appmesh.k8s.aws/v1beta2
+            kind: VirtualNode
+            metadata: {name: blue, namespace: demo}
+            spec:
+              podSelector: {matchLabels: {app: blue}}
+              listeners:
+                - portMapping: {port: 8080, protocol: http}
+                - portMapping: {port: 8443, protocol: http}
+                  \(Manifests.listenerTLS(Manifests.file("chain", in: "./blue")))
+              serviceDiscovery: {dns: {hostname: blue.demo.svc.cluster.local}}
+
+            """
+        let base =
+            Manifests.mesh() + blue
+            + Manifests.workload("blue", of: "blue", appPort: "APP1")
+            .replacing("{8080: APP1}", with: "{8080: APP1, 8443: APP1}")
+        try await TestFolder.use { place in
+            let authority = try await TestAuthority("authority", in: place)
+            try await RunningMesh.run(["mesh.yaml": base], in: place) { mesh in
+                let address = try await mesh.ingressAddress(of: "blue")
+                #expect(try await curl(address, port: 8080, scheme: "http").status == 200)
+                #expect(try await curl(address, port: 8443).status == nil)
+                let condition = try await mesh.condition("CertificateValid", of: "blue") {
+                    $0["status"]?.string == "False"
+                }
+                #expect(condition["reason"]?.string == "CertificateMissing")
+                let message = condition["message"]?.string ?? ""
+                #expect(message.contains(place.path("mesh/blue/chain.pem")), "\(message)")
+
+                try await authority.issue(
+                    "chain",
+                    for: ["blue.demo.svc.cluster.local"],
+                    in: place.path("mesh/blue")
+                )
+                while try await curl(address, port: 8443).status != 200 {}
+                _ = try await mesh.condition("CertificateValid", of: "blue") {
+                    $0["status"]?.string == "True"
+                }
+            }
+        }
+    }
+
     @Test func `an enforced policy sends nothing in plaintext`() async throws {
         let validation = Manifests.validation(trust: Manifests.trust("./ca.pem"))
         let base =

@@ -36,7 +36,7 @@ import Testing
         try await RunningKeeper.run { keeper in
             keeper.keeper.want([issued("blue")])
             let first = await keeper.published { $0.count == 1 }
-            keeper.clock.advance(by: .seconds(34 * 60))
+            await keeper.clock.advance(by: .seconds(34 * 60))
             let second = await keeper.published { $0[issued("blue")] != first[issued("blue")] }
             #expect(second.count == 1)
         }
@@ -52,7 +52,7 @@ import Testing
             #expect(phases == [.signing, .signing, .announced])
             _ = await keeper.published { $0[trust("color")] != first[trust("color")] }
             keeper.isDistributed.withLock { $0 = true }
-            keeper.clock.advance(by: .seconds(1))
+            await keeper.clock.advance(by: .seconds(1))
             _ = await keeper.published { $0[issued("blue")] != first[issued("blue")] }
             for await observations in keeper.keeper.observations {
                 if observations.authorities.map(\.phase) == [.signing, .signing, .retiring] {
@@ -253,6 +253,7 @@ final class TurnedClock: Clock, Sendable {
         var now = Instant(offset: .zero)
         var sleepers: [UUID: (deadline: Instant, wake: CheckedContinuation<Void, any Error>)] = [:]
         var cancelled: Set<UUID> = []
+        var waitsForSleeper: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
@@ -270,7 +271,15 @@ final class TurnedClock: Clock, Sendable {
                     state.sleepers[id] = (deadline, wake)
                     return nil
                 }
-                if let isOver { wake.resume(with: isOver) }
+                if let isOver {
+                    wake.resume(with: isOver)
+                    return
+                }
+                let waiting = state.withLock { state in
+                    defer { state.waitsForSleeper = [] }
+                    return state.waitsForSleeper
+                }
+                for continuation in waiting { continuation.resume() }
             }
         } onCancel: {
             let sleeper = state.withLock { state in
@@ -282,8 +291,15 @@ final class TurnedClock: Clock, Sendable {
         }
     }
 
-    /// Lets `duration` pass.
-    func advance(by duration: Duration) {
+    /// Lets `duration` pass, once somebody sleeps: who sleeps later would not notice.
+    func advance(by duration: Duration) async {
+        await withCheckedContinuation { found in
+            let isThere = state.withLock { state in
+                if state.sleepers.isEmpty { state.waitsForSleeper.append(found) }
+                return !state.sleepers.isEmpty
+            }
+            if isThere { found.resume() }
+        }
         let woken = state.withLock { state in
             state.now = state.now.advanced(by: duration)
             let woken = state.sleepers.filter { $0.value.deadline <= state.now }

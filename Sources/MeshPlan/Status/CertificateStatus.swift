@@ -87,8 +87,6 @@ private func verdict(
     }
     let time = timestamp(secondsSince1970: end)
     if end <= nowSeconds { return .ended("\(name) ended at \(time)\(problem).") }
-    guard problem.isEmpty else {
-        return .stale("\(name) stays in use until \(time)\(problem).")
-    }
+    if let problem = observation.problem { return .stale(sentence(problem)) }
     return .valid
 }

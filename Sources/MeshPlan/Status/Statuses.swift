@@ -256,7 +256,7 @@ extension Kind {
 }
 
 /// `text` with a capital and a full stop.
-private func sentence(_ text: String) -> String {
+func sentence(_ text: String) -> String {
     text.prefix(1).uppercased() + ended(String(text.dropFirst()))
 }
 

@@ -136,18 +136,18 @@ extension Envoy_Config_Listener_V3_Listener {
     /// Finds out what clients speak on the ports where TLS is spoken.
     ///
     /// Where the server speaks first in plaintext, a client that says nothing for a second is taken for
-    /// one that speaks no TLS.
+    /// one that speaks no TLS. So it is set where plaintext is not taken too, or a mesh that turns strict
+    /// would have a new listener, and lose connections.
     mutating func inspect(
         _ ports: [Port: (protocol: ListenerProtocol, security: ListenerSecurity)]
     ) throws {
         var inspected: [Port] = []
         for (port, (proto, security)) in ports {
-            guard case .tls(let tls) = security else { continue }
+            guard case .tls = security else { continue }
             inspected.append(port)
-            if tls.takesPlaintext, proto == .tcp {
-                listenerFiltersTimeout = Google_Protobuf_Duration(.seconds(1))
-                continueOnListenerFiltersTimeout = true
-            }
+            guard proto == .tcp else { continue }
+            listenerFiltersTimeout = Google_Protobuf_Duration(.seconds(1))
+            continueOnListenerFiltersTimeout = true
         }
         guard !inspected.isEmpty else { return }
         listenerFilters = [try tlsInspector(on: inspected.sorted())]
