@@ -116,6 +116,12 @@ public func runDaemon(
         },
         logger: logger
     )
+    if let path = configuration.sdsSocketPath, access(path, F_OK) != 0 {
+        print(
+            "warning: --sds-socket \(path): no such file; start the SDS server, as what it has is "
+                + "missing until then"
+        )
+    }
     let identities = try IdentityKeeper(
         IdentityConfiguration(
             stateDirectory: state.path,
@@ -172,6 +178,7 @@ public func runDaemon(
             assumesServing: false,
             lowestPort: lowestPort(),
             probesGRPC: configuration.envoy.probesGRPC,
+            connectsAfterHandshake: configuration.envoy.connectsAfterHandshake,
             certificateLifetime: configuration.certificateLifetime,
             hasExternalSecrets: configuration.sdsSocketPath != nil
         ),

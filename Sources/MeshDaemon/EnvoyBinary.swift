@@ -16,6 +16,11 @@ public struct EnvoyBinary: Hashable, Sendable {
         !EnvoyBinary.numbers(of: version).lexicographicallyPrecedes([1, 36, 0])
     }
 
+    /// Whether it can wait for the handshake of a TLS connection before it connects to the application.
+    var connectsAfterHandshake: Bool {
+        !EnvoyBinary.numbers(of: version).lexicographicallyPrecedes([1, 37, 0])
+    }
+
     /// The Envoy to use: the one of the option `--envoy`, of the variable HEDDLE_ENVOY, in PATH, or
     /// the copy that set-up installed, whichever is named or found first.
     ///

@@ -1,5 +1,5 @@
 public import MeshModel
-internal import MeshPlan
+public import MeshPlan
 internal import MeshSources
 
 /// What `heddle validate` found.
@@ -30,11 +30,11 @@ public struct ValidationReport: Sendable {
 ///
 /// Files that contradict each other in a Namespace or Mesh, as examples side by side, are checked
 /// apart; any other object that is there twice is a problem.
-public func validate(paths: [String]) -> ValidationReport {
+public func validate(paths: [String], options: PlanOptions = PlanOptions()) -> ValidationReport {
     var diagnostics: Set<Diagnostic> = []
     var objects: Set<ObjectPlace> = []
     for world in loadAlternatives(paths: paths) {
-        diagnostics.formUnion(plan(world, nowSeconds: 0).diagnostics)
+        diagnostics.formUnion(plan(world, nowSeconds: 0, options: options).diagnostics)
         objects.formUnion(
             world.objects.map { ObjectPlace(id: $0.id, file: $0.manifest.file ?? "") }
         )

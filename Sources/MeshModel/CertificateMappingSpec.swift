@@ -27,3 +27,14 @@ public struct CertificateMappingSpec: ObjectSpec {
         self.source = source
     }
 }
+
+extension CertificateMappingSpec.Source: CustomStringConvertible {
+    /// `Heddle`, the authority, or the file.
+    public var description: String {
+        switch self {
+        case .heddle: "Heddle"
+        case .file(let chain, _): chain
+        case .acmPrivateCA(let authority): authority.authorityARN
+        }
+    }
+}

@@ -15,7 +15,8 @@ extension EncodedResource {
         name: String,
         message: some Message,
         origins: [ObjectID: Int],
-        endpointsName: String? = nil
+        endpointsName: String? = nil,
+        secretNames: Set<String> = []
     ) throws {
         var options = BinaryEncodingOptions()
         options.useDeterministicOrdering = true
@@ -28,7 +29,8 @@ extension EncodedResource {
             payload: payload,
             deltaEntry: try entry(type, name, version, payload),
             origins: origins,
-            endpointsName: endpointsName
+            endpointsName: endpointsName,
+            secretNames: secretNames
         )
     }
 

@@ -9,6 +9,9 @@ public struct PlanOptions: Hashable, Sendable {
     public var assumesServing: Bool
     /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
     public var lowestPort: Port?
+    /// Whether proxies connect to an application of TCP only once it is known who calls, as Envoy can
+    /// from 1.37 on.
+    public var connectsAfterHandshake: Bool
     /// For how long a certificate that Heddle issues holds.
     public var certificateLifetime: Duration
     /// Whether proxies can ask an SDS server beside Heddle.
@@ -22,6 +25,7 @@ public struct PlanOptions: Hashable, Sendable {
         assumesServing: Bool = true,
         lowestPort: Port? = nil,
         probesGRPC: Bool = true,
+        connectsAfterHandshake: Bool = true,
         certificateLifetime: Duration = .seconds(3600),
         hasExternalSecrets: Bool = false
     ) {
@@ -29,6 +33,7 @@ public struct PlanOptions: Hashable, Sendable {
         self.assumesServing = assumesServing
         self.lowestPort = lowestPort
         self.probesGRPC = probesGRPC
+        self.connectsAfterHandshake = connectsAfterHandshake
         self.certificateLifetime = certificateLifetime
         self.hasExternalSecrets = hasExternalSecrets
     }

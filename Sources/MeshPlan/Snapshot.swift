@@ -40,6 +40,8 @@ public final class EncodedResource: Sendable {
     public let origins: [ObjectID: Int]
     /// For a cluster that takes its endpoints over EDS, the name of those endpoints.
     public let endpointsName: String?
+    /// For a listener, the secrets that it needs from the control plane.
+    public let secretNames: Set<String>
 
     init(
         type: ResourceType,
@@ -48,7 +50,8 @@ public final class EncodedResource: Sendable {
         payload: [UInt8],
         deltaEntry: [UInt8],
         origins: [ObjectID: Int],
-        endpointsName: String?
+        endpointsName: String?,
+        secretNames: Set<String> = []
     ) {
         self.type = type
         self.name = name
@@ -57,6 +60,7 @@ public final class EncodedResource: Sendable {
         self.deltaEntry = deltaEntry
         self.origins = origins
         self.endpointsName = endpointsName
+        self.secretNames = secretNames
     }
 }
 

@@ -72,7 +72,11 @@ final class AccessLogChannel: Sendable {
             "count": "\(count)",
         ]
         for (name, value) in entry.details { metadata[name] = "\(LogText(value))" }
-        logger.warning("request denied", metadata: metadata)
+        // Constant messages: who reads the log can look for either.
+        switch denial.verdict {
+        case .denied: logger.warning("request denied", metadata: metadata)
+        case .shadow: logger.warning("request would be denied", metadata: metadata)
+        }
     }
 }
 

@@ -79,19 +79,12 @@ extension DeltaSession {
     mutating func noteTakenListeners() {
         let accepted = memory.accepted[.listeners]
         for (name, listener) in accepted where memory.takenListeners[name] != listener.version {
-            let needed = plannedSecrets.filter(listener.contains)
+            let needed = listener.secretNames
             guard needed.allSatisfy({ memory.accepted[.secrets][$0] != nil }) else { continue }
             memory.takenListeners[name] = listener.version
         }
         for name in memory.takenListeners.keys where accepted[name] == nil {
             memory.takenListeners[name] = nil
         }
-    }
-}
-
-extension EncodedResource {
-    /// Whether `name` is anywhere in the resource, as it is when the resource uses the secret.
-    fileprivate func contains(_ name: String) -> Bool {
-        payload.firstRange(of: Array(name.utf8)) != nil
     }
 }

@@ -63,7 +63,7 @@ import Testing
             Array(log.warnings.prefix(3)) == [
                 "request denied \(red) count=1 method=GET path=/a \(rest) verdict=denied",
                 "request denied \(red) count=10 method=GET path=/a \(rest) verdict=denied",
-                "request denied \(red) count=1 method=GET path=/b \(rest) verdict=shadow",
+                "request would be denied \(red) count=1 method=GET path=/b \(rest) verdict=shadow",
             ]
         )
         #expect(log.warnings.count == 4)

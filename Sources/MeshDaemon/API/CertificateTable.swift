@@ -76,10 +76,10 @@ struct CertificateColumn: Sendable {
             certificate,
             _ in text(certificate["status"]?["state"])
         },
-        CertificateColumn(name: "Serial", description: "The serial number's first digits.") {
+        CertificateColumn(name: "Serial", description: "The serial number's last digits.") {
             certificate,
             _ in
-            certificate["status"]?["serial"]?.string.map { String($0.prefix(8)) } ?? none
+            certificate["status"]?["serial"]?.string.map { String($0.suffix(8)) } ?? none
         },
         CertificateColumn(
             name: "Serial-Number",

@@ -77,7 +77,11 @@ enum ObjectTable {
         case .backendGroup: [name, age]
         case .trafficPolicy: [name, targets, features, ready, reason, age]
         case .certificateMapping:
-            [name, field("ARN", "What it stands for.", "arn"), ready, reason, age]
+            [
+                name, field("ARN", "What it stands for.", "arn"),
+                field("Source", "Where the certificate or authority is from.", "source"), ready,
+                reason, age,
+            ]
         case .workload:
             [
                 name, owner, state,

@@ -22,7 +22,7 @@ public struct RotateCommand: Sendable {
     /// Makes the command for `target`.
     public init(_ target: Target) { self.target = target }
 
-    /// Runs the command, which takes as long as proxies take to accept what is new.
+    /// Runs the command, which is done once the replacement has begun.
     public func run(
         _ transport: any LocalAPITransport,
         _ console: Console
@@ -43,6 +43,11 @@ public struct RotateCommand: Sendable {
         case .all: return (Certificates.path(), "all certificates")
         case .root: return (Certificates.path(name: "root"), "the root")
         case .mesh(let name):
+            return (Certificates.path(name: "mesh.\(name)"), "the authority of Mesh \(name)")
+        // As `heddle certificates` lists them.
+        case .owner("root"): return (Certificates.path(name: "root"), "the root")
+        case .owner(let text) where text.hasPrefix("mesh/"):
+            let name = text.dropFirst("mesh/".count)
             return (Certificates.path(name: "mesh.\(name)"), "the authority of Mesh \(name)")
         case .owner(let text):
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)

@@ -157,8 +157,70 @@ extension Resolution {
             isRenewed = true
         }
         if isRenewed { tls.connectionLifetime = options.callerConnectionLifetime }
+        let listed = covering?.validation.subjectAlternativeNames
+        if let contradiction = contradiction(tls, listed, target, caller.object.id) {
+            report(
+                caller.object.diagnostic(
+                    .warning,
+                    policy == nil ? "spec" : field,
+                    "calls of VirtualNode \(target.node) fail: \(contradiction.problem)",
+                    remedy: contradiction.remedy
+                )
+            )
+        }
         return .tls(tls)
     }
+
+    /// Why calls of `target` can't succeed, as far as manifests tell.
+    ///
+    /// - Parameters:
+    ///   - tls: How it is called.
+    ///   - listed: The names that the caller expects; nil is the default.
+    ///   - target: What is called.
+    ///   - caller: Who calls.
+    /// - Returns: The problem and its remedy; nil when there is none.
+    private func contradiction(
+        _ tls: CallerTLS,
+        _ listed: [String]?,
+        _ target: NodePort,
+        _ caller: ObjectID
+    ) -> (problem: String, remedy: String)? {
+        guard let server = target.tls else {
+            guard target.discovery == .workloads else { return nil }
+            return (
+                "its listener on port \(target.mapping.port) takes no TLS",
+                "give the listener tls, or set enforce: false"
+            )
+        }
+        if let listed, !server.isMeshWide, case .issued(let identity)? = server.source,
+            !identity.names.contains(where: listed.contains)
+        {
+            return (
+                "its name \(identity.uri) is not among subjectAlternativeNames",
+                "add it, or correct the list"
+            )
+        }
+        guard let names = server.callerNames else { return nil }
+        guard let certificate = tls.certificate else {
+            return (
+                "it asks for a certificate, and there is none",
+                "add clientPolicy.tls.certificate"
+            )
+        }
+        guard !names.isEmpty,
+            case .certificate(.issued(let identity))? = secrets[caller]?[certificate.name],
+            !identity.names.contains(where: names.contains)
+        else { return nil }
+        return (
+            "it lets in \(names.joined(separator: ", ")), and not \(identity.uri)",
+            "add it to subjectAlternativeNames of the listener, or correct one of the two"
+        )
+    }
+}
+
+extension Identity {
+    /// All names in the certificate.
+    fileprivate var names: [String] { [uri] + dnsNames }
 }
 
 extension CertificateSource {

@@ -10,6 +10,8 @@ struct Identities {
     var namespaces: [String: String] = [:]
     /// The SPIFFE IDs that manifests give to each node or gateway beside its own.
     var named: [ObjectID: Set<String>] = [:]
+    /// The namespaces whose nodes say that they have each host name, in lower case.
+    var hostnames: [String: Set<String>] = [:]
     /// What stands for each ARN of ACM.
     var mappings: [String: CertificateMapping] = [:]
 }
@@ -31,7 +33,10 @@ extension Resolution {
     /// Gives trust domains, SPIFFE IDs and ARNs to their owners: where two want one, the older object
     /// has it.
     mutating func resolveIdentities() {
-        for mesh in world.meshes.values.sorted(by: { $0.isOlder(than: $1) }) {
+        // Its own name is a mesh's before it is another's annotation.
+        let meshes = world.meshes.values.sorted { $0.isOlder(than: $1) }
+        let named = meshes.filter { $0.trustDomain == $0.metadata.name }
+        for mesh in named + meshes.filter({ $0.trustDomain != $0.metadata.name }) {
             let domain = mesh.trustDomain
             guard let first = identities.domains[domain] else {
                 identities.domains[domain] = mesh.metadata.name
@@ -60,11 +65,19 @@ extension Resolution {
                 )
             )
         }
+        for node in world.virtualNodes.values {
+            guard let hostname = node.spec.serviceDiscovery?.hostname else { continue }
+            identities.hostnames[hostname.lowercased(), default: []]
+                .insert(node.metadata.namespace)
+        }
         claimNames()
     }
 
     /// Gives each SPIFFE ID that a manifest names as its certificate to the namespace that had it
-    /// first; where two had it at the same time, to none of them, as a restart makes all of one age.
+    /// first.
+    ///
+    /// A restart makes all objects of a folder of one age. Of namespaces that had it at the same time it
+    /// is that with which its path begins, and else none of them.
     private mutating func claimNames() {
         var claims = world.virtualNodes.values.flatMap { node in
             node.claims(
@@ -82,17 +95,20 @@ extension Resolution {
             )
         }
         claims.sort()
-        var first: [String: Claim] = [:]
         var contested: Set<String> = []
-        for claim in claims where first[claim.name] == nil { first[claim.name] = claim }
-        for claim in claims {
-            guard let holder = first[claim.name] else { continue }
-            if claim.creationTimestampSeconds == holder.creationTimestampSeconds,
-                claim.owner.namespace != holder.owner.namespace
-            {
-                contested.insert(claim.name)
+        for (name, claims) in Dictionary(grouping: claims, by: \.name) {
+            let age = claims.map(\.creationTimestampSeconds).min()
+            let namespaces = Set(
+                claims.filter { $0.creationTimestampSeconds == age }.map(\.owner.namespace)
+            )
+            let path = SPIFFEID(name)?.path.split(separator: "/").first.map(String.init)
+            if namespaces.count == 1 {
+                identities.namespaces[name] = namespaces.first
+            } else if let path, namespaces.contains(path) {
+                identities.namespaces[name] = path
+            } else {
+                contested.insert(name)
             }
-            identities.namespaces[claim.name] = holder.owner.namespace
         }
         for claim in claims {
             guard let mesh = mesh(of: claim.owner), let id = SPIFFEID(claim.name), !id.path.isEmpty,
@@ -132,7 +148,19 @@ extension Resolution {
         if identities.domains[id.trustDomain] == nil {
             // An SDS server beside Heddle answers for it.
             if options.hasExternalSecrets { return nil }
-            identities.borrowedDomains[mesh.metadata.name, default: []].insert(id.trustDomain)
+            let isNew = identities.borrowedDomains[mesh.metadata.name, default: []]
+                .insert(id.trustDomain).inserted
+            if isNew {
+                report(
+                    mesh.diagnostic(
+                        .note,
+                        "metadata.annotations",
+                        "Heddle serves names of the trust domain \"\(id.trustDomain)\", which is no Mesh's "
+                            + "own, as \(owner) asks for \"\(name)\"",
+                        remedy: "to make it the mesh's own, set heddle.dev/trust-domain"
+                    )
+                )
+            }
         }
         if let other = mesh.owner(ofOwnName: name), other != owner {
             return "\"\(name)\" is kept for \(other)"
@@ -167,12 +195,15 @@ extension Resolution {
         )
     }
 
-    /// The names by which callers know `owner`: of a node that of its service discovery, of a gateway
-    /// those that its routes match.
+    /// The names by which callers know `owner`: of a node that of its service discovery, unless nodes of
+    /// another namespace say the same, of a gateway those that its routes match.
     private func dnsNames(of owner: ObjectID) -> [String] {
         if owner.kind == .virtualNode {
             let hostname = world.virtualNodes[owner.reference]?.spec.serviceDiscovery?.hostname
-            return hostname.map { [$0] } ?? []
+            guard let hostname, let namespaces = identities.hostnames[hostname.lowercased()],
+                namespaces.count == 1, !hostname.contains("*")
+            else { return [] }
+            return [hostname]
         }
         let names = (gatewayRoutes[owner.reference] ?? []).compactMap { route -> String? in
             switch route.spec.rule.hostname {

@@ -8,6 +8,15 @@ enum ListenerSecurity: Hashable {
     case unavailable
 }
 
+extension ListenerSecurity {
+    /// The secrets that the control plane has for it.
+    var secretNames: [String] {
+        guard case .tls(let tls) = self else { return [] }
+        return [tls.certificate, tls.validation?.trust].compactMap { $0 }
+            .filter { !$0.isExternal }.map(\.name)
+    }
+}
+
 /// TLS as a listener does it.
 struct ServerTLS: Hashable {
     /// Whether it takes plaintext too (`PERMISSIVE`).
@@ -18,6 +27,8 @@ struct ServerTLS: Hashable {
     /// After what time a connection ends, before a certificate with which it began does; nil when its
     /// certificates are not Heddle's.
     var connectionLifetime: Duration?
+    /// Whether a TCP application is connected to only once the handshake is done.
+    var connectsAfterHandshake = true
     /// Whether what a caller may do depends on its identity, which its certificate proves.
     var isAccessControlled = false
 }
@@ -44,6 +55,9 @@ struct TargetTLS: Hashable {
     var source: CertificateSource?
     /// The SPIFFE IDs that the proxies behind it prove; empty when they have others' certificates.
     var identities: [String]
+    /// The names of which a caller's certificate must have one, any if there are none; nil asks for no
+    /// certificate.
+    var callerNames: [String]?
     /// Whether it comes from the mesh as a whole and not from its manifest.
     var isMeshWide: Bool
     /// Whether it takes plaintext too.
@@ -68,6 +82,7 @@ extension Resolution {
                 certificate: ownCertificate(of: node.id, in: mesh),
                 validation: validation,
                 connectionLifetime: options.serverConnectionLifetime,
+                connectsAfterHandshake: options.connectsAfterHandshake,
                 isAccessControlled: mesh.accessControl != .off
             )
         )
@@ -108,6 +123,7 @@ extension Resolution {
                 certificate: certificate.reference,
                 validation: validation ?? nil,
                 connectionLifetime: isRenewed ? options.serverConnectionLifetime : nil,
+                connectsAfterHandshake: options.connectsAfterHandshake,
                 isAccessControlled: mesh.accessControl != .off && object.id.kind == .virtualNode
                     && validation.flatMap { $0 }.map { provesIdentities($0.trust, object.id) }
                         ?? false
@@ -153,6 +169,7 @@ extension Resolution {
             return TargetTLS(
                 source: .issued(identity(of: node.id, in: mesh)),
                 identities: Set(proven.map(mesh.spiffeID)).sorted(),
+                callerNames: [],
                 isMeshWide: true,
                 takesPlaintext: mode == .permissive
             )
@@ -164,6 +181,7 @@ extension Resolution {
         return TargetTLS(
             source: source,
             identities: identities,
+            callerNames: tls.validation.map { $0.subjectAlternativeNames ?? [] },
             isMeshWide: false,
             takesPlaintext: tls.mode == .permissive
         )

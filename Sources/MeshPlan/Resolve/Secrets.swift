@@ -115,7 +115,8 @@ extension Resolution {
     ) -> SecretReference? {
         switch source {
         case .issued: return ownTrust(of: owner, in: mesh)
-        case .acmPrivateCA(let authority, _): return keep([.acmPrivateCA(authority)], of: owner, in: mesh)
+        case .acmPrivateCA(let authority, _):
+            return keep([.acmPrivateCA(authority)], of: owner, in: mesh)
         case .files: return nil
         }
     }
@@ -128,7 +129,8 @@ extension Resolution {
             switch source {
             case .issued(let identity): identity.uri
             case .files(let file): "file:\(file.certificateChain),\(file.privateKey)"
-            case .acmPrivateCA(let authority, let identity): "\(authority.secretName) \(identity.uri)"
+            case .acmPrivateCA(let authority, let identity):
+                "\(authority.secretName) \(identity.uri)"
             }
         secrets[owner, default: [:]][name] = .certificate(source)
         return (SecretReference(name: name), source)

@@ -12,7 +12,11 @@ func fields(
         return [field: .string(resourceARN(mesh.spec.awsName + suffix))]
     }
     switch object {
-    case .namespace, .backendGroup, .trafficPolicy, .certificateMapping: return [:]
+    case .namespace, .backendGroup, .trafficPolicy: return [:]
+    case .certificateMapping(let mapping):
+        return [
+            "arn": .string(mapping.spec.arn), "source": .string(mapping.spec.source.description),
+        ]
     case .mesh(let mesh): return ["meshARN": .string(resourceARN(mesh.spec.awsName))]
     case .virtualNode(let node):
         return arn("virtualNodeARN", "/virtualNode/\(node.spec.awsName)")

@@ -23,14 +23,16 @@ enum ResourceInput: Hashable {
             _ type: ResourceType,
             _ name: String,
             _ message: some Message,
-            endpointsName: String? = nil
+            endpointsName: String? = nil,
+            secretNames: Set<String> = []
         ) throws -> EncodedResource {
             try EncodedResource(
                 type,
                 name: name,
                 message: message,
                 origins: origins,
-                endpointsName: endpointsName
+                endpointsName: endpointsName,
+                secretNames: secretNames
             )
         }
         switch self {
@@ -51,11 +53,21 @@ enum ResourceInput: Hashable {
             let name = RouteConfigurationName.ingress(input.listener.portMapping.port)
             return try encode(.routes, name, routeConfiguration(for: input))
         case .ingressListener(let input):
-            return try encode(.listeners, IngressListener.name, listener(for: input))
+            return try encode(
+                .listeners,
+                IngressListener.name,
+                listener(for: input),
+                secretNames: Set(input.securities.values.flatMap(\.secretNames))
+            )
         case .egressListener(let input):
             return try encode(.listeners, EgressListener.name, listener(for: input))
         case .gatewayListener(let input):
-            return try encode(.listeners, input.name, listener(for: input))
+            return try encode(
+                .listeners,
+                input.name,
+                listener(for: input),
+                secretNames: Set(input.security.secretNames)
+            )
         case .gatewayRoutes(let input):
             let name = RouteConfigurationName.ingress(input.port)
             return try encode(.routes, name, routeConfiguration(for: input))

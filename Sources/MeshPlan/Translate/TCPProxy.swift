@@ -18,7 +18,7 @@ func tcpProxy(
     proxy.statPrefix = statPrefix
     proxy.accessLog = try accessLogs(for: accessLog)
     if let accessControl { proxy.accessLog += try connectionDenialLogs(accessControl) }
-    if tls?.validation != nil {
+    if let tls, tls.validation != nil, tls.connectsAfterHandshake {
         // Else the application is connected to before it is known who calls.
         proxy.upstreamConnectMode = .onDownstreamTlsHandshake
         proxy.maxEarlyDataBytes = .init(4096)

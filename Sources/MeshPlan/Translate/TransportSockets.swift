@@ -102,11 +102,13 @@ private func matcher(
     return result
 }
 
-/// An expression that matches `text` alone.
+/// An expression that matches `text` alone; RE2 takes a backslash before punctuation of ASCII only.
 private func escaped(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
-        let isPlain = character.isLetter || character.isNumber || "-_".contains(character)
-        result += (isPlain ? "" : "\\") + String(character)
+    text.unicodeScalars.reduce(into: "") { result, scalar in
+        let isPunctuation =
+            scalar.isASCII && !scalar.properties.isAlphabetic
+            && scalar.properties.numericType == nil
+        result += (isPunctuation ? "\\" : "") + String(scalar)
     }
 }
 

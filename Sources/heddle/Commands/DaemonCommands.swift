@@ -65,16 +65,7 @@ struct RunCommand: AsyncParsableCommand {
         completion: .file()
     )
     var authorityKey: String?
-    @Option(
-        name: .customLong("sds-socket"),
-        help: ArgumentHelp(
-            "The Unix socket of an SDS server, such as a SPIRE agent, that serves the secrets which "
-                + "manifests name by sds.",
-            valueName: "path"
-        ),
-        completion: .file()
-    )
-    var sdsSocket: String?
+    @OptionGroup var externalSecrets: ExternalSecretsOption
     @Option(help: "What to log: trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.notice
 
@@ -112,7 +103,7 @@ struct RunCommand: AsyncParsableCommand {
         }
         for (option, path) in [
             ("--ca-certificate", authorityCertificate), ("--ca-key", authorityKey),
-            ("--sds-socket", sdsSocket),
+            ("--sds-socket", externalSecrets.sdsSocket),
         ] where path?.isEmpty == true {
             throw ValidationError("\(option) is empty; name a file")
         }
@@ -138,13 +129,30 @@ struct RunCommand: AsyncParsableCommand {
                         )
                     }
                 },
-                sdsSocketPath: sdsSocket.map(absolutePath),
+                sdsSocketPath: externalSecrets.sdsSocket.map(absolutePath),
                 clientOptions: state.clientOptions
             ),
             logger: logger,
             print: { [console = state.console] line in console.print(line + "\n") }
         )
     }
+}
+
+/// The option that names an SDS server, as what manifests may ask for depends on it.
+struct ExternalSecretsOption: ParsableArguments {
+    @Option(
+        name: .customLong("sds-socket"),
+        help: ArgumentHelp(
+            "The Unix socket of an SDS server, such as a SPIRE agent, that serves the secrets which "
+                + "manifests name by sds.",
+            valueName: "path"
+        ),
+        completion: .file()
+    )
+    var sdsSocket: String?
+
+    /// Settings of a plan that follow.
+    var planOptions: PlanOptions { PlanOptions(hasExternalSecrets: sdsSocket != nil) }
 }
 
 /// `heddle validate`.
@@ -163,9 +171,10 @@ struct ValidateCommand: ParsableCommand {
 
     @Argument(help: "Files or folders of manifests.", completion: .file())
     var paths: [String]
+    @OptionGroup var externalSecrets: ExternalSecretsOption
 
     func run() throws {
-        let report = MeshDaemon.validate(paths: paths)
+        let report = MeshDaemon.validate(paths: paths, options: externalSecrets.planOptions)
         for diagnostic in report.diagnostics { print(diagnostic) }
         print(report.summary)
         try (report.isValid ? ExitStatus.ok : .badNews).end()
@@ -191,9 +200,14 @@ struct RenderCommand: ParsableCommand {
     var paths: [String]
     @Option(help: ArgumentHelp("Only the proxy of this Workload.", valueName: "namespace/name"))
     var proxy: String?
+    @OptionGroup var externalSecrets: ExternalSecretsOption
 
     func run() throws {
-        let rendered = try render(paths: paths, proxy: proxy)
+        let rendered = try render(
+            paths: paths,
+            proxy: proxy,
+            options: externalSecrets.planOptions
+        )
         let console = Console.standard(environment: [:])
         for diagnostic in rendered.diagnostics { console.note("\(diagnostic)") }
         if rendered.documents.isEmpty { console.note("no proxy to render: no Workload has one") }
