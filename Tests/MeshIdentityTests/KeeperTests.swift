@@ -125,6 +125,9 @@ import Testing
             shown += "\(published) \(later) \(keeper.keeper.currentObservations)"
             shown += String(reflecting: published)
             dump(published, to: &shown)
+            let contents = published.mapValues(\.content)
+            shown += "\(contents.values) \(String(reflecting: contents))"
+            dump(contents, to: &shown)
             dump(keeper.keeper, to: &shown)
             var trial = try Trial(in: keeper.folder, wanting: [issued("blue")])
             await trial.turn()
