@@ -11,7 +11,7 @@ public import MeshModel
 ///
 /// Errors: `ACMPrivateCAError`, or `CancellationError`.
 public struct ACMPrivateCAClient: PrivateCertificateAuthority {
-    /// For how long, all in all, is waited for a certificate or for AWS to be less busy.
+    /// For how long each call, of the three of a certificate, waits for it or for AWS to be less busy.
     private static let patience: Duration = .seconds(60)
     private static let firstWait: Duration = .milliseconds(500)
     private static let longestWait: Duration = .seconds(8)
@@ -101,10 +101,7 @@ public struct ACMPrivateCAClient: PrivateCertificateAuthority {
     /// Equal for the retries of one request, and for no two requests: each has a key of its own.
     private static func idempotencyToken(_ csrPEM: String, _ end: Int) -> String {
         let digest = SHA256.hash(data: Data("\(end)\n\(csrPEM)".utf8))
-        return digest.prefix(16).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return hexadecimal(digest.prefix(16))
     }
 
     // MARK: Before
