@@ -65,10 +65,10 @@ public struct SecretObservation: Hashable, Sendable {
     /// The serial number of the certificate, hexadecimal; nil of trust and while there is none.
     public var serial: String?
     /// When the certificate begins, in seconds since 1970; of trust that of the authority which ends
-    /// first.
+    /// last.
     public var notBeforeSeconds: Int?
     /// When the certificate ends, in seconds since 1970; of trust that of the authority which ends
-    /// first.
+    /// last.
     public var notAfterSeconds: Int?
     /// When this version took the place of another, in seconds since 1970; nil before that.
     public var rotatedSeconds: Int?

@@ -147,7 +147,7 @@ struct ACMCertificates: Sendable {
                 entry.succeed(try TrustContent(text), renewal: moment.wall + Self.chainRenewal)
                 entry.problem = storeChain(authority, text)
             } catch {
-                entry.fail(error, of: authority, entry.content?.first, at: moment, spread)
+                entry.fail(error, of: authority, entry.content?.last, at: moment, spread)
             }
             chains[authority] = entry
         }

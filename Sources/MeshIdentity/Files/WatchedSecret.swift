@@ -147,8 +147,8 @@ struct TrustContent: FileContent {
     var certificates: [String]
     /// While at least one of them is good.
     var validity: Validity
-    /// Of the one that ends first.
-    var first: Validity
+    /// Of the one that ends last.
+    var last: Validity
 }
 
 extension TrustContent {
@@ -165,8 +165,8 @@ extension TrustContent {
         let validities = authorities.map {
             Validity(notBeforeSeconds: $0.notBeforeSeconds, notAfterSeconds: $0.notAfterSeconds)
         }
-        first =
-            validities.min { $0.notAfterSeconds < $1.notAfterSeconds }
+        last =
+            validities.max { $0.notAfterSeconds < $1.notAfterSeconds }
             ?? Validity(notBeforeSeconds: 0, notAfterSeconds: 0)
         validity = Validity(
             notBeforeSeconds: validities.map(\.notBeforeSeconds).min() ?? 0,

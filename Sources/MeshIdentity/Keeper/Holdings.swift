@@ -269,7 +269,7 @@ private struct Wanted: Sendable {
 /// Authorities of several sources in one secret.
 private struct TrustUnion {
     private var certificates: Set<String> = []
-    private var first: Validity?
+    private var last: Validity?
     private var problems: [String] = []
 
     mutating func add(_ authorities: [(pem: String, validity: Validity)], problem: String?) {
@@ -283,13 +283,13 @@ private struct TrustUnion {
     mutating func add(_ content: TrustContent?, problem: String?) {
         if let content {
             certificates.formUnion(content.certificates)
-            add(content.first)
+            add(content.last)
         }
         if let problem { problems.append(problem) }
     }
 
     private mutating func add(_ validity: Validity) {
-        if first.map({ validity.notAfterSeconds < $0.notAfterSeconds }) ?? true { first = validity }
+        if last.map({ validity.notAfterSeconds > $0.notAfterSeconds }) ?? true { last = validity }
     }
 
     /// nil while no source has any.
@@ -301,8 +301,8 @@ private struct TrustUnion {
 
     var observation: SecretObservation {
         SecretObservation(
-            notBeforeSeconds: first?.notBeforeSeconds,
-            notAfterSeconds: first?.notAfterSeconds,
+            notBeforeSeconds: last?.notBeforeSeconds,
+            notAfterSeconds: last?.notAfterSeconds,
             problem: problems.isEmpty ? nil : problems.joined(separator: "; ")
         )
     }
