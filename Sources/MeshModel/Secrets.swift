@@ -91,9 +91,6 @@ public struct SecretObservation: Hashable, Sendable {
         self.rotatedSeconds = rotatedSeconds
         self.problem = problem
     }
-
-    /// Whether there is a secret to serve.
-    public var isAvailable: Bool { notAfterSeconds != nil }
 }
 
 /// What is known of an authority of Heddle's own.

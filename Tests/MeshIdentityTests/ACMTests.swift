@@ -70,7 +70,7 @@ import X509
     @Test func `a certificate is asked for once, served, and trusted by the authority's chain`()
         async throws
     {
-        var trial = try Trial(wanting: [spec, trusted], canAskACM: true)
+        var trial = try Trial(wanting: [spec, trusted])
         let asked = await settle(&trial) { try issue($0, at: Trial.start) }
         #expect(asked == 2)
         let isTrusted = try await isAccepted(
@@ -97,7 +97,7 @@ import X509
 
     @Test func `a restart buys no second certificate`() async throws {
         let folder = try TemporaryFolder()
-        var first = try Trial(in: folder, wanting: [spec], canAskACM: true)
+        var first = try Trial(in: folder, wanting: [spec])
         _ = await settle(&first) { try issue($0, at: Trial.start) }
         let paths = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm")
         #expect(paths.count == 1)
@@ -107,7 +107,7 @@ import X509
             )
             #expect((mode[.posixPermissions] as? NSNumber)?.intValue == 0o600)
         }
-        var second = try Trial(in: folder, wanting: [spec], canAskACM: true)
+        var second = try Trial(in: folder, wanting: [spec])
         let asked = await settle(&second) { try issue($0, at: Trial.start) }
         #expect(asked == 0)
         #expect(second.serial(spec) == first.serial(spec))
@@ -115,8 +115,7 @@ import X509
         var third = try Trial(
             in: folder,
             wanting: [spec],
-            at: Trial.start + .seconds(4 * 86400),
-            canAskACM: true
+            at: Trial.start + .seconds(4 * 86400)
         )
         await third.turn()
         #expect(third.serial(spec) == first.serial(spec))
@@ -128,8 +127,7 @@ import X509
         var last = try Trial(
             in: folder,
             wanting: [trusted],
-            at: Trial.start + .seconds(30 * 86400),
-            canAskACM: true
+            at: Trial.start + .seconds(30 * 86400)
         )
         await last.turn()
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm") == [])
@@ -138,7 +136,7 @@ import X509
     @Test func `a refusal is told, tried again later each time, and what was good stays`()
         async throws
     {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         _ = await settle(&trial) { try issue($0, at: Trial.start) }
         let serial = trial.serial(spec)
         let half = Duration.seconds(4 * 86400)
@@ -173,7 +171,7 @@ import X509
     }
 
     @Test func `a certificate for another key is not served`() async throws {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         _ = await settle(&trial) { _ in try root.leaf().pem }
         #expect(trial.holdings.materials == [:])
         #expect(
@@ -181,15 +179,6 @@ import X509
                 == "ACM Private CA \(Self.authority.authorityARN): the key is the key of "
                 + "another certificate; give the one that this certificate was made with"
         )
-    }
-
-    @Test func `without a client nothing is asked, and the status says so`() async throws {
-        var trial = try Trial(wanting: [spec, trusted], canAskACM: false)
-        await trial.turn()
-        #expect(trial.holdings.requests(at: trial.moment).isEmpty)
-        let problem =
-            "this Heddle asks no ACM Private CA; map the certificate to files or Heddle"
-        #expect(trial.problem(spec) == problem && trial.problem(trusted) == problem)
     }
 }
 

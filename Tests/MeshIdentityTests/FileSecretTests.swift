@@ -150,7 +150,7 @@ import Testing
         let said = trial.problem(spec)?.replacingOccurrences(of: "\(folder.path)/tls", with: "F")
         #expect(said == "certificate F.pem: \(mistake.message)")
         #expect(trial.holdings.materials == [:])
-        #expect(trial.holdings.secrets[spec]?.isAvailable == false)
+        #expect(trial.holdings.secrets[spec]?.notAfterSeconds == nil)
     }
 
     private func write(_ mistake: Mistake) async throws {
@@ -289,7 +289,9 @@ import Testing
         await trial.turn(after: .seconds(61))
         #expect(trial.holdings.secrets[both]?.notAfterSeconds == end)
         // A source of which nothing holds is told of.
-        #expect(trial.problem(both)?.hasPrefix("trusted CA \(other): it ended 1 second ago") == true)
+        #expect(
+            trial.problem(both)?.hasPrefix("trusted CA \(other): it ended 1 second ago") == true
+        )
         #expect(certificateCount(try trial.trust(both)) == 3)
     }
 

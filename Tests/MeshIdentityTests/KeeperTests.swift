@@ -177,7 +177,7 @@ struct RunningKeeper: Sendable {
     let counts: Shared<[Int]>
     private let publications: AsyncStream<[SecretSpec: SecretMaterial]>
 
-    init(asking privateAuthority: (any PrivateCertificateAuthority)? = nil) throws {
+    init(asking privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient()) throws {
         let folder = try TemporaryFolder()
         let clock = TurnedClock()
         let log = CapturedLog()
@@ -207,7 +207,7 @@ struct RunningKeeper: Sendable {
     }
 
     static func run(
-        asking privateAuthority: (any PrivateCertificateAuthority)? = nil,
+        asking privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient(),
         _ body: (RunningKeeper) async throws -> Void
     ) async throws {
         let running = try RunningKeeper(asking: privateAuthority)

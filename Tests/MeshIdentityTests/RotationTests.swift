@@ -94,7 +94,7 @@ import Testing
     @Test func `an authority waits for a proxy that does not answer, but not for ever`()
         async throws
     {
-        var trial = try Trial(wanting: specs) { $0.distributionLimit = .seconds(30) }
+        var trial = try Trial(wanting: specs)
         await trial.turn()
         _ = try trial.holdings.rotate(.meshAuthority("color"), at: trial.moment)
         await trial.turn(after: .milliseconds(29_999))

@@ -22,13 +22,15 @@ struct MeshAuthorities: Sendable {
         var isOfEarlierRun: Bool
     }
 
+    /// How long a new authority waits until all proxies trust it before it signs; then it signs anyway.
+    private static let distributionLimit = Duration.seconds(30)
+
     private(set) var roots: Roots
     private var entries: [String: Entry] = [:]
     private var turns = 0
     private let folder: AuthorityFolder
     private let installation: String
     private let lifetime: Duration
-    private let distributionLimit: Duration
     private let logger: Logger
 
     init(
@@ -36,14 +38,12 @@ struct MeshAuthorities: Sendable {
         roots: Roots,
         of installation: String,
         lifetime: Duration,
-        distributionLimit: Duration,
         logger: Logger
     ) {
         self.folder = folder
         self.roots = roots
         self.installation = installation
         self.lifetime = lifetime
-        self.distributionLimit = distributionLimit
         self.logger = logger
     }
 
@@ -143,7 +143,7 @@ struct MeshAuthorities: Sendable {
                 isAccepted: {
                     let announcement = entry.announcement
                     guard turns > announcement.turn else { return false }
-                    if moment.steady - announcement.since >= distributionLimit { return true }
+                    if moment.steady - announcement.since >= Self.distributionLimit { return true }
                     return !announcement.isOfEarlierRun && isDistributed()
                 }
             )

@@ -71,6 +71,8 @@ struct ACMCertificates: Sendable {
         fileprivate var isAsked = false
     }
 
+    /// What is asked for; an authority for short-lived certificates allows seven days.
+    static let lifetime = Duration.seconds(7 * 86400)
     /// Requests at one time; AWS allows 25 a second for an account.
     private static let limit = 8
     /// An authority's chain changes when it is renewed, which is rare.

@@ -10,7 +10,6 @@ struct Holdings: Sendable {
     private var trustFiles: [String: WatchedSecret<TrustContent>] = [:]
     private var wanted = Wanted()
     private let cores: Int
-    private let canAskACM: Bool
     private let logger: Logger
     private var lastMoment: Moment?
 
@@ -25,14 +24,12 @@ struct Holdings: Sendable {
         authorities: MeshAuthorities,
         issued: IssuedCertificates,
         acm: ACMCertificates,
-        canAskACM: Bool,
         cores: Int,
         logger: Logger
     ) {
         self.authorities = authorities
         self.issued = issued
         self.acm = acm
-        self.canAskACM = canAskACM
         self.cores = cores
         self.logger = logger
     }
@@ -56,9 +53,7 @@ struct Holdings: Sendable {
     }
 
     /// What to ask of ACM Private CA.
-    mutating func requests(at moment: Moment) -> [ACMRequest] {
-        canAskACM ? acm.requests(at: moment) : []
-    }
+    mutating func requests(at moment: Moment) -> [ACMRequest] { acm.requests(at: moment) }
 
     /// Takes an answer of ACM Private CA; the next turn serves it.
     mutating func take(_ answer: ACMAnswer, at moment: Moment) { acm.take(answer, at: moment) }
@@ -169,15 +164,10 @@ struct Holdings: Sendable {
             set(
                 .certificate(.acmPrivateCA(name.authority, name.identity)),
                 entry.content?.material,
-                SecretObservation(entry.content, problem: entry.problem ?? noACM),
+                SecretObservation(entry.content, problem: entry.problem),
                 at: now
             )
         }
-    }
-
-    private var noACM: String? {
-        canAskACM
-            ? nil : "this Heddle asks no ACM Private CA; map the certificate to files or Heddle"
     }
 
     private mutating func update(trust sources: [TrustSource], at now: Duration) {
@@ -194,7 +184,7 @@ struct Holdings: Sendable {
                 union.add(file?.served, problem: file?.problem)
             case .acmPrivateCA(let authority):
                 let entry = acm.chains[authority]
-                union.add(entry?.content, problem: entry?.problem ?? noACM)
+                union.add(entry?.content, problem: entry?.problem)
             }
         }
         set(.trust(sources), union.material, union.observation, at: now)

@@ -16,8 +16,7 @@ public final class IdentityKeeper: Service, Sendable {
     private let start: Mutex<Holdings?>
     private let mailbox = Mailbox()
     private let board = IdentityBoard()
-    private let acmLifetime: Duration
-    private let privateAuthority: (any PrivateCertificateAuthority)?
+    private let privateAuthority: any PrivateCertificateAuthority
     private let now: @Sendable () -> Duration
     private let steadyTime: @Sendable () -> Duration
     private let sleep: @Sendable (Duration) async throws -> Void
@@ -29,7 +28,7 @@ public final class IdentityKeeper: Service, Sendable {
     ///
     /// - Parameters:
     ///   - configuration: What to go by.
-    ///   - privateAuthority: Asks ACM Private CA; nil when nothing shall be asked.
+    ///   - privateAuthority: Asks ACM Private CA.
     ///   - now: The time since 1970, which certificates are compared with.
     ///   - clock: For pauses.
     ///   - generator: Spreads renewals and attempts.
@@ -41,7 +40,7 @@ public final class IdentityKeeper: Service, Sendable {
     /// - Throws: `IdentityError` when the state directory or the brought authority is of no use.
     public init(
         _ configuration: IdentityConfiguration,
-        privateAuthority: (any PrivateCertificateAuthority)? = nil,
+        privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient(),
         now: @escaping @Sendable () -> Duration,
         clock: some Clock<Duration> = ContinuousClock(),
         generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(),
@@ -57,14 +56,12 @@ public final class IdentityKeeper: Service, Sendable {
         }
         let holdings = try Holdings(
             configuration,
-            canAskACM: privateAuthority != nil,
             generator: generator,
             at: now(),
             logger: logger
         )
         let begin = clock.now
         start = Mutex(holdings)
-        acmLifetime = configuration.acmLifetime
         self.privateAuthority = privateAuthority
         self.now = now
         steadyTime = { begin.duration(to: clock.now) }
@@ -160,8 +157,8 @@ public final class IdentityKeeper: Service, Sendable {
     }
 
     private func send(_ request: ACMRequest) async {
-        guard let privateAuthority else { return }
-        mailbox.take(await request.send(to: privateAuthority, lifetime: acmLifetime))
+        let lifetime = ACMCertificates.lifetime
+        mailbox.take(await request.send(to: privateAuthority, lifetime: lifetime))
     }
 }
 
@@ -169,7 +166,6 @@ extension Holdings {
     /// Opens what is on disk.
     init(
         _ configuration: IdentityConfiguration,
-        canAskACM: Bool,
         generator: any RandomNumberGenerator & Sendable,
         at now: Duration,
         logger: Logger
@@ -195,12 +191,10 @@ extension Holdings {
                 roots: roots,
                 of: configuration.installation,
                 lifetime: configuration.certificateLifetime,
-                distributionLimit: configuration.distributionLimit,
                 logger: logger
             ),
             issued: IssuedCertificates(generator: generator),
             acm: ACMCertificates(folder: "\(state)/acm", generator: generator),
-            canAskACM: canAskACM,
             cores: ProcessInfo.processInfo.activeProcessorCount,
             logger: logger
         )
