@@ -133,6 +133,56 @@ import X509
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm") == [])
     }
 
+    @Test func `a key that is replaced on demand is taken up by no other daemon`() async throws {
+        let folder = try TemporaryFolder()
+        var first = try Trial(in: folder, wanting: [spec])
+        _ = await settle(&first) { try issue($0, at: Trial.start) }
+        let leaked = first.serial(spec)
+        _ = try first.holdings.rotate(.certificates(of: nil), at: first.moment)
+        // It is in use until the answer comes.
+        await first.turn()
+        #expect(first.serial(spec) == leaked)
+        var second = try Trial(in: folder, wanting: [spec])
+        await second.turn()
+        #expect(second.serial(spec) == nil)
+        let asked = await settle(&second) { try issue($0, at: Trial.start) }
+        #expect(asked == 1)
+        #expect(second.serial(spec) != nil && second.serial(spec) != leaked)
+    }
+
+    @Test func `a key that is replaced on demand and can't be removed is told of`() async throws {
+        var trial = try Trial(wanting: [spec])
+        _ = await settle(&trial) { try issue($0, at: Trial.start) }
+        let acm = "\(trial.folder.path)/acm"
+        let file = try #require(try FileManager.default.contentsOfDirectory(atPath: acm).first)
+        try FileManager.default.removeItem(atPath: "\(acm)/\(file)")
+        try FileManager.default.createDirectory(
+            atPath: "\(acm)/\(file)",
+            withIntermediateDirectories: false
+        )
+        let error = #expect(throws: IdentityError.self) {
+            try trial.holdings.rotate(.certificates(of: nil), at: trial.moment)
+        }
+        #expect(
+            error?.description == "cannot remove \(acm)/\(file): is a directory; remove it"
+        )
+    }
+
+    @Test func `the key of a certificate that ended is removed while the daemon runs`() async throws
+    {
+        var trial = try Trial(wanting: [spec])
+        _ = await settle(&trial) { try issue($0, at: Trial.start) }
+        let files = { (trial: Trial) in
+            try FileManager.default.contentsOfDirectory(atPath: "\(trial.folder.path)/acm").count
+        }
+        trial.specs = []
+        await trial.turn(after: .seconds(7 * 86400 - 1))
+        // Its node may come back, and a certificate costs money.
+        #expect(try files(trial) == 1)
+        await trial.turn(after: .seconds(3600))
+        #expect(try files(trial) == 0)
+    }
+
     @Test func `a refusal is told, tried again later each time, and what was good stays`()
         async throws
     {

@@ -210,6 +210,22 @@ import Testing
         #expect(root(first) == root(third))
     }
 
+    @Test func `an authority that signs no more has no key in memory either`() async throws {
+        var trial = try Trial(wanting: specs)
+        await trial.turn()
+        _ = try trial.holdings.rotate(.root, at: trial.moment)
+        #expect(trial.holdings.authorities.roots.retiring.map { $0.key == nil } == [true])
+        let (old, new) = try (
+            Authority.root(of: "old", at: Trial.start), Authority.root(of: "new", at: Trial.start)
+        )
+        var lineage = Lineage(mesh: "color", signing: old, longestLifetimeSeconds: 60)
+        lineage.announce(new)
+        lineage.promote(at: Trial.start, lifetimeSeconds: 60)
+        #expect(lineage.retiring.map(\.authority.serial) == [old.serial])
+        #expect(lineage.retiring.map { $0.authority.key == nil } == [true])
+        #expect(lineage.signing.key != nil)
+    }
+
     @Test func `a daemon that issues for a shorter time still trusts what the last one issued`()
         async throws
     {

@@ -8,7 +8,7 @@ internal import X509
 struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
     let certificate: Certificate
     /// nil when it signs no more.
-    let key: Certificate.PrivateKey?
+    private(set) var key: Certificate.PrivateKey?
     /// The certificate in PEM.
     let pem: String
     /// The certificates in PEM that a proxy presents above it: those that signed it, without the one
@@ -44,6 +44,13 @@ struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
 
     var description: String { "authority \(serial)" }
     var customMirror: Swift.Mirror { Swift.Mirror(self, children: ["serial": serial]) }
+
+    /// The same as one that signs no more.
+    var withoutKey: Authority {
+        var copy = self
+        copy.key = nil
+        return copy
+    }
 
     /// When half of its time is over, in seconds since 1970.
     var halfLifeSeconds: Int {

@@ -55,7 +55,7 @@ struct Lineage: Sendable {
             signing.validity.notAfterSeconds,
             now.wholeSeconds + longestLifetimeSeconds
         )
-        retiring.append(Retiring(authority: signing, trustedUntilSeconds: end))
+        retiring.append(Retiring(authority: signing.withoutKey, trustedUntilSeconds: end))
         signing = authority
         longestLifetimeSeconds = lifetimeSeconds
     }

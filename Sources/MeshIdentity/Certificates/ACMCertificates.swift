@@ -81,7 +81,7 @@ struct ACMCertificates: Sendable {
     private(set) var certificates: [ACMCertificateName: Entry<ChainContent>] = [:]
     private(set) var chains: [ACMPrivateCA: Entry<TrustContent>] = [:]
     private var askedCount = 0
-    private var isSwept = false
+    private var nextSweep = Duration.zero
     private let folder: String
     private var generator: any RandomNumberGenerator & Sendable
 
@@ -97,7 +97,6 @@ struct ACMCertificates: Sendable {
         _ authorities: Set<ACMPrivateCA>,
         at now: Duration
     ) {
-        if !isSwept { sweep(at: now) }
         certificates = certificates.filter { names.contains($0.key) }
         chains = chains.filter { authorities.contains($0.key) }
         for name in names where certificates[name] == nil { certificates[name] = stored(name, now) }
@@ -263,16 +262,24 @@ extension ACMCertificates {
         write(Stored(chain: chain), to: path(authority))
     }
 
-    /// Removes the files of certificates that have ended, which nobody may want any more.
-    private mutating func sweep(at now: Duration) {
-        isSwept = true
+    /// Removes the files of the certificates of `owner`, nil for all, with their keys.
+    func erase(of owner: ObjectID?) throws(IdentityError) {
+        for name in certificates.keys where owner == nil || name.identity.owner == owner {
+            try PrivateFile.remove(path(name))
+        }
+    }
+
+    /// Each hour removes the files of certificates that have ended, which nobody may want any more.
+    mutating func sweep(at moment: Moment) {
+        guard moment.steady >= nextSweep else { return }
+        nextSweep = moment.steady + .seconds(3600)
         for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
             let path = "\(folder)/\(file)"
             guard let stored = read(path), stored.key != nil,
                 let leaf = try? PEMReading.certificates(in: stored.chain).first,
-                leaf.notAfterSeconds <= now.wholeSeconds
+                leaf.notAfterSeconds <= moment.wall.wholeSeconds
             else { continue }
-            try? FileManager.default.removeItem(atPath: path)
+            try? PrivateFile.remove(path)
         }
     }
 

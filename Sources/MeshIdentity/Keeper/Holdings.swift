@@ -45,6 +45,7 @@ struct Holdings: Sendable {
         haveMaterialsChanged = false
         want(specs, at: moment.wall)
         noticeStep(to: moment)
+        acm.sweep(at: moment)
         authorities.turn(wanted.meshes, at: moment, isDistributed: isDistributed)
         let more = await sign(at: moment.wall)
         look(at: moment.wall)
@@ -66,6 +67,8 @@ struct Holdings: Sendable {
         switch request {
         case .certificates(let owner):
             let count = issued.expire(of: owner) + acm.expire(of: owner)
+            // The next daemon is not to take up what was replaced.
+            try acm.erase(of: owner)
             guard count > 0 || owner == nil else {
                 throw IdentityError(
                     "\(owner.map { "\($0) has" } ?? "nobody has") no certificate that Heddle issues; "
