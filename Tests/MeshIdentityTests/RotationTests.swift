@@ -238,6 +238,7 @@ import Testing
         var second = try Trial(in: folder, wanting: specs) { $0.certificateLifetime = .seconds(60) }
         second.isDistributed = true
         await second.turn()
+        await second.turn(after: .seconds(30))
         _ = try second.holdings.rotate(.meshAuthority("color"), at: second.moment)
         await second.turn()
         await second.turn()

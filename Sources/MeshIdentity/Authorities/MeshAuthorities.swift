@@ -7,7 +7,9 @@ struct MeshAuthorities: Sendable {
     private struct Entry: Sendable {
         var lineage: Lineage?
         var signer: LeafSigner?
-        var announcement = Announcement(since: .zero, turn: 0, isOfEarlierRun: false)
+        var announcement = Announcement(since: .zero, turn: 0)
+        /// Whether proxies may have outlived the run that made it.
+        var isOfEarlierRun = false
         var problem: String?
         var attempts = Attempts()
     }
@@ -18,8 +20,6 @@ struct MeshAuthorities: Sendable {
         var since: Duration
         /// It is published at the end of this turn.
         var turn: Int
-        /// Proxies that outlived that run may not be back yet, so their word does not count.
-        var isOfEarlierRun: Bool
     }
 
     /// How long a new authority waits until all proxies trust it before it signs; then it signs anyway.
@@ -104,11 +104,7 @@ struct MeshAuthorities: Sendable {
         let new = try makeAuthority(of: mesh, at: moment.wall)
         lineage.announce(new)
         try adopt(lineage, in: &entry)
-        entry.announcement = Announcement(
-            since: moment.steady,
-            turn: turns + 1,
-            isOfEarlierRun: false
-        )
+        entry.announcement = Announcement(since: moment.steady, turn: turns + 1)
         entries[mesh] = entry
         log("authority announced", mesh, new)
         return new.serial
@@ -129,11 +125,8 @@ struct MeshAuthorities: Sendable {
         do {
             if entry.lineage == nil {
                 entry.lineage = try folder.lineage(ofMesh: mesh)
-                entry.announcement = Announcement(
-                    since: moment.steady,
-                    turn: turns,
-                    isOfEarlierRun: true
-                )
+                entry.isOfEarlierRun = entry.lineage != nil
+                entry.announcement = Announcement(since: moment.steady, turn: turns)
                 entry.signer = nil
             }
             let due = Due(
@@ -144,7 +137,10 @@ struct MeshAuthorities: Sendable {
                     let announcement = entry.announcement
                     guard turns > announcement.turn else { return false }
                     if moment.steady - announcement.since >= Self.distributionLimit { return true }
-                    return !announcement.isOfEarlierRun && isDistributed()
+                    // Proxies that outlived the last run come back one by one.
+                    let areAllBack =
+                        !entry.isOfEarlierRun || moment.steady >= Self.distributionLimit
+                    return areAllBack && isDistributed()
                 }
             )
             try perform(due, mesh, &entry, at: moment)
@@ -230,11 +226,7 @@ struct MeshAuthorities: Sendable {
             let new = try makeAuthority(of: mesh, at: moment.wall)
             lineage.announce(new)
             try adopt(lineage, in: &entry)
-            entry.announcement = Announcement(
-                since: moment.steady,
-                turn: turns,
-                isOfEarlierRun: false
-            )
+            entry.announcement = Announcement(since: moment.steady, turn: turns)
             log("authority announced", mesh, new)
         case .promote:
             guard var lineage = entry.lineage else { break }

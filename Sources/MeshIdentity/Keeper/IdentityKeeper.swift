@@ -34,9 +34,11 @@ public final class IdentityKeeper: Service, Sendable {
     ///   - generator: Spreads renewals and attempts.
     ///   - logger: Where each change of an authority is logged, and each problem.
     ///   - publish: Takes the secrets, from the task that runs the keeper.
-    ///   - isDistributed: Whether all proxies that run have acknowledged the secrets published last, so
-    ///     false while one of them is not connected. It is asked only while a new authority is
-    ///     announced.
+    ///   - isDistributed: Whether all proxies that were ever connected to this daemon have acknowledged
+    ///     the secrets published last. It can't tell of those that outlived the last daemon and are not
+    ///     back, so it is asked only while a new authority is announced, and of authorities of an
+    ///     earlier run not in the first 30 seconds. A new authority signs after 30 seconds whatever it
+    ///     says.
     /// - Throws: `IdentityError` when the state directory or the brought authority is of no use.
     public init(
         _ configuration: IdentityConfiguration,
