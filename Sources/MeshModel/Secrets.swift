@@ -64,6 +64,10 @@ public enum SecretSpec: Hashable, Sendable {
 public struct SecretObservation: Hashable, Sendable {
     /// The serial number of the certificate, hexadecimal; nil of trust and while there is none.
     public var serial: String?
+    /// When Heddle made the certificate or had it made, in seconds since 1970; nil of files and trust.
+    ///
+    /// A certificate begins earlier, for the clocks of others.
+    public var issuedSeconds: Int?
     /// When the certificate begins, in seconds since 1970; of trust that of the authority which ends
     /// last.
     public var notBeforeSeconds: Int?
@@ -80,12 +84,14 @@ public struct SecretObservation: Hashable, Sendable {
     /// Makes an observation; without arguments that of a secret that is not there yet.
     public init(
         serial: String? = nil,
+        issuedSeconds: Int? = nil,
         notBeforeSeconds: Int? = nil,
         notAfterSeconds: Int? = nil,
         rotatedSeconds: Int? = nil,
         problem: String? = nil
     ) {
         self.serial = serial
+        self.issuedSeconds = issuedSeconds
         self.notBeforeSeconds = notBeforeSeconds
         self.notAfterSeconds = notAfterSeconds
         self.rotatedSeconds = rotatedSeconds
@@ -111,6 +117,10 @@ public struct AuthorityObservation: Hashable, Sendable {
     public var serial: String
     /// What it does at present.
     public var phase: Phase
+    /// When Heddle made it, in seconds since 1970; nil of one that a user brought.
+    ///
+    /// It begins earlier, for the clocks of others.
+    public var issuedSeconds: Int?
     /// When it begins, in seconds since 1970.
     public var notBeforeSeconds: Int
     /// When it ends, in seconds since 1970.
@@ -123,6 +133,7 @@ public struct AuthorityObservation: Hashable, Sendable {
         mesh: String?,
         serial: String,
         phase: Phase,
+        issuedSeconds: Int? = nil,
         notBeforeSeconds: Int,
         notAfterSeconds: Int,
         problem: String? = nil
@@ -130,6 +141,7 @@ public struct AuthorityObservation: Hashable, Sendable {
         self.mesh = mesh
         self.serial = serial
         self.phase = phase
+        self.issuedSeconds = issuedSeconds
         self.notBeforeSeconds = notBeforeSeconds
         self.notAfterSeconds = notAfterSeconds
         self.problem = problem

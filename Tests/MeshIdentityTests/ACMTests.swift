@@ -119,10 +119,12 @@ import X509
         )
         await third.turn()
         #expect(third.serial(spec) == first.serial(spec))
+        #expect(third.holdings.secrets[spec]?.issuedSeconds == Trial.start.wholeSeconds)
         let wall = third.moment.wall
         let renewed = await settle(&third) { try issue($0, at: wall) }
         #expect(renewed == 1)
         #expect(third.serial(spec) != first.serial(spec))
+        #expect(third.holdings.secrets[spec]?.issuedSeconds == wall.wholeSeconds)
         // What has ended is of no use on disk.
         var last = try Trial(
             in: folder,

@@ -267,6 +267,7 @@ import X509
         await second.turn()
         #expect(second.authorities(nil, .signing).map(\.serial) == [brought.certificate.serial])
         #expect(second.authorities(nil, .retiring).map(\.serial) == ownRoot)
+        #expect(second.authorities(nil, .signing).map { $0.issuedSeconds == nil } == [true])
         #expect(second.holdings.authorities.roots.retiring.map { $0.key == nil } == [true])
         #expect(second.authorities("color", .announced).count == 1)
         let third = try Trial(in: folder, wanting: [issued("blue")])

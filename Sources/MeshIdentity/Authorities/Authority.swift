@@ -19,19 +19,23 @@ struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
     let serial: String
     let fingerprint: String
     let validity: Validity
+    /// When Heddle made it, in seconds since 1970; nil of one that a user brought.
+    let issuedSeconds: Int?
 
     /// Puts together what belongs together.
     init(
         _ certificate: Certificate,
         key: Certificate.PrivateKey?,
         above: String,
-        issuer: String?
+        issuer: String?,
+        issuedSeconds: Int?
     )
         throws
     {
         self.certificate = certificate
         self.key = key
         self.above = above
+        self.issuedSeconds = issuedSeconds
         pem = try certificate.pem
         serial = certificate.serial
         fingerprint = certificate.fingerprint
@@ -91,7 +95,8 @@ extension Authority {
             certificate,
             key: Certificate.PrivateKey(key),
             above: "",
-            issuer: nil
+            issuer: nil,
+            issuedSeconds: now.wholeSeconds
         )
     }
 
@@ -119,7 +124,8 @@ extension Authority {
             certificate,
             key: Certificate.PrivateKey(key),
             above: isSelfSigned ? "" : pem + above,
-            issuer: fingerprint
+            issuer: fingerprint,
+            issuedSeconds: now.wholeSeconds
         )
     }
 

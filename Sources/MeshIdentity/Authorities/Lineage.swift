@@ -91,6 +91,7 @@ struct Lineage: Sendable {
             mesh: mesh,
             serial: authority.serial,
             phase: phase,
+            issuedSeconds: authority.issuedSeconds,
             notBeforeSeconds: authority.validity.notBeforeSeconds,
             notAfterSeconds: authority.validity.notAfterSeconds,
             problem: problem

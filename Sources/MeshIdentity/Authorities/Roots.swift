@@ -198,6 +198,7 @@ struct Roots: Sendable {
             mesh: nil,
             serial: root.serial,
             phase: phase,
+            issuedSeconds: root.issuedSeconds,
             notBeforeSeconds: root.validity.notBeforeSeconds,
             notAfterSeconds: root.validity.notAfterSeconds,
             problem: problem

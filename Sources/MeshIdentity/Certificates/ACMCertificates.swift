@@ -166,11 +166,12 @@ struct ACMCertificates: Sendable {
         _ key: ACMKey,
         at now: Duration
     ) throws(FileFailure) -> ChainContent {
-        let content = try ChainContent(
+        var content = try ChainContent(
             chain: chain,
             key: { () throws(FileFailure) in key.pem },
             keyName: "the key"
         )
+        content.issuedSeconds = now.wholeSeconds
         if let problem = content.validity.problem(at: now) { throw FileFailure(text: problem) }
         return content
     }
@@ -212,11 +213,13 @@ extension ACMCertificates {
     private struct Stored: Codable, CustomReflectable {
         var chain: String
         var key: String?
+        var issuedSeconds: Int?
         var customMirror: Swift.Mirror { Swift.Mirror(self, children: []) }
 
-        init(chain: String, key: String? = nil) {
+        init(chain: String, key: String? = nil, issuedSeconds: Int? = nil) {
             self.chain = chain
             self.key = key
+            self.issuedSeconds = issuedSeconds
         }
     }
 
@@ -244,8 +247,9 @@ extension ACMCertificates {
         _ now: Duration
     ) -> Entry<ChainContent> {
         guard let stored = read(path(name)), let key = stored.key,
-            let content = try? checked(stored.chain, ACMKey(pem: key), at: now)
+            var content = try? checked(stored.chain, ACMKey(pem: key), at: now)
         else { return Entry() }
+        content.issuedSeconds = stored.issuedSeconds
         return Entry(content: content, renewal: renewal(of: content.validity, now: now))
     }
 
@@ -255,7 +259,8 @@ extension ACMCertificates {
 
     private func store(_ name: ACMCertificateName, _ content: ChainContent) -> String? {
         guard case .certificate(let chain, let key) = content.material.content else { return nil }
-        return write(Stored(chain: chain, key: key), to: path(name))
+        let stored = Stored(chain: chain, key: key, issuedSeconds: content.issuedSeconds)
+        return write(stored, to: path(name))
     }
 
     private func storeChain(_ authority: ACMPrivateCA, _ chain: String) -> String? {

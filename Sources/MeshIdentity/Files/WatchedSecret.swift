@@ -90,6 +90,8 @@ struct ChainContent: FileContent {
     var material: SecretMaterial
     var serial: String
     var validity: Validity
+    /// When Heddle had it issued, in seconds since 1970; nil of files.
+    var issuedSeconds: Int?
 }
 
 extension ChainContent {

@@ -305,6 +305,7 @@ extension SecretObservation {
     fileprivate init(_ content: ChainContent?, problem: String?) {
         self.init(
             serial: content?.serial,
+            issuedSeconds: content?.issuedSeconds,
             notBeforeSeconds: content?.validity.notBeforeSeconds,
             notAfterSeconds: content?.validity.notAfterSeconds,
             problem: problem
@@ -316,6 +317,7 @@ extension IssuedCertificate {
     fileprivate var observation: SecretObservation {
         SecretObservation(
             serial: serial,
+            issuedSeconds: issuedSeconds,
             notBeforeSeconds: validity.notBeforeSeconds,
             notAfterSeconds: validity.notAfterSeconds,
             problem: problem
