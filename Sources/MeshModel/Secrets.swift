@@ -64,11 +64,15 @@ public enum SecretSpec: Hashable, Sendable {
 public struct SecretObservation: Hashable, Sendable {
     /// The serial number of the certificate, hexadecimal; nil of trust and while there is none.
     public var serial: String?
+    /// When Heddle made the certificate or had it made, in seconds since 1970; nil of files and trust.
+    ///
+    /// A certificate begins earlier, for the clocks of others.
+    public var issuedSeconds: Int?
     /// When the certificate begins, in seconds since 1970; of trust that of the authority which ends
-    /// first.
+    /// last.
     public var notBeforeSeconds: Int?
     /// When the certificate ends, in seconds since 1970; of trust that of the authority which ends
-    /// first.
+    /// last.
     public var notAfterSeconds: Int?
     /// When this version took the place of another, in seconds since 1970; nil before that.
     public var rotatedSeconds: Int?
@@ -80,20 +84,19 @@ public struct SecretObservation: Hashable, Sendable {
     /// Makes an observation; without arguments that of a secret that is not there yet.
     public init(
         serial: String? = nil,
+        issuedSeconds: Int? = nil,
         notBeforeSeconds: Int? = nil,
         notAfterSeconds: Int? = nil,
         rotatedSeconds: Int? = nil,
         problem: String? = nil
     ) {
         self.serial = serial
+        self.issuedSeconds = issuedSeconds
         self.notBeforeSeconds = notBeforeSeconds
         self.notAfterSeconds = notAfterSeconds
         self.rotatedSeconds = rotatedSeconds
         self.problem = problem
     }
-
-    /// Whether there is a secret to serve.
-    public var isAvailable: Bool { notAfterSeconds != nil }
 }
 
 /// What is known of an authority of Heddle's own.
@@ -114,6 +117,10 @@ public struct AuthorityObservation: Hashable, Sendable {
     public var serial: String
     /// What it does at present.
     public var phase: Phase
+    /// When Heddle made it, in seconds since 1970; nil of one that a user brought.
+    ///
+    /// It begins earlier, for the clocks of others.
+    public var issuedSeconds: Int?
     /// When it begins, in seconds since 1970.
     public var notBeforeSeconds: Int
     /// When it ends, in seconds since 1970.
@@ -126,6 +133,7 @@ public struct AuthorityObservation: Hashable, Sendable {
         mesh: String?,
         serial: String,
         phase: Phase,
+        issuedSeconds: Int? = nil,
         notBeforeSeconds: Int,
         notAfterSeconds: Int,
         problem: String? = nil
@@ -133,6 +141,7 @@ public struct AuthorityObservation: Hashable, Sendable {
         self.mesh = mesh
         self.serial = serial
         self.phase = phase
+        self.issuedSeconds = issuedSeconds
         self.notBeforeSeconds = notBeforeSeconds
         self.notAfterSeconds = notAfterSeconds
         self.problem = problem

@@ -70,7 +70,7 @@ import X509
     @Test func `a certificate is asked for once, served, and trusted by the authority's chain`()
         async throws
     {
-        var trial = try Trial(wanting: [spec, trusted], canAskACM: true)
+        var trial = try Trial(wanting: [spec, trusted])
         let asked = await settle(&trial) { try issue($0, at: Trial.start) }
         #expect(asked == 2)
         let isTrusted = try await isAccepted(
@@ -97,7 +97,7 @@ import X509
 
     @Test func `a restart buys no second certificate`() async throws {
         let folder = try TemporaryFolder()
-        var first = try Trial(in: folder, wanting: [spec], canAskACM: true)
+        var first = try Trial(in: folder, wanting: [spec])
         _ = await settle(&first) { try issue($0, at: Trial.start) }
         let paths = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm")
         #expect(paths.count == 1)
@@ -107,7 +107,7 @@ import X509
             )
             #expect((mode[.posixPermissions] as? NSNumber)?.intValue == 0o600)
         }
-        var second = try Trial(in: folder, wanting: [spec], canAskACM: true)
+        var second = try Trial(in: folder, wanting: [spec])
         let asked = await settle(&second) { try issue($0, at: Trial.start) }
         #expect(asked == 0)
         #expect(second.serial(spec) == first.serial(spec))
@@ -115,30 +115,80 @@ import X509
         var third = try Trial(
             in: folder,
             wanting: [spec],
-            at: Trial.start + .seconds(4 * 86400),
-            canAskACM: true
+            at: Trial.start + .seconds(4 * 86400)
         )
         await third.turn()
         #expect(third.serial(spec) == first.serial(spec))
+        #expect(third.holdings.secrets[spec]?.issuedSeconds == Trial.start.wholeSeconds)
         let wall = third.moment.wall
         let renewed = await settle(&third) { try issue($0, at: wall) }
         #expect(renewed == 1)
         #expect(third.serial(spec) != first.serial(spec))
+        #expect(third.holdings.secrets[spec]?.issuedSeconds == wall.wholeSeconds)
         // What has ended is of no use on disk.
         var last = try Trial(
             in: folder,
             wanting: [trusted],
-            at: Trial.start + .seconds(30 * 86400),
-            canAskACM: true
+            at: Trial.start + .seconds(30 * 86400)
         )
         await last.turn()
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/acm") == [])
     }
 
+    @Test func `a key that is replaced on demand is taken up by no other daemon`() async throws {
+        let folder = try TemporaryFolder()
+        var first = try Trial(in: folder, wanting: [spec])
+        _ = await settle(&first) { try issue($0, at: Trial.start) }
+        let leaked = first.serial(spec)
+        _ = try first.holdings.rotate(.certificates(of: nil), at: first.moment)
+        // It is in use until the answer comes.
+        await first.turn()
+        #expect(first.serial(spec) == leaked)
+        var second = try Trial(in: folder, wanting: [spec])
+        await second.turn()
+        #expect(second.serial(spec) == nil)
+        let asked = await settle(&second) { try issue($0, at: Trial.start) }
+        #expect(asked == 1)
+        #expect(second.serial(spec) != nil && second.serial(spec) != leaked)
+    }
+
+    @Test func `a key that is replaced on demand and can't be removed is told of`() async throws {
+        var trial = try Trial(wanting: [spec])
+        _ = await settle(&trial) { try issue($0, at: Trial.start) }
+        let acm = "\(trial.folder.path)/acm"
+        let file = try #require(try FileManager.default.contentsOfDirectory(atPath: acm).first)
+        try FileManager.default.removeItem(atPath: "\(acm)/\(file)")
+        try FileManager.default.createDirectory(
+            atPath: "\(acm)/\(file)",
+            withIntermediateDirectories: false
+        )
+        let error = #expect(throws: IdentityError.self) {
+            try trial.holdings.rotate(.certificates(of: nil), at: trial.moment)
+        }
+        #expect(
+            error?.description == "cannot remove \(acm)/\(file): is a directory; remove it"
+        )
+    }
+
+    @Test func `the key of a certificate that ended is removed while the daemon runs`() async throws
+    {
+        var trial = try Trial(wanting: [spec])
+        _ = await settle(&trial) { try issue($0, at: Trial.start) }
+        let files = { (trial: Trial) in
+            try FileManager.default.contentsOfDirectory(atPath: "\(trial.folder.path)/acm").count
+        }
+        trial.specs = []
+        await trial.turn(after: .seconds(7 * 86400 - 1))
+        // Its node may come back, and a certificate costs money.
+        #expect(try files(trial) == 1)
+        await trial.turn(after: .seconds(3600))
+        #expect(try files(trial) == 0)
+    }
+
     @Test func `a refusal is told, tried again later each time, and what was good stays`()
         async throws
     {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         _ = await settle(&trial) { try issue($0, at: Trial.start) }
         let serial = trial.serial(spec)
         let half = Duration.seconds(4 * 86400)
@@ -175,7 +225,7 @@ import X509
     @Test func `what got no answer is asked for with the same key, and so paid for once`()
         async throws
     {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         var orders: [ACMOrder] = []
         func collect(_ trial: inout Trial, _ seconds: Range<Int>) async {
             for _ in seconds {
@@ -207,7 +257,7 @@ import X509
     @Test func `who asks for another certificate does not wait for the pause after a refusal`()
         async throws
     {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         for _ in 0..<5 {
             _ = await settle(&trial) { _ in throw Refused() }
             await trial.turn(after: .seconds(120))
@@ -221,7 +271,7 @@ import X509
     }
 
     @Test func `a certificate for another key is not served`() async throws {
-        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var trial = try Trial(wanting: [spec])
         _ = await settle(&trial) { _ in try root.leaf().pem }
         #expect(trial.holdings.materials == [:])
         #expect(
@@ -229,15 +279,6 @@ import X509
                 == "ACM Private CA \(Self.authority.authorityARN): the key is the key of "
                 + "another certificate; give the one that this certificate was made with"
         )
-    }
-
-    @Test func `without a client nothing is asked, and the status says so`() async throws {
-        var trial = try Trial(wanting: [spec, trusted], canAskACM: false)
-        await trial.turn()
-        #expect(trial.holdings.requests(at: trial.moment).isEmpty)
-        let problem =
-            "this Heddle asks no ACM Private CA; map the certificate to files or Heddle"
-        #expect(trial.problem(spec) == problem && trial.problem(trusted) == problem)
     }
 }
 

@@ -213,6 +213,31 @@ import X509
         #expect(isOldTrusted && isNewTrusted && isSigned)
     }
 
+    @Test func `a new CA at the start waits for proxies that outlived the last daemon`()
+        async throws
+    {
+        var first = try Trial(in: folder, wanting: [issued("blue"), trust("color")])
+        await first.turn()
+        let old = first.authorities("color", .signing).map(\.serial)
+        var second = try trial(TestAuthority().write(to: folder))
+        // Of those that are not back yet nobody knows.
+        second.isDistributed = true
+        await second.turn()
+        let new = second.authorities("color", .announced).map(\.serial)
+        #expect(new.count == 1)
+        for pause in [Duration.seconds(1), .seconds(28)] {
+            await second.turn(after: pause)
+            #expect(second.authorities("color", .signing).map(\.serial) == old)
+        }
+        await second.turn(after: .seconds(1))
+        #expect(second.authorities("color", .signing).map(\.serial) == new)
+        // Later their word counts at once.
+        _ = try second.holdings.rotate(.meshAuthority("color"), at: second.moment)
+        await second.turn(after: .seconds(1))
+        await second.turn(after: .seconds(1))
+        #expect(second.authorities("color", .retiring).count == 2)
+    }
+
     @Test func `a new CA that is of no use leaves the old one in use`() async throws {
         let old = try TestAuthority("old")
         var trial = try trial(old.write(to: folder))
@@ -242,6 +267,8 @@ import X509
         await second.turn()
         #expect(second.authorities(nil, .signing).map(\.serial) == [brought.certificate.serial])
         #expect(second.authorities(nil, .retiring).map(\.serial) == ownRoot)
+        #expect(second.authorities(nil, .signing).map { $0.issuedSeconds == nil } == [true])
+        #expect(second.holdings.authorities.roots.retiring.map { $0.key == nil } == [true])
         #expect(second.authorities("color", .announced).count == 1)
         let third = try Trial(in: folder, wanting: [issued("blue")])
         #expect(third.authorities(nil, .signing).map(\.serial) != ownRoot)

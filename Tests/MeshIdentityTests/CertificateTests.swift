@@ -174,6 +174,37 @@ import Testing
         )
     }
 
+    @Test func `what Heddle made tells when, also after a restart, and what it read does not`()
+        async throws
+    {
+        let folder = try TemporaryFolder()
+        let files = try TestAuthority().leaf().write(to: folder)
+        let specs = [issued("blue"), trust("color"), .certificate(.files(files))]
+        var first = try Trial(in: folder, wanting: Set(specs))
+        await first.turn()
+        let start = Trial.start.wholeSeconds
+        #expect(first.holdings.secrets[specs[0]]?.issuedSeconds == start)
+        #expect(first.holdings.secrets[specs[1]]?.issuedSeconds == nil)
+        #expect(first.holdings.secrets[specs[2]]?.issuedSeconds == nil)
+        await first.turn(after: .seconds(2400))
+        #expect(first.holdings.secrets[specs[0]]?.issuedSeconds == start + 2400)
+        _ = try first.holdings.rotate(.root, at: first.moment)
+        await first.turn()
+        var second = try Trial(in: folder, wanting: Set(specs), at: first.moment.wall)
+        await second.turn()
+        for trial in [first, second] {
+            let times = trial.holdings.authorities.observations(at: trial.moment.wall).map {
+                "\($0.mesh ?? "root") \($0.phase.rawValue) \(($0.issuedSeconds ?? 0) - start)"
+            }
+            #expect(
+                times == [
+                    "root Signing 2400", "root Retiring 0", "color Signing 0",
+                    "color Announced 2400",
+                ]
+            )
+        }
+    }
+
     @Test(arguments: [(seconds: 9, isAllowed: false), (10, true), (86400, true)])
     func `a lifetime leaves time for a renewal`(seconds: Int, isAllowed: Bool) throws {
         let folder = try TemporaryFolder()

@@ -150,7 +150,7 @@ import Testing
         let said = trial.problem(spec)?.replacingOccurrences(of: "\(folder.path)/tls", with: "F")
         #expect(said == "certificate F.pem: \(mistake.message)")
         #expect(trial.holdings.materials == [:])
-        #expect(trial.holdings.secrets[spec]?.isAvailable == false)
+        #expect(trial.holdings.secrets[spec]?.notAfterSeconds == nil)
     }
 
     private func write(_ mistake: Mistake) async throws {
@@ -255,7 +255,8 @@ import Testing
         var trial = try trial(spec)
         await trial.turn()
         #expect(certificateCount(try trial.trust(spec)) == 2)
-        #expect(trial.holdings.secrets[spec]?.notAfterSeconds == Trial.start.wholeSeconds + 3600)
+        let end = Trial.start.wholeSeconds + 365 * 86400
+        #expect(trial.holdings.secrets[spec]?.notAfterSeconds == end)
         let version = try trial.material(spec).version
         // The order is of no meaning, so nothing is sent for it.
         try folder.write("ca.pem", other.pem + authority.pem)
@@ -270,6 +271,28 @@ import Testing
                 + "use until 2027-11-23T07:00:00Z"
         )
         #expect(certificateCount(try trial.trust(spec)) == 2)
+    }
+
+    @Test func `trust ends with the last of its authorities`() async throws {
+        let ended = try TestAuthority("ended", ends: Trial.start - .seconds(60))
+        let ending = try TestAuthority("ending", ends: Trial.start + .seconds(60))
+        let bundle = try folder.write("ca.pem", ended.pem + authority.pem)
+        let other = try folder.write("other.pem", ending.pem)
+        let both = SecretSpec.trust([.file(bundle), .file(other)])
+        let one = SecretSpec.trust([.file(bundle)])
+        var trial = try trial(one, both)
+        await trial.turn()
+        let end = Trial.start.wholeSeconds + 365 * 86400
+        #expect(trial.holdings.secrets[one]?.notAfterSeconds == end)
+        #expect(trial.problem(one) == nil)
+        #expect(certificateCount(try trial.trust(one)) == 2)
+        await trial.turn(after: .seconds(61))
+        #expect(trial.holdings.secrets[both]?.notAfterSeconds == end)
+        // A source of which nothing holds is told of.
+        #expect(
+            trial.problem(both)?.hasPrefix("trusted CA \(other): it ended 1 second ago") == true
+        )
+        #expect(certificateCount(try trial.trust(both)) == 3)
     }
 
     @Test func `trust of several sources is their union, of those that there are`() async throws {

@@ -125,6 +125,9 @@ import Testing
             shown += "\(published) \(later) \(keeper.keeper.currentObservations)"
             shown += String(reflecting: published)
             dump(published, to: &shown)
+            let contents = published.mapValues(\.content)
+            shown += "\(contents.values) \(String(reflecting: contents))"
+            dump(contents, to: &shown)
             dump(keeper.keeper, to: &shown)
             var trial = try Trial(in: keeper.folder, wanting: [issued("blue")])
             await trial.turn()
@@ -179,7 +182,7 @@ struct RunningKeeper: Sendable {
     let counts: Shared<[Int]>
     private let publications: AsyncStream<[SecretSpec: SecretMaterial]>
 
-    init(asking privateAuthority: (any PrivateCertificateAuthority)? = nil) throws {
+    init(asking privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient()) throws {
         let folder = try TemporaryFolder()
         let clock = TurnedClock()
         let log = CapturedLog()
@@ -209,7 +212,7 @@ struct RunningKeeper: Sendable {
     }
 
     static func run(
-        asking privateAuthority: (any PrivateCertificateAuthority)? = nil,
+        asking privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient(),
         _ body: (RunningKeeper) async throws -> Void
     ) async throws {
         let running = try RunningKeeper(asking: privateAuthority)

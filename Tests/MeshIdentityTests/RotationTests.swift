@@ -94,7 +94,7 @@ import Testing
     @Test func `an authority waits for a proxy that does not answer, but not for ever`()
         async throws
     {
-        var trial = try Trial(wanting: specs) { $0.distributionLimit = .seconds(30) }
+        var trial = try Trial(wanting: specs)
         await trial.turn()
         _ = try trial.holdings.rotate(.meshAuthority("color"), at: trial.moment)
         await trial.turn(after: .milliseconds(29_999))
@@ -210,6 +210,22 @@ import Testing
         #expect(root(first) == root(third))
     }
 
+    @Test func `an authority that signs no more has no key in memory either`() async throws {
+        var trial = try Trial(wanting: specs)
+        await trial.turn()
+        _ = try trial.holdings.rotate(.root, at: trial.moment)
+        #expect(trial.holdings.authorities.roots.retiring.map { $0.key == nil } == [true])
+        let (old, new) = try (
+            Authority.root(of: "old", at: Trial.start), Authority.root(of: "new", at: Trial.start)
+        )
+        var lineage = Lineage(mesh: "color", signing: old, longestLifetimeSeconds: 60)
+        lineage.announce(new)
+        lineage.promote(at: Trial.start, lifetimeSeconds: 60)
+        #expect(lineage.retiring.map(\.authority.serial) == [old.serial])
+        #expect(lineage.retiring.map { $0.authority.key == nil } == [true])
+        #expect(lineage.signing.key != nil)
+    }
+
     @Test func `a daemon that issues for a shorter time still trusts what the last one issued`()
         async throws
     {
@@ -222,6 +238,7 @@ import Testing
         var second = try Trial(in: folder, wanting: specs) { $0.certificateLifetime = .seconds(60) }
         second.isDistributed = true
         await second.turn()
+        await second.turn(after: .seconds(30))
         _ = try second.holdings.rotate(.meshAuthority("color"), at: second.moment)
         await second.turn()
         await second.turn()

@@ -23,7 +23,6 @@ struct Trial {
         in folder: TemporaryFolder? = nil,
         wanting specs: Set<SecretSpec> = [],
         at wall: Duration = start,
-        canAskACM: Bool = false,
         _ change: (inout IdentityConfiguration) -> Void = { _ in }
     ) throws {
         let folder = try folder ?? TemporaryFolder()
@@ -35,7 +34,6 @@ struct Trial {
         let log = CapturedLog()
         holdings = try Holdings(
             configuration,
-            canAskACM: canAskACM,
             generator: SeededGenerator(seed: 1),
             at: wall,
             logger: log.logger

@@ -84,6 +84,7 @@ public struct CertificateReport: Hashable, Sendable {
                 phase: authority.phase,
                 observation: SecretObservation(
                     serial: authority.serial,
+                    issuedSeconds: authority.issuedSeconds,
                     notBeforeSeconds: authority.notBeforeSeconds,
                     notAfterSeconds: authority.notAfterSeconds,
                     problem: authority.problem
@@ -199,7 +200,8 @@ extension CertificateReport.Entry {
     var document: JSONValue {
         var metadata: JSONValue = ["name": .string(name)]
         if !namespace.isEmpty { metadata["namespace"] = .string(namespace) }
-        metadata["creationTimestamp"] = time(observation.notBeforeSeconds) ?? .null
+        let beginSeconds = observation.issuedSeconds ?? observation.notBeforeSeconds
+        metadata["creationTimestamp"] = time(beginSeconds) ?? .null
         return [
             "apiVersion": .string(Certificates.apiVersion), "kind": .string(Certificates.kind),
             "metadata": metadata, "spec": specification, "status": status,
@@ -229,6 +231,7 @@ extension CertificateReport.Entry {
         var document: JSONValue = ["proxies": .array(proxies.map { .string("\($0)") })]
         document["phase"] = phase.map { .string($0.rawValue) }
         document["serial"] = observation.serial.map(JSONValue.string)
+        document["issued"] = time(observation.issuedSeconds)
         document["notBefore"] = time(observation.notBeforeSeconds)
         document["notAfter"] = time(observation.notAfterSeconds)
         document["lastRotation"] = time(observation.rotatedSeconds)

@@ -86,8 +86,12 @@ struct CertificateColumn: Sendable {
             description: "The whole serial number.",
             priority: 1
         ) { certificate, _ in text(certificate["status"]?["serial"]) },
-        CertificateColumn(name: "Age", description: "Time since it began.") { certificate, now in
-            duration(certificate, "notBefore") { now - $0 }
+        CertificateColumn(
+            name: "Age",
+            description: "Time since Heddle made it, or since it began."
+        ) { certificate, now in
+            let isHeddles = certificate["status"]?["issued"] != nil
+            return duration(certificate, isHeddles ? "issued" : "notBefore") { now - $0 }
         },
         CertificateColumn(name: "Expires-In", description: "Time to its end.") {
             certificate,

@@ -11,9 +11,9 @@ public import MeshModel
 ///
 /// Errors: `ACMPrivateCAError`, or `CancellationError`.
 public struct ACMPrivateCAClient: PrivateCertificateAuthority {
-    /// For how long, all in all, is waited for a certificate that AWS is paid for.
+    /// For how long is waited for a certificate that AWS is paid for.
     private static let patience: Duration = .seconds(60)
-    /// For how long, all in all, is waited for AWS to be less busy; who asks is told then.
+    /// For how long each other call waits for AWS to be less busy; who asks is told then.
     private static let busyPatience: Duration = .seconds(10)
     private static let firstWait: Duration = .milliseconds(500)
     private static let longestWait: Duration = .seconds(8)
@@ -107,10 +107,7 @@ public struct ACMPrivateCAClient: PrivateCertificateAuthority {
     /// Equal for the retries of one request, and for no two requests: each has a key of its own.
     private static func idempotencyToken(_ csrPEM: String, _ end: Int) -> String {
         let digest = SHA256.hash(data: Data("\(end)\n\(csrPEM)".utf8))
-        return digest.prefix(16).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
+        return hexadecimal(digest.prefix(16))
     }
 
     // MARK: Before

@@ -8,7 +8,7 @@ internal import X509
 struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
     let certificate: Certificate
     /// nil when it signs no more.
-    let key: Certificate.PrivateKey?
+    private(set) var key: Certificate.PrivateKey?
     /// The certificate in PEM.
     let pem: String
     /// The certificates in PEM that a proxy presents above it: those that signed it, without the one
@@ -19,19 +19,23 @@ struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
     let serial: String
     let fingerprint: String
     let validity: Validity
+    /// When Heddle made it, in seconds since 1970; nil of one that a user brought.
+    let issuedSeconds: Int?
 
     /// Puts together what belongs together.
     init(
         _ certificate: Certificate,
         key: Certificate.PrivateKey?,
         above: String,
-        issuer: String?
+        issuer: String?,
+        issuedSeconds: Int?
     )
         throws
     {
         self.certificate = certificate
         self.key = key
         self.above = above
+        self.issuedSeconds = issuedSeconds
         pem = try certificate.pem
         serial = certificate.serial
         fingerprint = certificate.fingerprint
@@ -44,6 +48,13 @@ struct Authority: Sendable, CustomStringConvertible, CustomReflectable {
 
     var description: String { "authority \(serial)" }
     var customMirror: Swift.Mirror { Swift.Mirror(self, children: ["serial": serial]) }
+
+    /// The same as one that signs no more.
+    var withoutKey: Authority {
+        var copy = self
+        copy.key = nil
+        return copy
+    }
 
     /// When half of its time is over, in seconds since 1970.
     var halfLifeSeconds: Int {
@@ -84,7 +95,8 @@ extension Authority {
             certificate,
             key: Certificate.PrivateKey(key),
             above: "",
-            issuer: nil
+            issuer: nil,
+            issuedSeconds: now.wholeSeconds
         )
     }
 
@@ -112,7 +124,8 @@ extension Authority {
             certificate,
             key: Certificate.PrivateKey(key),
             above: isSelfSigned ? "" : pem + above,
-            issuer: fingerprint
+            issuer: fingerprint,
+            issuedSeconds: now.wholeSeconds
         )
     }
 

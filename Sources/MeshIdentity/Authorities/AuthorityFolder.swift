@@ -121,12 +121,14 @@ struct AuthorityRecord: Codable, Sendable, CustomStringConvertible, CustomReflec
     var key: String?
     var above: String
     var issuer: String
+    var issuedSeconds: Int?
 
     init(_ authority: Authority, withKey: Bool = true) throws {
         certificate = authority.pem
         key = withKey ? try authority.key.map { try $0.serializeAsPEM().pemString + "\n" } : nil
         above = authority.above
         issuer = authority.issuer
+        issuedSeconds = authority.issuedSeconds
     }
 
     var description: String { "record of an authority" }
@@ -147,7 +149,13 @@ struct AuthorityRecord: Codable, Sendable, CustomStringConvertible, CustomReflec
             throw FileFailure(text: "its key is missing")
         }
         guard
-            let authority = try? Authority(certificate, key: ownKey, above: above, issuer: issuer)
+            let authority = try? Authority(
+                certificate,
+                key: ownKey,
+                above: above,
+                issuer: issuer,
+                issuedSeconds: issuedSeconds
+            )
         else { throw FileFailure(text: "its certificate is damaged") }
         return authority
     }

@@ -29,7 +29,13 @@ extension Authority {
         }
         do {
             let above = try chain.dropFirst().filter { $0.subject != $0.issuer }.map { try $0.pem }
-            return try Authority(chain[0], key: key, above: above.joined(), issuer: nil)
+            return try Authority(
+                chain[0],
+                key: key,
+                above: above.joined(),
+                issuer: nil,
+                issuedSeconds: nil
+            )
         } catch {
             throw IdentityError("\(option): its encoding is damaged; write the file anew")
         }

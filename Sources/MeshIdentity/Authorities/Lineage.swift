@@ -55,7 +55,7 @@ struct Lineage: Sendable {
             signing.validity.notAfterSeconds,
             now.wholeSeconds + longestLifetimeSeconds
         )
-        retiring.append(Retiring(authority: signing, trustedUntilSeconds: end))
+        retiring.append(Retiring(authority: signing.withoutKey, trustedUntilSeconds: end))
         signing = authority
         longestLifetimeSeconds = lifetimeSeconds
     }
@@ -91,6 +91,7 @@ struct Lineage: Sendable {
             mesh: mesh,
             serial: authority.serial,
             phase: phase,
+            issuedSeconds: authority.issuedSeconds,
             notBeforeSeconds: authority.validity.notBeforeSeconds,
             notAfterSeconds: authority.validity.notAfterSeconds,
             problem: problem

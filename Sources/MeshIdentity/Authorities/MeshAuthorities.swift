@@ -7,7 +7,9 @@ struct MeshAuthorities: Sendable {
     private struct Entry: Sendable {
         var lineage: Lineage?
         var signer: LeafSigner?
-        var announcement = Announcement(since: .zero, turn: 0, isOfEarlierRun: false)
+        var announcement = Announcement(since: .zero, turn: 0)
+        /// Whether proxies may have outlived the run that made it.
+        var isOfEarlierRun = false
         var problem: String?
         var attempts = Attempts()
     }
@@ -18,9 +20,10 @@ struct MeshAuthorities: Sendable {
         var since: Duration
         /// It is published at the end of this turn.
         var turn: Int
-        /// Proxies that outlived that run may not be back yet, so their word does not count.
-        var isOfEarlierRun: Bool
     }
+
+    /// How long a new authority waits until all proxies trust it before it signs; then it signs anyway.
+    private static let distributionLimit = Duration.seconds(30)
 
     private(set) var roots: Roots
     private var entries: [String: Entry] = [:]
@@ -28,7 +31,6 @@ struct MeshAuthorities: Sendable {
     private let folder: AuthorityFolder
     private let installation: String
     private let lifetime: Duration
-    private let distributionLimit: Duration
     private let logger: Logger
 
     init(
@@ -36,14 +38,12 @@ struct MeshAuthorities: Sendable {
         roots: Roots,
         of installation: String,
         lifetime: Duration,
-        distributionLimit: Duration,
         logger: Logger
     ) {
         self.folder = folder
         self.roots = roots
         self.installation = installation
         self.lifetime = lifetime
-        self.distributionLimit = distributionLimit
         self.logger = logger
     }
 
@@ -104,11 +104,7 @@ struct MeshAuthorities: Sendable {
         let new = try makeAuthority(of: mesh, at: moment.wall)
         lineage.announce(new)
         try adopt(lineage, in: &entry)
-        entry.announcement = Announcement(
-            since: moment.steady,
-            turn: turns + 1,
-            isOfEarlierRun: false
-        )
+        entry.announcement = Announcement(since: moment.steady, turn: turns + 1)
         entries[mesh] = entry
         log("authority announced", mesh, new)
         return new.serial
@@ -129,11 +125,8 @@ struct MeshAuthorities: Sendable {
         do {
             if entry.lineage == nil {
                 entry.lineage = try folder.lineage(ofMesh: mesh)
-                entry.announcement = Announcement(
-                    since: moment.steady,
-                    turn: turns,
-                    isOfEarlierRun: true
-                )
+                entry.isOfEarlierRun = entry.lineage != nil
+                entry.announcement = Announcement(since: moment.steady, turn: turns)
                 entry.signer = nil
             }
             let due = Due(
@@ -143,8 +136,11 @@ struct MeshAuthorities: Sendable {
                 isAccepted: {
                     let announcement = entry.announcement
                     guard turns > announcement.turn else { return false }
-                    if moment.steady - announcement.since >= distributionLimit { return true }
-                    return !announcement.isOfEarlierRun && isDistributed()
+                    if moment.steady - announcement.since >= Self.distributionLimit { return true }
+                    // Proxies that outlived the last run come back one by one.
+                    let areAllBack =
+                        !entry.isOfEarlierRun || moment.steady >= Self.distributionLimit
+                    return areAllBack && isDistributed()
                 }
             )
             try perform(due, mesh, &entry, at: moment)
@@ -230,11 +226,7 @@ struct MeshAuthorities: Sendable {
             let new = try makeAuthority(of: mesh, at: moment.wall)
             lineage.announce(new)
             try adopt(lineage, in: &entry)
-            entry.announcement = Announcement(
-                since: moment.steady,
-                turn: turns,
-                isOfEarlierRun: false
-            )
+            entry.announcement = Announcement(since: moment.steady, turn: turns)
             log("authority announced", mesh, new)
         case .promote:
             guard var lineage = entry.lineage else { break }

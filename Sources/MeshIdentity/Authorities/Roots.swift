@@ -56,7 +56,7 @@ struct Roots: Sendable {
         guard let old = try? record.signing.authority(mustSign: false),
             old.fingerprint != signing.fingerprint
         else { return }
-        retiring.append(old)
+        retiring.append(old.withoutKey)
         try save()
         log("root replaced", signing)
     }
@@ -142,7 +142,7 @@ struct Roots: Sendable {
 
     private mutating func replace(by new: Authority) throws(IdentityError) {
         let old = self
-        retiring.append(signing)
+        retiring.append(signing.withoutKey)
         signing = new
         do {
             try save()
@@ -198,6 +198,7 @@ struct Roots: Sendable {
             mesh: nil,
             serial: root.serial,
             phase: phase,
+            issuedSeconds: root.issuedSeconds,
             notBeforeSeconds: root.validity.notBeforeSeconds,
             notAfterSeconds: root.validity.notAfterSeconds,
             problem: problem

@@ -100,6 +100,8 @@ struct ACMCertificates: Sendable {
         fileprivate var isAsked = false
     }
 
+    /// What is asked for; an authority for short-lived certificates allows seven days.
+    static let lifetime = Duration.seconds(7 * 86400)
     /// Requests at one time; AWS allows 25 a second for an account.
     private static let limit = 8
     /// An authority's chain changes when it is renewed, which is rare.
@@ -108,7 +110,7 @@ struct ACMCertificates: Sendable {
     private(set) var certificates: [ACMCertificateName: Entry<ChainContent>] = [:]
     private(set) var chains: [ACMPrivateCA: Entry<TrustContent>] = [:]
     private var askedCount = 0
-    private var isSwept = false
+    private var nextSweep = Duration.zero
     private let folder: String
     private var generator: any RandomNumberGenerator & Sendable
 
@@ -124,7 +126,6 @@ struct ACMCertificates: Sendable {
         _ authorities: Set<ACMPrivateCA>,
         at now: Duration
     ) {
-        if !isSwept { sweep(at: now) }
         certificates = certificates.filter { names.contains($0.key) }
         chains = chains.filter { authorities.contains($0.key) }
         for name in names where certificates[name] == nil { certificates[name] = stored(name, now) }
@@ -180,7 +181,7 @@ struct ACMCertificates: Sendable {
                 entry.succeed(try TrustContent(text), renewal: moment.wall + Self.chainRenewal)
                 entry.problem = storeChain(authority, text)
             } catch {
-                entry.fail(error, of: authority, entry.content?.first, at: moment, spread)
+                entry.fail(error, of: authority, entry.content?.last, at: moment, spread)
             }
             chains[authority] = entry
         }
@@ -202,11 +203,12 @@ struct ACMCertificates: Sendable {
         _ key: ACMKey,
         at now: Duration
     ) throws(FileFailure) -> ChainContent {
-        let content = try ChainContent(
+        var content = try ChainContent(
             chain: chain,
             key: { () throws(FileFailure) in key.pem },
             keyName: "the key"
         )
+        content.issuedSeconds = now.wholeSeconds
         if let problem = content.validity.problem(at: now) { throw FileFailure(text: problem) }
         return content
     }
@@ -248,11 +250,13 @@ extension ACMCertificates {
     private struct Stored: Codable, CustomReflectable {
         var chain: String
         var key: String?
+        var issuedSeconds: Int?
         var customMirror: Swift.Mirror { Swift.Mirror(self, children: []) }
 
-        init(chain: String, key: String? = nil) {
+        init(chain: String, key: String? = nil, issuedSeconds: Int? = nil) {
             self.chain = chain
             self.key = key
+            self.issuedSeconds = issuedSeconds
         }
     }
 
@@ -280,8 +284,9 @@ extension ACMCertificates {
         _ now: Duration
     ) -> Entry<ChainContent> {
         guard let stored = read(path(name)), let key = stored.key,
-            let content = try? checked(stored.chain, ACMKey(pem: key), at: now)
+            var content = try? checked(stored.chain, ACMKey(pem: key), at: now)
         else { return Entry() }
+        content.issuedSeconds = stored.issuedSeconds
         return Entry(content: content, renewal: renewal(of: content.validity, now: now))
     }
 
@@ -291,23 +296,32 @@ extension ACMCertificates {
 
     private func store(_ name: ACMCertificateName, _ content: ChainContent) -> String? {
         guard case .certificate(let chain, let key) = content.material.content else { return nil }
-        return write(Stored(chain: chain, key: key), to: path(name))
+        let stored = Stored(chain: chain, key: key, issuedSeconds: content.issuedSeconds)
+        return write(stored, to: path(name))
     }
 
     private func storeChain(_ authority: ACMPrivateCA, _ chain: String) -> String? {
         write(Stored(chain: chain), to: path(authority))
     }
 
-    /// Removes the files of certificates that have ended, which nobody may want any more.
-    private mutating func sweep(at now: Duration) {
-        isSwept = true
+    /// Removes the files of the certificates of `owner`, nil for all, with their keys.
+    func erase(of owner: ObjectID?) throws(IdentityError) {
+        for name in certificates.keys where owner == nil || name.identity.owner == owner {
+            try PrivateFile.remove(path(name))
+        }
+    }
+
+    /// Each hour removes the files of certificates that have ended, which nobody may want any more.
+    mutating func sweep(at moment: Moment) {
+        guard moment.steady >= nextSweep else { return }
+        nextSweep = moment.steady + .seconds(3600)
         for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
             let path = "\(folder)/\(file)"
             guard let stored = read(path), stored.key != nil,
                 let leaf = try? PEMReading.certificates(in: stored.chain).first,
-                leaf.notAfterSeconds <= now.wholeSeconds
+                leaf.notAfterSeconds <= moment.wall.wholeSeconds
             else { continue }
-            try? FileManager.default.removeItem(atPath: path)
+            try? PrivateFile.remove(path)
         }
     }
 

@@ -8,6 +8,8 @@ internal import X509
 struct IssuedCertificate: Sendable {
     var material: SecretMaterial
     var serial: String
+    /// When it was signed, in seconds since 1970.
+    var issuedSeconds: Int
     var validity: Validity
     /// The serial number of the authority that signed it.
     var signer: String
@@ -105,6 +107,7 @@ struct LeafSigner: Sendable {
                 )
             ),
             serial: serial,
+            issuedSeconds: now.wholeSeconds,
             validity: validity,
             signer: authority.serial,
             problem: names.problem

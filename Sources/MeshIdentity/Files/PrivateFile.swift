@@ -41,6 +41,12 @@ enum PrivateFile {
         }
     }
 
+    /// Removes the file `path`, if it is there.
+    static func remove(_ path: String) throws(IdentityError) {
+        guard unlink(path) != 0, errno != ENOENT else { return }
+        throw IdentityError("cannot remove \(path): \(systemError()); remove it")
+    }
+
     /// Makes the folder `path`, which its owner alone may enter.
     static func makeFolder(_ path: String) throws(IdentityError) {
         guard mkdir(path, 0o700) == 0 || errno == EEXIST, chmod(path, 0o700) == 0 else {

@@ -90,6 +90,8 @@ struct ChainContent: FileContent {
     var material: SecretMaterial
     var serial: String
     var validity: Validity
+    /// When Heddle had it issued, in seconds since 1970; nil of files.
+    var issuedSeconds: Int?
 }
 
 extension ChainContent {
@@ -147,8 +149,8 @@ struct TrustContent: FileContent {
     var certificates: [String]
     /// While at least one of them is good.
     var validity: Validity
-    /// Of the one that ends first.
-    var first: Validity
+    /// Of the one that ends last.
+    var last: Validity
 }
 
 extension TrustContent {
@@ -165,8 +167,8 @@ extension TrustContent {
         let validities = authorities.map {
             Validity(notBeforeSeconds: $0.notBeforeSeconds, notAfterSeconds: $0.notAfterSeconds)
         }
-        first =
-            validities.min { $0.notAfterSeconds < $1.notAfterSeconds }
+        last =
+            validities.max { $0.notAfterSeconds < $1.notAfterSeconds }
             ?? Validity(notBeforeSeconds: 0, notAfterSeconds: 0)
         validity = Validity(
             notBeforeSeconds: validities.map(\.notBeforeSeconds).min() ?? 0,

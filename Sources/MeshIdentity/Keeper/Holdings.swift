@@ -10,7 +10,6 @@ struct Holdings: Sendable {
     private var trustFiles: [String: WatchedSecret<TrustContent>] = [:]
     private var wanted = Wanted()
     private let cores: Int
-    private let canAskACM: Bool
     private let logger: Logger
     private var lastMoment: Moment?
 
@@ -25,14 +24,12 @@ struct Holdings: Sendable {
         authorities: MeshAuthorities,
         issued: IssuedCertificates,
         acm: ACMCertificates,
-        canAskACM: Bool,
         cores: Int,
         logger: Logger
     ) {
         self.authorities = authorities
         self.issued = issued
         self.acm = acm
-        self.canAskACM = canAskACM
         self.cores = cores
         self.logger = logger
     }
@@ -48,6 +45,7 @@ struct Holdings: Sendable {
         haveMaterialsChanged = false
         want(specs, at: moment.wall)
         noticeStep(to: moment)
+        acm.sweep(at: moment)
         authorities.turn(wanted.meshes, at: moment, isDistributed: isDistributed)
         let more = await sign(at: moment.wall)
         look(at: moment.wall)
@@ -56,9 +54,7 @@ struct Holdings: Sendable {
     }
 
     /// What to ask of ACM Private CA.
-    mutating func requests(at moment: Moment) -> [ACMRequest] {
-        canAskACM ? acm.requests(at: moment) : []
-    }
+    mutating func requests(at moment: Moment) -> [ACMRequest] { acm.requests(at: moment) }
 
     /// Takes an answer of ACM Private CA; the next turn serves it.
     mutating func take(_ answer: ACMAnswer, at moment: Moment) { acm.take(answer, at: moment) }
@@ -71,6 +67,8 @@ struct Holdings: Sendable {
         switch request {
         case .certificates(let owner):
             let count = issued.expire(of: owner) + acm.expire(of: owner)
+            // The next daemon is not to take up what was replaced.
+            try acm.erase(of: owner)
             guard count > 0 || owner == nil else {
                 throw IdentityError(
                     "\(owner.map { "\($0) has" } ?? "nobody has") no certificate that Heddle issues; "
@@ -169,15 +167,10 @@ struct Holdings: Sendable {
             set(
                 .certificate(.acmPrivateCA(name.authority, name.identity)),
                 entry.content?.material,
-                SecretObservation(entry.content, problem: entry.problem ?? noACM),
+                SecretObservation(entry.content, problem: entry.problem),
                 at: now
             )
         }
-    }
-
-    private var noACM: String? {
-        canAskACM
-            ? nil : "this Heddle asks no ACM Private CA; map the certificate to files or Heddle"
     }
 
     private mutating func update(trust sources: [TrustSource], at now: Duration) {
@@ -194,7 +187,7 @@ struct Holdings: Sendable {
                 union.add(file?.served, problem: file?.problem)
             case .acmPrivateCA(let authority):
                 let entry = acm.chains[authority]
-                union.add(entry?.content, problem: entry?.problem ?? noACM)
+                union.add(entry?.content, problem: entry?.problem)
             }
         }
         set(.trust(sources), union.material, union.observation, at: now)
@@ -269,7 +262,7 @@ private struct Wanted: Sendable {
 /// Authorities of several sources in one secret.
 private struct TrustUnion {
     private var certificates: Set<String> = []
-    private var first: Validity?
+    private var last: Validity?
     private var problems: [String] = []
 
     mutating func add(_ authorities: [(pem: String, validity: Validity)], problem: String?) {
@@ -283,13 +276,13 @@ private struct TrustUnion {
     mutating func add(_ content: TrustContent?, problem: String?) {
         if let content {
             certificates.formUnion(content.certificates)
-            add(content.first)
+            add(content.last)
         }
         if let problem { problems.append(problem) }
     }
 
     private mutating func add(_ validity: Validity) {
-        if first.map({ validity.notAfterSeconds < $0.notAfterSeconds }) ?? true { first = validity }
+        if last.map({ validity.notAfterSeconds > $0.notAfterSeconds }) ?? true { last = validity }
     }
 
     /// nil while no source has any.
@@ -301,8 +294,8 @@ private struct TrustUnion {
 
     var observation: SecretObservation {
         SecretObservation(
-            notBeforeSeconds: first?.notBeforeSeconds,
-            notAfterSeconds: first?.notAfterSeconds,
+            notBeforeSeconds: last?.notBeforeSeconds,
+            notAfterSeconds: last?.notAfterSeconds,
             problem: problems.isEmpty ? nil : problems.joined(separator: "; ")
         )
     }
@@ -312,6 +305,7 @@ extension SecretObservation {
     fileprivate init(_ content: ChainContent?, problem: String?) {
         self.init(
             serial: content?.serial,
+            issuedSeconds: content?.issuedSeconds,
             notBeforeSeconds: content?.validity.notBeforeSeconds,
             notAfterSeconds: content?.validity.notAfterSeconds,
             problem: problem
@@ -323,6 +317,7 @@ extension IssuedCertificate {
     fileprivate var observation: SecretObservation {
         SecretObservation(
             serial: serial,
+            issuedSeconds: issuedSeconds,
             notBeforeSeconds: validity.notBeforeSeconds,
             notAfterSeconds: validity.notAfterSeconds,
             problem: problem

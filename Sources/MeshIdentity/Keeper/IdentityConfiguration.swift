@@ -14,25 +14,17 @@ public struct IdentityConfiguration: Hashable, Sendable {
     public var certificateLifetime: Duration
     /// `--ca-certificate` and `--ca-key`: takes the place of a root of Heddle's own.
     public var broughtAuthority: FileCertificate?
-    /// How long a new authority waits until all proxies trust it before it signs; then it signs anyway.
-    public var distributionLimit: Duration
-    /// What ACM Private CA is asked for; an authority for short-lived certificates allows seven days.
-    public var acmLifetime: Duration
 
     /// Makes a configuration.
     public init(
         stateDirectory: String,
         installation: String? = nil,
         certificateLifetime: Duration = .seconds(3600),
-        broughtAuthority: FileCertificate? = nil,
-        distributionLimit: Duration = .seconds(30),
-        acmLifetime: Duration = .seconds(7 * 86400)
+        broughtAuthority: FileCertificate? = nil
     ) {
         self.stateDirectory = stateDirectory
         self.installation = installation ?? ProcessInfo.processInfo.hostName
         self.certificateLifetime = certificateLifetime
         self.broughtAuthority = broughtAuthority
-        self.distributionLimit = distributionLimit
-        self.acmLifetime = acmLifetime
     }
 }

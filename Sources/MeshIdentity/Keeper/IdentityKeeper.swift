@@ -16,8 +16,7 @@ public final class IdentityKeeper: Service, Sendable {
     private let start: Mutex<Holdings?>
     private let mailbox = Mailbox()
     private let board = IdentityBoard()
-    private let acmLifetime: Duration
-    private let privateAuthority: (any PrivateCertificateAuthority)?
+    private let privateAuthority: any PrivateCertificateAuthority
     private let now: @Sendable () -> Duration
     private let steadyTime: @Sendable () -> Duration
     private let sleep: @Sendable (Duration) async throws -> Void
@@ -29,19 +28,21 @@ public final class IdentityKeeper: Service, Sendable {
     ///
     /// - Parameters:
     ///   - configuration: What to go by.
-    ///   - privateAuthority: Asks ACM Private CA; nil when nothing shall be asked.
+    ///   - privateAuthority: Asks ACM Private CA.
     ///   - now: The time since 1970, which certificates are compared with.
     ///   - clock: For pauses.
     ///   - generator: Spreads renewals and attempts.
     ///   - logger: Where each change of an authority is logged, and each problem.
     ///   - publish: Takes the secrets, from the task that runs the keeper.
-    ///   - isDistributed: Whether all proxies that run have acknowledged the secrets published last, so
-    ///     false while one of them is not connected. It is asked only while a new authority is
-    ///     announced.
+    ///   - isDistributed: Whether all proxies that were ever connected to this daemon have acknowledged
+    ///     the secrets published last. It can't tell of those that outlived the last daemon and are not
+    ///     back, so it is asked only while a new authority is announced, and of authorities of an
+    ///     earlier run not in the first 30 seconds. A new authority signs after 30 seconds whatever it
+    ///     says.
     /// - Throws: `IdentityError` when the state directory or the brought authority is of no use.
     public init(
         _ configuration: IdentityConfiguration,
-        privateAuthority: (any PrivateCertificateAuthority)? = nil,
+        privateAuthority: any PrivateCertificateAuthority = ACMPrivateCAClient(),
         now: @escaping @Sendable () -> Duration,
         clock: some Clock<Duration> = ContinuousClock(),
         generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(),
@@ -57,14 +58,12 @@ public final class IdentityKeeper: Service, Sendable {
         }
         let holdings = try Holdings(
             configuration,
-            canAskACM: privateAuthority != nil,
             generator: generator,
             at: now(),
             logger: logger
         )
         let begin = clock.now
         start = Mutex(holdings)
-        acmLifetime = configuration.acmLifetime
         self.privateAuthority = privateAuthority
         self.now = now
         steadyTime = { begin.duration(to: clock.now) }
@@ -160,8 +159,8 @@ public final class IdentityKeeper: Service, Sendable {
     }
 
     private func send(_ request: ACMRequest) async {
-        guard let privateAuthority else { return }
-        mailbox.take(await request.send(to: privateAuthority, lifetime: acmLifetime))
+        let lifetime = ACMCertificates.lifetime
+        mailbox.take(await request.send(to: privateAuthority, lifetime: lifetime))
     }
 }
 
@@ -169,7 +168,6 @@ extension Holdings {
     /// Opens what is on disk.
     init(
         _ configuration: IdentityConfiguration,
-        canAskACM: Bool,
         generator: any RandomNumberGenerator & Sendable,
         at now: Duration,
         logger: Logger
@@ -195,12 +193,10 @@ extension Holdings {
                 roots: roots,
                 of: configuration.installation,
                 lifetime: configuration.certificateLifetime,
-                distributionLimit: configuration.distributionLimit,
                 logger: logger
             ),
             issued: IssuedCertificates(generator: generator),
             acm: ACMCertificates(folder: "\(state)/acm", generator: generator),
-            canAskACM: canAskACM,
             cores: ProcessInfo.processInfo.activeProcessorCount,
             logger: logger
         )

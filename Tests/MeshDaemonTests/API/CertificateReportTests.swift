@@ -108,6 +108,19 @@ import Testing
         )
     }
 
+    @Test func `what Heddle made was created when it did so, and files when they begin`() {
+        let created = report().entries.map { entry in
+            let metadata = entry.document["metadata"]
+            return metadata?["creationTimestamp"]?.string.flatMap(secondsSince1970)
+                .map { testNowSeconds - $0 }
+        }
+        #expect(created == [82_800, 1400, 6400, 1320, 86_400, nil])
+        #expect(
+            report().entries.map { $0.document["status"]?["issued"] != nil }
+                == [true, true, true, true, false, false]
+        )
+    }
+
     @Test func `no key's path is in a document`() {
         let text = report().entries.map {
             String(decoding: JSONText.compact($0.document), as: UTF8.self)

@@ -70,6 +70,7 @@ func colorCertificates() -> (plan: Plan, identity: IdentityObservations) {
             mesh: mesh,
             serial: serial,
             phase: phase,
+            issuedSeconds: testNowSeconds + begin + 3600,
             notBeforeSeconds: testNowSeconds + begin,
             notAfterSeconds: testNowSeconds + end
         )
@@ -78,7 +79,8 @@ func colorCertificates() -> (plan: Plan, identity: IdentityObservations) {
         secrets: [
             issued("blue"): SecretObservation(
                 serial: "1A2B3C4D5E6F",
-                notBeforeSeconds: testNowSeconds - 1320,
+                issuedSeconds: testNowSeconds - 1320,
+                notBeforeSeconds: testNowSeconds - 1440,
                 notAfterSeconds: testNowSeconds + 2280,
                 rotatedSeconds: testNowSeconds - 1200
             ),

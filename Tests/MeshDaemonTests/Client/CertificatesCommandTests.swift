@@ -49,6 +49,8 @@ import Testing
         #expect(try await list { $0.format = .wide } == .badNews)
         let lines = recorder.output.split(separator: "\n").map { $0.split(separator: " ") }
         #expect(lines.prefix(4).map { $0[0] } == ["NAME", "root", "mesh/colors", "mesh/colors"])
+        // They begin an hour before they are made.
+        #expect(lines[1].contains("23h") && lines[2].contains("23m"))
         #expect(lines[4].contains("1A2B3C4D5E6F"))
         #expect(lines[4].contains("demo/blue-1,demo/blue-2"))
         #expect(!recorder.output.contains("SERIAL   "))
