@@ -25,7 +25,7 @@ struct AccessControlTests {
         of mesh: RunningMesh,
         in place: TestFolder
     ) async throws -> (front: TestCertificate, stranger: TestCertificate) {
-        let authority = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+        let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
         func issue(_ name: String) async throws -> TestCertificate {
             try await authority.issue(
                 name,

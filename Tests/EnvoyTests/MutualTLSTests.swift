@@ -54,8 +54,8 @@ struct MutualTLSTests {
                 let answer = try await mesh.request(from: "front", host: "blue.demo:8080")
                 #expect(answer.name == "blue", "\(answer.text)")
 
-                let own = try await TestAuthority(ofMesh: "demo", mesh, in: place)
-                let other = try await TestAuthority(ofMesh: "other", mesh, in: place)
+                let own = try TestAuthority(ofMesh: "demo", mesh, in: place)
+                let other = try TestAuthority(ofMesh: "other", mesh, in: place)
                 let address = try await mesh.ingressAddress(of: "blue")
                 let presented = try await presentedCertificate(
                     address,
@@ -97,7 +97,7 @@ struct MutualTLSTests {
     @Test func `a peer of another name is refused`() async throws {
         try await TestFolder.use { place in
             try await RunningMesh.run(["mesh.yaml": Self.colors], in: place) { mesh in
-                let own = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+                let own = try TestAuthority(ofMesh: "demo", mesh, in: place)
                 let address = try await mesh.ingressAddress(of: "blue")
                 let names = ["\(Self.domain)/green", "\(Self.domain)/front/more"]
                 let certificate = try await own.issue("x", for: names, in: place.path("client"))

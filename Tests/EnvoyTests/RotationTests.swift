@@ -31,7 +31,7 @@ struct RotationTests {
     @Test func `certificates are replaced on demand, and no request fails`() async throws {
         try await TestFolder.use { place in
             try await RunningMesh.run(Self.manifests, in: place) { mesh in
-                let authority = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+                let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
                 let address = try await mesh.ingressAddress(of: "blue")
                 try await Self.expectNoFailure(mesh) {
                     var serials: [String?] = []
@@ -65,7 +65,7 @@ struct RotationTests {
     func `an authority is replaced, and no request fails`(_ options: [String]) async throws {
         try await TestFolder.use { place in
             try await RunningMesh.run(Self.manifests, in: place) { mesh in
-                let before = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+                let before = try TestAuthority(ofMesh: "demo", mesh, in: place)
                 let old = try await before.issue(
                     "old",
                     for: ["spiffe://demo/demo/front"],
@@ -76,7 +76,7 @@ struct RotationTests {
                     _ = try await mesh.heddle(["certificates", "rotate"] + options)
                     var presented = PresentedCertificate()
                     while presented.serial == nil {
-                        let after = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+                        let after = try TestAuthority(ofMesh: "demo", mesh, in: place)
                         presented = try await presentedCertificate(
                             address,
                             port: 8080,
@@ -148,7 +148,7 @@ struct RotationTests {
         try await TestFolder.use { place in
             var path = ""
             try await RunningMesh.run(Self.manifests, in: place) { mesh in
-                path = try await TestAuthority(ofMesh: "demo", mesh, in: place).certificate
+                path = try TestAuthority(ofMesh: "demo", mesh, in: place).certificate
                 let file = mesh.state.appendingPathComponent("ca/meshes/demo.json").path
                 let attributes = try FileManager.default.attributesOfItem(atPath: file)
                 #expect(attributes[.posixPermissions] as? Int == 0o600)

@@ -40,34 +40,6 @@ func curl(
     return ClientAnswer(status: status == 0 ? nil : status, text: output)
 }
 
-/// A certificate as a server presents it.
-struct PresentedCertificate: Hashable, Sendable {
-    /// The serial number, as openssl prints it; nil when there is no certificate.
-    var serial: String?
-    /// The names, such as `URI:spiffe://demo/demo/blue` and `DNS:blue.demo`.
-    var names: [String] = []
-}
-
-/// The certificate that a server presents to `openssl s_client`; one that `trust`, a file of
-/// authorities, does not cover counts as none.
-func presentedCertificate(
-    _ address: String,
-    port: Int,
-    trust: String? = nil
-) async throws -> PresentedCertificate {
-    let script = """
-        openssl s_client -connect "$1" $2 $3 $4 $5 </dev/null 2>/dev/null \
-            | openssl x509 -noout -serial -ext subjectAltName
-        """
-    let check = trust.map { ["-CAfile", $0, "-partial_chain", "-verify_return_error"] } ?? []
-    let arguments = ["-c", script, "sh", "\(address):\(port)"] + check
-    let output = try await runCommand("/bin/sh", arguments).output
-    var presented = PresentedCertificate()
-    presented.serial = output.firstMatch(of: /serial=(\w+)/).map { String($0.1) }
-    presented.names = output.matches(of: /(?:URI|DNS):[^\s,]+/).map { String($0.0) }
-    return presented
-}
-
 /// Requests that go on while a test changes something, and what came of them.
 final class Load: Sendable {
     /// What came of them so far.
