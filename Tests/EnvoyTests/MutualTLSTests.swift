@@ -127,7 +127,7 @@ struct MutualTLSTests {
             let host = [HTTPField("Host", "blue.demo:8080")]
             let ask = { @Sendable in try await mesh.request("http://\(egress):8080/", headers: host)
             }
-            let outcome = try await Load.run(ask) {
+            let outcome = try await Load.run(ask) { _ in
                 #expect(try await curl(address, port: 8080, scheme: "http").status == 200)
                 let rows: [(mode: String?, plaintext: Int?)] = [
                     ("PERMISSIVE", 200), ("STRICT", nil), ("PERMISSIVE", 200), (nil, 200),
@@ -175,7 +175,7 @@ struct MutualTLSTests {
                     let answer = try await mesh.request(from: "front", host: "blue.demo:8080")
                     #expect(answer.name == "blue", "\(answer.text)")
                     let address = try await mesh.ingressAddress(of: "blue")
-                    var presented = try await presentedCertificate(address, port: 8080)
+                    let presented = try await presentedCertificate(address, port: 8080)
                     #expect(presented.serial == certificates["blue"]?.serial)
                     let plain = try await curl(address, port: 8080)
                     #expect(plain.status == nil, "\(plain.text)")
@@ -183,8 +183,10 @@ struct MutualTLSTests {
                     let name = "\(Self.domain)/blue"
                     let next = try await authority.issue("blue", for: [name], in: secrets)
                     try server.serve(next, as: name)
-                    while presented.serial != next.serial {
-                        presented = try await presentedCertificate(address, port: 8080)
+                    try await poll {
+                        try await presentedCertificate(address, port: 8080).serial
+                    } until: {
+                        $0 == next.serial
                     }
                     let after = try await mesh.request(from: "front", host: "blue.demo:8080")
                     #expect(after.name == "blue", "\(after.text)")
