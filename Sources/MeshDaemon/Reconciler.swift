@@ -43,10 +43,7 @@ struct Reconciler: Service {
                 }
             }
             group.addTask {
-                for await observations in store.observations.cancelOnGracefulShutdown() {
-                    inputs.newest.withLock { $0.xds = observations }
-                    changed.yield()
-                }
+                for await _ in store.observations.cancelOnGracefulShutdown() { changed.yield() }
             }
             group.addTask {
                 for await observations in supervisor.observations.cancelOnGracefulShutdown() {
@@ -79,7 +76,6 @@ struct Reconciler: Service {
         var world: World?
         /// When the world came that no plan has seen yet.
         var worldArrival: ContinuousClock.Instant?
-        var xds: [ProxyID: XDSObservation] = [:]
         var processes: [ProxyID: ProxyProcesses] = [:]
         var identity = IdentityObservations()
     }
@@ -110,7 +106,8 @@ struct Reconciler: Service {
                     application: processes.application
                 )
             }
-            for (proxy, xds) in inputs.xds {
+            // Not what came last: it may be from before the plan that was published since.
+            for (proxy, xds) in reconciler.store.currentObservations {
                 observations.proxies[proxy, default: ProxyObservation()].xds = xds
             }
             observations.identity = inputs.identity

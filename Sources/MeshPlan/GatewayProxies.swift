@@ -151,7 +151,15 @@ extension Planner {
             .adding(resolved.services)
         for destination in destinations(of: resolved.services) {
             let security = securities[destination] ?? .plaintext
-            try insert(destination, security, resolution, addresses, observations, into: &snapshot)
+            try insert(
+                destination,
+                security,
+                by: resolved.origins.merging([mesh.id: mesh.metadata.generation]) { own, _ in own },
+                resolution,
+                addresses,
+                observations,
+                into: &snapshot
+            )
         }
         var targets: Set<GatewayTarget> = []
         for listener in resolved.listeners {

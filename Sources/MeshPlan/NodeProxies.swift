@@ -12,7 +12,7 @@ extension Planner {
         let calls = resolution.calls[node.id] ?? Calls()
         let backends = calls.backends
         let chains = calls.chains.filter { options.allows($0.key) }
-        let securities = resolution.securities(of: node, in: mesh)
+        let securities = calls.listeners
         reportForbiddenPorts(of: node, node.spec.listeners, &resolution)
         reportForbiddenPorts(ofBackends: backends, of: node, &resolution)
         let shared: Snapshot
@@ -52,7 +52,11 @@ extension Planner {
                 resolution.report(loop)
                 continue
             }
-            if offersTLS { plan.offeringTLS.insert(ProxyID(workload.reference)) }
+            if offersTLS {
+                plan.transition.offeringTLS.insert(ProxyID(workload.reference))
+            } else if resolution.leavingTLS.contains(node.id) {
+                plan.transition.leavingTLS.insert(ProxyID(workload.reference))
+            }
             let secrets = resolution.secrets(of: node.id, workload)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
                 var proxy = try planner.proxy(
@@ -133,7 +137,15 @@ extension Planner {
         let origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
         for destination in destinations(of: backends) {
             let security = calls.securities[destination] ?? .plaintext
-            try insert(destination, security, resolution, addresses, observations, into: &snapshot)
+            try insert(
+                destination,
+                security,
+                by: origins,
+                resolution,
+                addresses,
+                observations,
+                into: &snapshot
+            )
         }
         if !mesh.spec.alwaysAllowed.isEmpty {
             let name = ClusterName.amazonaws(mesh: mesh.spec.awsName)

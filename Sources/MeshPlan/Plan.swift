@@ -14,25 +14,11 @@ public struct Plan: Sendable {
     /// Which mesh each namespace and which node or gateway each Workload belongs to.
     public var designations = Designations()
 
-    /// The proxies whose listeners have the TLS of a whole mesh.
-    var offeringTLS: Set<ProxyID> = []
-    /// Those of them that had none before and have not told that they took it.
-    var awaitingTLS: Set<ProxyID> = []
+    /// What changes at one proxy only once others have followed.
+    var transition = Transition()
 
     /// Makes an empty plan.
     public init() {}
-
-    /// The proxies of this plan that are not known to take TLS, as far as `observations` tell.
-    func awaitingTLS(_ observations: Observations) -> Set<ProxyID> {
-        let known = proxies.keys.filter { id in
-            guard offeringTLS.contains(id) else { return false }
-            guard awaitingTLS.contains(id) else { return true }
-            let listener = proxies[id]?.snapshot[.listeners][IngressListener.name]
-            return observations.proxies[id]?.xds.listeners[IngressListener.name]
-                == listener?.version
-        }
-        return Set(proxies.keys).subtracting(known)
-    }
 }
 
 /// What was chosen for a namespace and for a Workload, and stays chosen while it still fits.

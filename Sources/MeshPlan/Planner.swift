@@ -94,6 +94,7 @@ public struct Planner: Sendable {
         resources.turn()
         endpoints = [:]
         awaitingTLS = previous.awaitingTLS(observations)
+        let isTaken = previous.isTaken(observations)
         var resolution = Resolution(of: world, after: previous.designations, options)
         resolution.checkBackendGroups()
         resolution.designateGateways()
@@ -105,7 +106,10 @@ public struct Planner: Sendable {
             from: options.addressRanges
         )
         resolution.checkApplicationPorts()
+        resolution.keepTLS(after: previous, isTaken: isTaken)
         resolution.resolveCalls()
+        (plan.transition.callers, plan.transition.leavingCallers) =
+            resolution.keepCallers(after: previous, isTaken: isTaken)
         for owner in resolution.workloads.keys.sorted() {
             guard let mesh = resolution.mesh(of: owner) else { continue }
             if let node = world.virtualNodes[owner.reference], owner == node.id {
@@ -124,7 +128,7 @@ public struct Planner: Sendable {
             let id = ProxyID(reference)
             if plan.proxies[id] == nil { plan.proxies[id] = previous.proxies[id] }
         }
-        plan.awaitingTLS = awaitingTLS.intersection(plan.offeringTLS)
+        plan.transition.awaitingTLS = awaitingTLS.intersection(plan.transition.offeringTLS)
         plan.designations = resolution.designations
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
@@ -141,7 +145,7 @@ public struct Planner: Sendable {
     public mutating func plan(_ observations: Observations, nowSeconds: Int) -> Plan? {
         guard var last, last.reachability == observations.reachability,
             last.plan.addresses == observations.addresses,
-            last.plan.awaitingTLS.isSubset(of: last.plan.awaitingTLS(observations))
+            !last.plan.isOver(observations)
         else { return nil }
         last.plan.statuses = statuses(
             of: last.resolution,

@@ -52,15 +52,29 @@ extension Planner {
     }
 
     /// Adds the cluster of `destination`, and its endpoints where these are workloads.
+    ///
+    /// - Parameters:
+    ///   - destination: What is called.
+    ///   - security: How it is called.
+    ///   - caller: The objects that say so.
+    ///   - resolution: The world.
+    ///   - addresses: Where proxies are.
+    ///   - observations: Whether they serve.
+    ///   - snapshot: What the caller has.
+    /// - Throws: What SwiftProtobuf throws.
     mutating func insert(
         _ destination: Destination,
         _ security: CallerSecurity,
+        by caller: [ObjectID: Int],
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
         _ observations: Observations,
         into snapshot: inout Snapshot
     ) throws {
-        snapshot.insert(try resource(.cluster(destination, security), destination.origins))
+        let made =
+            security == .plaintext
+            ? destination.origins : destination.origins.merging(caller) { own, _ in own }
+        snapshot.insert(try resource(.cluster(destination, security), made))
         guard case .node(let target) = destination, target.discovery == .workloads,
             security != .unavailable
         else { return }

@@ -36,23 +36,30 @@ final class RunningMesh: Sendable {
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
     ///
     /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own. Its folders are
-    /// in `place`, by default in one that goes with it.
+    /// in `place`, by default in one that goes with it. Where some shall not get ready, `beginning` is
+    /// in the line of output that `body` waits for.
     static func run(
         _ files: [String: String],
         options: [String] = [],
+        environment: [String: String] = [:],
+        after beginning: String = "workloads are ready",
         in place: TestFolder? = nil,
         _ body: (RunningMesh) async throws -> Void
     ) async throws {
         if let place {
-            try await run(files, options, at: place.url, body)
+            try await run(files, options, environment, beginning, at: place.url, body)
         } else {
-            try await TestFolder.use { try await run(files, options, at: $0.url, body) }
+            try await TestFolder.use {
+                try await run(files, options, environment, beginning, at: $0.url, body)
+            }
         }
     }
 
     private static func run(
         _ files: [String: String],
         _ options: [String],
+        _ environment: [String: String],
+        _ beginning: String,
         at root: URL,
         _ body: (RunningMesh) async throws -> Void
     ) async throws {
@@ -71,6 +78,8 @@ final class RunningMesh: Sendable {
                 "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
                 "127.\(100 + number * 2).0.0/16,127.\(101 + number * 2).0.0/16",
             ] + options
+        process.environment = ProcessInfo.processInfo.environment
+            .merging(environment) { _, new in new }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output.pipe
         process.standardError = output.pipe
@@ -92,7 +101,7 @@ final class RunningMesh: Sendable {
             process.waitUntilExit()
         }
         do {
-            _ = try await mesh.line(containing: "workloads are ready")
+            _ = try await mesh.line(containing: beginning)
             try await body(mesh)
         } catch {
             print("output of heddle run:\n" + output.all.joined(separator: "\n"))
@@ -118,7 +127,12 @@ final class RunningMesh: Sendable {
 
     /// What a command of heddle prints about this mesh.
     func heddle(_ arguments: [String]) async throws -> String {
-        try await runCommand(heddleBinary.path, arguments + ["--state-dir", state.path]).output
+        try await result(arguments).output
+    }
+
+    /// How a command of heddle about this mesh ends, and what it prints.
+    func result(_ arguments: [String]) async throws -> CommandResult {
+        try await runCommand(heddleBinary.path, arguments + ["--state-dir", state.path])
     }
 
     /// Sends `signal` and waits for the end.

@@ -63,7 +63,7 @@ final class ACMPrivateCATests {
     ) async throws -> ACMPrivateCAError? {
         let csr = try await request()
         return await #expect(throws: ACMPrivateCAError.self) {
-            try await client.issue(csrPEM: csr, lifetime: lifetime, from: authority)
+            try await client.issueNow(csr, lifetime, from: authority)
         }
     }
 
@@ -77,7 +77,7 @@ final class ACMPrivateCATests {
         // The chain is that of the authority, and the names are those of the request.
         let roots = try write(try await client.authorityChain(of: authority), to: "roots.pem")
         let csr = try await request()
-        let chain = try await client.issue(csrPEM: csr, lifetime: .seconds(3600), from: authority)
+        let chain = try await client.issueNow(csr, from: authority)
         #expect(chain.components(separatedBy: "-----BEGIN CERTIFICATE-----").count == 3)
         let leaf = try write(chain, to: "leaf.pem")
         #expect(try await openssl("verify", "-CAfile", roots, leaf).contains("leaf.pem: OK"))
@@ -89,11 +89,7 @@ final class ACMPrivateCATests {
 
         // A second key gets a certificate of its own, of the same authority.
         let renewed = try write(
-            try await client.issue(
-                csrPEM: try await request("renewed"),
-                lifetime: .seconds(3600),
-                from: authority
-            ),
+            try await client.issueNow(try await request("renewed"), from: authority),
             to: "renewed.pem"
         )
         #expect(try await openssl("verify", "-CAfile", roots, renewed).contains("OK"))
@@ -117,11 +113,7 @@ final class ACMPrivateCATests {
         }
         #expect(wrongState?.description.contains("its state does not allow this (") == true)
         try await moto.setStatus("ACTIVE", of: arn)
-        let again = try await client.issue(
-            csrPEM: csr,
-            lifetime: .seconds(3600),
-            from: authority
-        )
+        let again = try await client.issueNow(csr, from: authority)
         #expect(again.hasPrefix("-----BEGIN CERTIFICATE-----"))
         try await moto.deleteAuthority(arn)
         #expect(try await error(client, authority) == .notActive(status: "DELETED"))
@@ -146,7 +138,7 @@ final class ACMPrivateCATests {
 
         let csr = try await request()
         let chain = try await ACMPrivateCAClient(environment: user.environment)
-            .issue(csrPEM: csr, lifetime: .seconds(3600), from: authority)
+            .issueNow(csr, from: authority)
         #expect(chain.hasPrefix("-----BEGIN CERTIFICATE-----"))
 
         var wrong = user
@@ -212,5 +204,20 @@ final class ACMPrivateCATests {
             let own = try await openssl("pkey", "-in", try write(key, to: "kept.key"), "-pubout")
             #expect(try await openssl("x509", "-in", leaf, "-noout", "-pubkey") == own)
         }
+    }
+}
+
+extension ACMPrivateCAClient {
+    fileprivate func issueNow(
+        _ csrPEM: String,
+        _ lifetime: Duration = .seconds(3600),
+        from authority: ACMPrivateCA
+    ) async throws -> String {
+        try await issue(
+            csrPEM: csrPEM,
+            lifetime: lifetime,
+            orderedSeconds: Int(Date.now.timeIntervalSince1970),
+            from: authority
+        )
     }
 }

@@ -27,8 +27,8 @@ import X509
             let result = Result { try answer(request) }
                 .mapError { FileFailure(text: "\($0)") }
             switch request {
-            case .certificate(let name, _, let key):
-                trial.holdings.take(.certificate(name, key, result), at: trial.moment)
+            case .certificate(let name, let order):
+                trial.holdings.take(.certificate(name, order, result), at: trial.moment)
             case .chain(let authority):
                 trial.holdings.take(.chain(authority, result), at: trial.moment)
             }
@@ -41,8 +41,8 @@ import X509
     private func issue(_ request: ACMRequest, at wall: Duration) throws -> String {
         switch request {
         case .chain: return try root.pem
-        case .certificate(_, let csr, _):
-            let request = try CertificateSigningRequest(pemEncoded: csr)
+        case .certificate(_, let order):
+            let request = try CertificateSigningRequest(pemEncoded: order.csr)
             let authorityKeyID = SubjectKeyIdentifier(hash: root.key.publicKey).keyIdentifier
             let extensions = try #require(try request.attributes.extensionRequest).extensions
             let certificate = try Certificate(
@@ -170,6 +170,54 @@ import X509
         let asked = await settle(&trial) { try issue($0, at: wall) }
         #expect(asked == 1)
         #expect(trial.problem(spec) == nil && trial.serial(spec) != serial)
+    }
+
+    @Test func `what got no answer is asked for with the same key, and so paid for once`()
+        async throws
+    {
+        var trial = try Trial(wanting: [spec], canAskACM: true)
+        var orders: [ACMOrder] = []
+        func collect(_ trial: inout Trial, _ seconds: Range<Int>) async {
+            for _ in seconds {
+                trial.moment.wall += .seconds(1)
+                trial.moment.steady += .seconds(1)
+                _ = await settle(&trial) { request in
+                    if case .certificate(_, let order) = request { orders.append(order) }
+                    throw Refused()
+                }
+            }
+        }
+        await collect(&trial, 0..<120)
+        #expect(orders.count > 5)
+        #expect(Set(orders.map(\.csr)).count == 1 && Set(orders.map(\.seconds)).count == 1)
+        // AWS forgets it after five minutes.
+        await collect(&trial, 120..<320)
+        #expect(Set(orders.map(\.csr)).count == 2)
+        let last = try #require(orders.last)
+        let wall = trial.moment.wall
+        await trial.turn(after: .seconds(80))
+        _ = await settle(&trial) { try issue($0, at: wall) }
+        #expect(try trial.key(spec) == last.key.pem)
+        // The next has a key of its own.
+        _ = try trial.holdings.rotate(.certificates(of: nil), at: trial.moment)
+        _ = await settle(&trial) { try issue($0, at: wall) }
+        #expect(try trial.key(spec) != last.key.pem)
+    }
+
+    @Test func `who asks for another certificate does not wait for the pause after a refusal`()
+        async throws
+    {
+        var trial = try Trial(wanting: [spec], canAskACM: true)
+        for _ in 0..<5 {
+            _ = await settle(&trial) { _ in throw Refused() }
+            await trial.turn(after: .seconds(120))
+        }
+        _ = await settle(&trial) { _ in throw Refused() }
+        #expect(await settle(&trial) { try issue($0, at: Trial.start) } == 0)
+        _ = try trial.holdings.rotate(.certificates(of: nil), at: trial.moment)
+        let wall = trial.moment.wall
+        #expect(await settle(&trial) { try issue($0, at: wall) } == 1)
+        #expect(trial.problem(spec) == nil && trial.serial(spec) != nil)
     }
 
     @Test func `a certificate for another key is not served`() async throws {

@@ -156,7 +156,12 @@ private func keyLines(_ text: String) -> [String] {
 private struct FakePrivateCA: PrivateCertificateAuthority {
     let root: TestAuthority
 
-    func issue(csrPEM: String, lifetime: Duration, from: ACMPrivateCA) async throws -> String {
+    func issue(
+        csrPEM: String,
+        lifetime: Duration,
+        orderedSeconds: Int,
+        from: ACMPrivateCA
+    ) async throws -> String {
         try root.pem
     }
 

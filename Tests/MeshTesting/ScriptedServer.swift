@@ -8,6 +8,15 @@ public final class ScriptedServer: Sendable {
         var status: Int
         var headers: [String: String]
         var body: String
+        /// The server whose answer is given in its place.
+        var server: String?
+
+        /// The answer of another server, at `http://host:port`.
+        public static func of(_ server: String) -> Answer {
+            var answer = Answer(200)
+            answer.server = server
+            return answer
+        }
 
         /// Makes an answer.
         public init(_ status: Int, headers: [String: String] = [:], _ body: String = "") {
@@ -47,6 +56,18 @@ public final class ScriptedServer: Sendable {
         self.certificateFile = certificateFile
     }
 
+    /// Gives other answers from now on.
+    public func answer(_ answers: [Answer]) async throws {
+        _ = try await client.response(
+            to: HTTPRequest(
+                "POST",
+                endpoint + "/.answers",
+                body: Array(try JSONEncoder().encode(answers)),
+                certificateAuthorityFile: certificateFile
+            )
+        )
+    }
+
     /// What was asked so far.
     public func requests() async throws -> [Request] {
         let response = try await client.response(
@@ -60,7 +81,7 @@ public final class ScriptedServer: Sendable {
     }
 
     private static let script = #"""
-        import http.server, json, ssl, sys
+        import http.client, http.server, json, ssl, sys, urllib.parse
         answers, requests = json.loads(sys.argv[1]), []
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -76,10 +97,21 @@ public final class ScriptedServer: Sendable {
                 if self.path == "/.requests":
                     return self.answer(200, {}, json.dumps(requests).encode())
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                if self.path == "/.answers":
+                    answers[:] = json.loads(body)
+                    return self.answer(200, {}, b"")
                 requests.append({"method": self.command, "path": self.path, "body": body,
                     "headers": {name.lower(): value for name, value in self.headers.items()}})
                 next = answers.pop(0) if len(answers) > 1 else answers[0]
+                if next.get("server"): return self.answer(*self.asked(next["server"], body))
                 self.answer(next["status"], next["headers"], next["body"].encode())
+            def asked(self, server, body):
+                other = http.client.HTTPConnection(urllib.parse.urlsplit(server).netloc)
+                other.request(self.command, self.path, body.encode(), dict(self.headers))
+                response = other.getresponse()
+                kept = {name: value for name, value in response.getheaders() if name.lower()
+                    not in ("connection", "content-length", "date", "server")}
+                return response.status, kept, response.read()
             do_POST = do_PUT = do_GET
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True

@@ -11,8 +11,10 @@ public import MeshModel
 ///
 /// Errors: `ACMPrivateCAError`, or `CancellationError`.
 public struct ACMPrivateCAClient: PrivateCertificateAuthority {
-    /// For how long, all in all, is waited for a certificate or for AWS to be less busy.
+    /// For how long, all in all, is waited for a certificate that AWS is paid for.
     private static let patience: Duration = .seconds(60)
+    /// For how long, all in all, is waited for AWS to be less busy; who asks is told then.
+    private static let busyPatience: Duration = .seconds(10)
     private static let firstWait: Duration = .milliseconds(500)
     private static let longestWait: Duration = .seconds(8)
     /// How far back a certificate begins at most, for the clocks of others.
@@ -68,15 +70,19 @@ public struct ACMPrivateCAClient: PrivateCertificateAuthority {
     ///
     /// From begin to end the certificate has `lifetime`, of which a little is over already. Subject
     /// and subject alternative names are those of the request.
+    ///
+    /// With equal arguments AWS is asked the same with the same idempotency token, and issues one
+    /// certificate.
     public func issue(
         csrPEM: String,
         lifetime: Duration,
+        orderedSeconds: Int,
         from authority: ACMPrivateCA
     ) async throws -> String {
         let address = try ACMPrivateCAAddress(authority)
         let signer = try await signer(address)
         let seconds = Int(lifetime.components.seconds)
-        let begin = now() - min(Self.backdatingSeconds, seconds / 10)
+        let begin = orderedSeconds - min(Self.backdatingSeconds, seconds / 10)
         let end = begin + seconds
         if let reason = lifetimeProblem(seconds, until: end, signer) {
             throw ACMPrivateCAError.lifetime(lifetime, reason: reason)
@@ -158,6 +164,7 @@ public struct ACMPrivateCAClient: PrivateCertificateAuthority {
                 "GetCertificate",
                 address,
                 ACMPrivateCAMessages.Get(arn: address.authorityARN, certificateARN: certificateARN),
+                patience: Self.patience,
                 isWorthTryingAgain: { $0.isTransient || $0.isInProgress }
             )
         } catch ACMPrivateCAError.aws(let error) where error.isInProgress {
@@ -173,11 +180,12 @@ public struct ACMPrivateCAClient: PrivateCertificateAuthority {
         _ operation: String,
         _ address: ACMPrivateCAAddress,
         _ input: some Encodable,
+        patience: Duration = busyPatience,
         isWorthTryingAgain: (AWSError) -> Bool = {
             $0.kind == .throttled || $0.kind == .serverFailed
         }
     ) async throws -> Output {
-        var (left, step) = (Self.patience, Self.firstWait)
+        var (left, step) = (patience, Self.firstWait)
         while true {
             do {
                 return try await aws.call(operation, of: address.service, input)

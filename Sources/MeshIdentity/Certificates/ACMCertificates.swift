@@ -12,8 +12,7 @@ struct ACMCertificateName: Hashable, Sendable {
 
 /// What to ask of ACM Private CA; the answers may come much later.
 enum ACMRequest: Sendable {
-    /// A certificate for the key; `csr` asks for it.
-    case certificate(ACMCertificateName, csr: String, key: ACMKey)
+    case certificate(ACMCertificateName, ACMOrder)
     case chain(ACMPrivateCA)
 
     /// Asks, and gives the answer.
@@ -22,16 +21,17 @@ enum ACMRequest: Sendable {
         lifetime: Duration
     ) async -> ACMAnswer {
         switch self {
-        case .certificate(let name, let csr, let key):
+        case .certificate(let name, let order):
             do {
                 let chain = try await client.issue(
-                    csrPEM: csr,
+                    csrPEM: order.csr,
                     lifetime: lifetime,
+                    orderedSeconds: order.seconds,
                     from: name.authority
                 )
-                return .certificate(name, key, .success(chain))
+                return .certificate(name, order, .success(chain))
             } catch {
-                return .certificate(name, key, .failure(FileFailure(text: "\(error)")))
+                return .certificate(name, order, .failure(FileFailure(text: "\(error)")))
             }
         case .chain(let authority):
             do {
@@ -45,8 +45,35 @@ enum ACMRequest: Sendable {
 
 /// What ACM Private CA answered.
 enum ACMAnswer: Sendable {
-    case certificate(ACMCertificateName, ACMKey, Result<String, FileFailure>)
+    case certificate(ACMCertificateName, ACMOrder, Result<String, FileFailure>)
     case chain(ACMPrivateCA, Result<String, FileFailure>)
+}
+
+/// What is asked for a certificate.
+///
+/// It is the same in every attempt, so that one whose answer got lost is not paid for twice.
+struct ACMOrder: Sendable {
+    /// For how long AWS takes equal requests for one; it says five minutes.
+    private static let lifetime = 240
+
+    /// A PKCS#10 request with `key`.
+    let csr: String
+    let key: ACMKey
+    /// When it was placed first, in seconds since 1970.
+    let seconds: Int
+
+    /// Places an order with a new key.
+    init(of identity: Identity, at now: Duration) throws {
+        let key = P256.Signing.PrivateKey()
+        csr = try signingRequest(of: identity, key: key)
+        self.key = ACMKey(pem: key.pemRepresentation + "\n")
+        seconds = now.wholeSeconds
+    }
+
+    /// Whether AWS would know it again.
+    func isFresh(at now: Duration) -> Bool {
+        (0..<Self.lifetime).contains(now.wholeSeconds - seconds)
+    }
 }
 
 /// A private key in PEM that no log can show.
@@ -68,6 +95,8 @@ struct ACMCertificates: Sendable {
         fileprivate(set) var problem: String?
         fileprivate var renewal: Duration = .zero
         fileprivate var attempts = Attempts()
+        /// What was asked for and has not come.
+        fileprivate var order: ACMOrder?
         fileprivate var isAsked = false
     }
 
@@ -113,12 +142,14 @@ struct ACMCertificates: Sendable {
             requests.append(.chain(authority))
         }
         for (name, entry) in certificates where entry.isDue(at: moment) && askedCount < Self.limit {
-            let key = P256.Signing.PrivateKey()
-            guard let csr = try? signingRequest(of: name.identity, key: key) else { continue }
+            let last = entry.order.flatMap { $0.isFresh(at: moment.wall) ? $0 : nil }
+            guard let order = last ?? (try? ACMOrder(of: name.identity, at: moment.wall)) else {
+                continue
+            }
             certificates[name]?.isAsked = true
+            certificates[name]?.order = order
             askedCount += 1
-            let pem = ACMKey(pem: key.pemRepresentation + "\n")
-            requests.append(.certificate(name, csr: csr, key: pem))
+            requests.append(.certificate(name, order))
         }
         return requests
     }
@@ -128,11 +159,13 @@ struct ACMCertificates: Sendable {
         askedCount -= 1
         let spread = Double.random(in: 0...1, using: &generator)
         switch answer {
-        case .certificate(let name, let key, let result):
+        case .certificate(let name, let order, let result):
             guard var entry = certificates[name] else { return }
             entry.isAsked = false
             do throws(FileFailure) {
-                let content = try checked(result.get(), key, at: moment.wall)
+                let chain = try result.get()
+                entry.order = nil
+                let content = try checked(chain, order.key, at: moment.wall)
                 entry.succeed(content, renewal: renewal(of: content.validity, now: moment.wall))
                 entry.problem = store(name, content)
             } catch {
@@ -156,7 +189,11 @@ struct ACMCertificates: Sendable {
     /// Makes the certificates of `owner` due, nil for all; tells how many there are.
     mutating func expire(of owner: ObjectID?) -> Int {
         let chosen = certificates.keys.filter { owner == nil || $0.identity.owner == owner }
-        for name in chosen { certificates[name]?.renewal = .zero }
+        for name in chosen {
+            certificates[name]?.renewal = .zero
+            // Who asks for it may have mended what an attempt failed of.
+            certificates[name]?.attempts.succeed()
+        }
         return chosen.count
     }
 

@@ -107,15 +107,21 @@ extension Resolution {
         _ field: String
     ) -> CallerSecurity {
         let mesh = caller.mesh
-        let covering = policy.flatMap {
-            $0.ports.isEmpty || $0.ports.contains(target.mapping.port) ? $0 : nil
+        let covering = policy.flatMap { policy in
+            let isCovered =
+                policy.ports.isEmpty || policy.ports.contains(target.mapping.port)
+            // Who would take plaintext too gets what the mesh has, and not a trust that can't fit.
+            let isHeeded = policy.enforce || target.tls?.isMeshWide != true
+            return isCovered && isHeeded ? policy : nil
         }
         guard target.tls != nil || covering?.enforce == true else { return .plaintext }
         var tls = CallerTLS(serverName: target.serverName)
-        var isRenewed = target.tls?.source?.isIssued ?? false
+        var isRenewed = target.tls?.source?.isSignedByMesh ?? false
+        // Any node may say that it has a host name, and only one has an identity.
+        let identities = (target.tls?.identities ?? []).map(PeerName.exact)
         let names =
-            (target.tls?.identities ?? []).map(PeerName.exact)
-            + (target.hostname.map { [PeerName.hostname($0)] } ?? [])
+            identities.isEmpty
+            ? target.hostname.map { [PeerName.hostname($0)] } ?? [] : identities
         if let covering {
             let trustField = "\(field).validation.trust"
             guard
@@ -145,7 +151,7 @@ extension Resolution {
                 return .unavailable
             }
             tls.certificate = own.reference
-            isRenewed = isRenewed || own.source?.isIssued ?? false
+            isRenewed = isRenewed || own.source?.isSignedByMesh ?? false
         } else if mesh.spec.mutualTLS != nil {
             tls.certificate = ownCertificate(of: caller.object.id, in: mesh)
             isRenewed = true
@@ -156,8 +162,8 @@ extension Resolution {
 }
 
 extension CertificateSource {
-    /// Whether Heddle issues it.
-    fileprivate var isIssued: Bool {
+    /// Whether an authority of Heddle's own signs it.
+    var isSignedByMesh: Bool {
         switch self {
         case .issued: true
         case .files, .acmPrivateCA: false

@@ -4,8 +4,16 @@ internal import MeshModel
 struct AccessControl: Hashable {
     /// Whether others are refused, and not only counted.
     var isEnforced: Bool
-    /// The SPIFFE IDs of those who may call, sorted.
-    var callers: [String]
+    /// Those who may call, sorted by SPIFFE ID.
+    var callers: [AllowedCaller]
+}
+
+/// Who may call.
+struct AllowedCaller: Hashable {
+    /// The SPIFFE ID.
+    var spiffeID: String
+    /// The DNS names that its certificate has beside it.
+    var dnsNames: [String]
 }
 
 /// Who may call a node.
@@ -56,7 +64,18 @@ extension Resolution {
         case .shadow: isEnforced = false
         case .enforce: isEnforced = true
         }
-        let ids = (callers[node.reference]?.ids ?? []).flatMap { spiffeIDs(of: $0, in: mesh) }
-        return AccessControl(isEnforced: isEnforced, callers: Set(ids).sorted())
+        var allowed: [String: Set<String>] = [:]
+        for caller in callers[node.reference]?.ids ?? [] {
+            for id in spiffeIDs(of: caller, in: mesh) {
+                let names = identity(of: caller, in: mesh).dnsNames
+                allowed[id, default: []].formUnion(names)
+            }
+        }
+        return AccessControl(
+            isEnforced: isEnforced,
+            callers: allowed.sorted { $0.key < $1.key }.map {
+                AllowedCaller(spiffeID: $0.key, dnsNames: $0.value.sorted())
+            }
+        )
     }
 }

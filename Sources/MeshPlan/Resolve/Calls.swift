@@ -1,6 +1,6 @@
 internal import MeshModel
 
-/// All that a node or gateway calls.
+/// All that a node or gateway calls, and how it is called itself.
 struct Calls {
     /// The virtual services of a node's backends, in the order of the manifest.
     var backends: [ResolvedService] = []
@@ -8,6 +8,8 @@ struct Calls {
     var chains: [Port: EgressListener.Chain] = [:]
     /// A gateway with its routes.
     var gateway: ResolvedGateway?
+    /// What a node's listeners do about TLS, by port.
+    var listeners: [Port: ListenerSecurity] = [:]
     /// How each destination is called.
     var securities: [Destination: CallerSecurity] = [:]
 }
@@ -22,6 +24,7 @@ extension Resolution {
             calls.chains = egressChains(of: node, to: calls.backends)
             calls.securities = securities(of: caller(node, in: mesh), to: calls.backends)
             allow(node.id, calls.backends, [node.id: node.metadata.generation])
+            calls.listeners = securities(of: node, in: mesh)
             self.calls[node.id] = calls
         }
         for gateway in world.virtualGateways.values {

@@ -64,7 +64,7 @@ extension Resolution {
     }
 
     /// Gives each SPIFFE ID that a manifest names as its certificate to the namespace that had it
-    /// first.
+    /// first; where two had it at the same time, to none of them, as a restart makes all of one age.
     private mutating func claimNames() {
         var claims = world.virtualNodes.values.flatMap { node in
             node.claims(
@@ -81,9 +81,28 @@ extension Resolution {
                 [("spec.backendDefaults", gateway.spec.backendDefaults)]
             )
         }
-        for claim in claims.sorted() {
+        claims.sort()
+        var first: [String: Claim] = [:]
+        var contested: Set<String> = []
+        for claim in claims where first[claim.name] == nil { first[claim.name] = claim }
+        for claim in claims {
+            guard let holder = first[claim.name] else { continue }
+            if claim.creationTimestampSeconds == holder.creationTimestampSeconds,
+                claim.owner.namespace != holder.owner.namespace
+            {
+                contested.insert(claim.name)
+            }
+            identities.namespaces[claim.name] = holder.owner.namespace
+        }
+        for claim in claims {
             guard let mesh = mesh(of: claim.owner), let id = SPIFFEID(claim.name), !id.path.isEmpty,
-                let problem = self.claim(claim.name, id, by: claim.owner, in: mesh)
+                let problem = self.claim(
+                    claim.name,
+                    id,
+                    by: claim.owner,
+                    in: mesh,
+                    isContested: contested.contains(claim.name)
+                )
             else { continue }
             report(
                 Diagnostic(
@@ -104,7 +123,8 @@ extension Resolution {
         _ name: String,
         _ id: SPIFFEID,
         by owner: ObjectID,
-        in mesh: Mesh
+        in mesh: Mesh,
+        isContested: Bool
     ) -> String? {
         if let other = identities.domains[id.trustDomain], other != mesh.metadata.name {
             return "\"\(name)\" is of the trust domain of Mesh \(other)"
@@ -114,14 +134,14 @@ extension Resolution {
             if options.hasExternalSecrets { return nil }
             identities.borrowedDomains[mesh.metadata.name, default: []].insert(id.trustDomain)
         }
-        if let other = world.ownerOfOwnName(name, in: mesh), other != owner {
-            return "\"\(name)\" is the identity of \(other)"
+        if let other = mesh.owner(ofOwnName: name), other != owner {
+            return "\"\(name)\" is kept for \(other)"
         }
         let namespace = identities.namespaces[name, default: owner.namespace]
+        if isContested { return "\"\(name)\" is asked for in several namespaces, which are as old" }
         guard namespace == owner.namespace else {
             return "\"\(name)\" is an identity of namespace \"\(namespace)\""
         }
-        identities.namespaces[name] = namespace
         identities.named[owner, default: []].insert(name)
         return nil
     }
@@ -139,39 +159,51 @@ extension Resolution {
 
     /// Who `owner` is: what it is called by itself, or `name`.
     func identity(of owner: ObjectID, named name: String? = nil, in mesh: Mesh) -> Identity {
-        let hostname = world.virtualNodes[owner.reference].flatMap { node in
-            node.id == owner ? node.spec.serviceDiscovery?.hostname : nil
-        }
-        return Identity(
+        Identity(
             mesh: mesh.metadata.name,
             owner: owner,
             uri: name ?? mesh.spiffeID(of: owner),
-            dnsNames: hostname.map { [$0] } ?? []
+            dnsNames: dnsNames(of: owner)
         )
+    }
+
+    /// The names by which callers know `owner`: of a node that of its service discovery, of a gateway
+    /// those that its routes match.
+    private func dnsNames(of owner: ObjectID) -> [String] {
+        if owner.kind == .virtualNode {
+            let hostname = world.virtualNodes[owner.reference]?.spec.serviceDiscovery?.hostname
+            return hostname.map { [$0] } ?? []
+        }
+        let names = (gatewayRoutes[owner.reference] ?? []).compactMap { route -> String? in
+            switch route.spec.rule.hostname {
+            case .exact(let name): name
+            case .suffix(let suffix): suffix.hasPrefix(".") ? "*\(suffix)" : nil
+            case nil: nil
+            }
+        }
+        return Set(names).sorted()
     }
 }
 
-extension World {
-    /// The node or gateway of `mesh` that is called `name` by itself.
-    fileprivate func ownerOfOwnName(_ name: String, in mesh: Mesh) -> ObjectID? {
-        let prefix = mesh.trustDomainURI + "/"
+extension Mesh {
+    /// The node or gateway that would be called `name` by itself, if there is one.
+    fileprivate func owner(ofOwnName name: String) -> ObjectID? {
+        let prefix = trustDomainURI + "/"
         guard name.hasPrefix(prefix) else { return nil }
         let parts = name.dropFirst(prefix.count).split(separator: "/").map(String.init)
-        let owner: ObjectID
         switch (parts.count, parts.dropFirst().first) {
         case (2, _):
-            owner = ObjectID(
+            return ObjectID(
                 .virtualNode,
                 ObjectReference(namespace: parts[0], name: parts[1])
             )
         case (3, "gateway"):
-            owner = ObjectID(
+            return ObjectID(
                 .virtualGateway,
                 ObjectReference(namespace: parts[0], name: parts[2])
             )
         default: return nil
         }
-        return owner
     }
 }
 

@@ -59,7 +59,8 @@ extension Resolution {
         in mesh: Mesh
     ) -> ListenerSecurity {
         if let tls = listener.tls { return security(tls, index, node, in: mesh) }
-        guard let mode = mesh.spec.mutualTLS else { return .plaintext }
+        let leaving: MutualTLSMode? = leavingTLS.contains(node.id) ? .permissive : nil
+        guard let mode = mesh.spec.mutualTLS ?? leaving else { return .plaintext }
         let validation = PeerValidation(trust: ownTrust(of: node.id, in: mesh), names: [])
         return .tls(
             ServerTLS(
@@ -100,8 +101,7 @@ extension Resolution {
             }
         }
         guard let certificate, validation != .some(nil) else { return .unavailable }
-        var isRenewed = false
-        if case .issued = certificate.source { isRenewed = true }
+        let isRenewed = certificate.source?.isSignedByMesh ?? false
         return .tls(
             ServerTLS(
                 takesPlaintext: tls.mode == .permissive,

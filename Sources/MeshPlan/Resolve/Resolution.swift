@@ -15,6 +15,8 @@ struct Resolution {
     var secrets: [ObjectID: [String: SecretSpec]] = [:]
     /// Who made the certificates of nodes' listeners, by the listener's index.
     var certificates: [ObjectReference: [Int: CertificateSource]] = [:]
+    /// Nodes that keep the TLS of their mesh for a while, though it has none any more.
+    var leavingTLS: Set<ObjectID> = []
     /// What each node and gateway calls.
     var calls: [ObjectID: Calls] = [:]
     /// Who may call each node.

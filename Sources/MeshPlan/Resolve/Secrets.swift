@@ -1,6 +1,8 @@
 internal import MeshModel
 
 /// A secret as a resource names it.
+///
+/// Guarantee: the name follows from where the secret comes from, so that one name is one secret.
 struct SecretReference: Hashable {
     /// The name in SDS.
     var name: String
@@ -19,10 +21,7 @@ extension Resolution {
     ) -> (reference: SecretReference, source: CertificateSource?)? {
         switch certificate {
         case .file(let file):
-            let reference = SecretReference(
-                name: "file:\(file.certificateChain),\(file.privateKey)"
-            )
-            return keep(reference, .files(file), of: object.id)
+            return keep(.files(file), of: object.id)
         case .sds(let name):
             let field = "\(field).sds.secretName"
             guard let external = isExternal(certificate: name, object, field, in: mesh) else {
@@ -32,7 +31,7 @@ extension Resolution {
             // Who may not be it was told so before.
             guard spiffeIDs(of: object.id, in: mesh).contains(name) else { return nil }
             let identity = identity(of: object.id, named: name, in: mesh)
-            return keep(SecretReference(name: name), .issued(identity), of: object.id)
+            return keep(.issued(identity), of: object.id)
         case .acm(let arn):
             let field = "\(field).acm.certificateARN"
             guard let mapping = mapping(of: arn, object, field) else { return nil }
@@ -55,7 +54,7 @@ extension Resolution {
                 }
                 source = .files(FileCertificate(certificateChain: chain, privateKey: key))
             }
-            return keep(SecretReference(name: arn), source, of: object.id)
+            return keep(source, of: object.id)
         }
     }
 
@@ -68,15 +67,14 @@ extension Resolution {
         in mesh: Mesh
     ) -> SecretReference? {
         switch trust {
-        case .file(let path):
-            return keep(SecretReference(name: "file:\(path)"), [.file(path)], of: object.id)
+        case .file(let path): return keep([.file(path)], of: object.id, in: mesh)
         case .sds(let name):
             let field = "\(field).sds.secretName"
             guard let external = isExternal(trust: name, object, field, in: mesh) else {
                 return nil
             }
             if external { return SecretReference(name: name, isExternal: true) }
-            return keep(SecretReference(name: name), [.mesh(mesh.metadata.name)], of: object.id)
+            return ownTrust(of: object.id, in: mesh)
         case .acm(let arns):
             let sources = arns.enumerated().compactMap { index, arn -> TrustSource? in
                 let field = "\(field).acm.certificateAuthorityARNs[\(index)]"
@@ -89,8 +87,7 @@ extension Resolution {
                 }
             }
             guard sources.count == arns.count else { return nil }
-            let reference = SecretReference(name: arns.joined(separator: ","))
-            return keep(reference, sources, of: object.id)
+            return keep(sources, of: object.id, in: mesh)
         }
     }
 
@@ -101,14 +98,12 @@ extension Resolution {
 
     /// The certificate of Heddle's own for `owner`.
     mutating func ownCertificate(of owner: ObjectID, in mesh: Mesh) -> SecretReference {
-        let identity = identity(of: owner, in: mesh)
-        return keep(SecretReference(name: identity.uri), .issued(identity), of: owner).reference
+        keep(.issued(identity(of: owner, in: mesh)), of: owner).reference
     }
 
     /// The authorities of `mesh`, as `owner` is to trust them.
     mutating func ownTrust(of owner: ObjectID, in mesh: Mesh) -> SecretReference {
-        let reference = SecretReference(name: mesh.trustDomainURI)
-        return keep(reference, [.mesh(mesh.metadata.name)], of: owner)
+        keep([.mesh(mesh.metadata.name)], of: owner, in: mesh)
     }
 
     /// The authorities behind `source`, of a node of `mesh`, which `owner` is to trust; nil when they
@@ -120,29 +115,40 @@ extension Resolution {
     ) -> SecretReference? {
         switch source {
         case .issued: return ownTrust(of: owner, in: mesh)
-        case .acmPrivateCA(let authority, _):
-            let reference = SecretReference(name: authority.authorityARN)
-            return keep(reference, [.acmPrivateCA(authority)], of: owner)
+        case .acmPrivateCA(let authority, _): return keep([.acmPrivateCA(authority)], of: owner, in: mesh)
         case .files: return nil
         }
     }
 
     private mutating func keep(
-        _ reference: SecretReference,
         _ source: CertificateSource,
         of owner: ObjectID
     ) -> (reference: SecretReference, source: CertificateSource?) {
-        secrets[owner, default: [:]][reference.name] = .certificate(source)
-        return (reference, source)
+        let name =
+            switch source {
+            case .issued(let identity): identity.uri
+            case .files(let file): "file:\(file.certificateChain),\(file.privateKey)"
+            case .acmPrivateCA(let authority, let identity): "\(authority.secretName) \(identity.uri)"
+            }
+        secrets[owner, default: [:]][name] = .certificate(source)
+        return (SecretReference(name: name), source)
     }
 
     private mutating func keep(
-        _ reference: SecretReference,
         _ sources: [TrustSource],
-        of owner: ObjectID
+        of owner: ObjectID,
+        in mesh: Mesh
     ) -> SecretReference {
-        secrets[owner, default: [:]][reference.name] = .trust(sources)
-        return reference
+        let names = sources.map { source in
+            switch source {
+            case .mesh: mesh.trustDomainURI
+            case .file(let path): "file:\(path)"
+            case .acmPrivateCA(let authority): authority.secretName
+            }
+        }
+        let name = names.joined(separator: ",")
+        secrets[owner, default: [:]][name] = .trust(sources)
+        return SecretReference(name: name)
     }
 
     /// Whether a server beside Heddle has the certificate `name`; nil when nobody has it, which is
@@ -198,6 +204,11 @@ extension Resolution {
         )
         return nil
     }
+}
+
+extension ACMPrivateCA {
+    /// How what is from it begins to be called.
+    fileprivate var secretName: String { authorityARN + (endpoint.map { "@\($0)" } ?? "") }
 }
 
 extension Object {

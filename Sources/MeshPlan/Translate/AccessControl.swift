@@ -23,8 +23,11 @@ extension AccessControl {
     /// It is how connections are refused. Envoy's filter for access control sees a connection after its first
     /// byte, when the application has been connected to long since.
     func names(among names: [PeerName]) -> [PeerName] {
-        let own = callers.map(PeerName.exact)
-        let allowed = names.isEmpty ? own : own.filter(names.contains)
+        let allowed = callers.filter { caller in
+            names.isEmpty || names.contains(.exact(caller.spiffeID))
+                || caller.dnsNames.contains { names.contains(.exact($0)) }
+        }
+        .map { PeerName.exact($0.spiffeID) }
         // Without a name every one would do. This is no SPIFFE ID, so that no certificate has it.
         return allowed.isEmpty ? [.exact("none://")] : allowed
     }
@@ -51,7 +54,7 @@ extension AccessControl {
         policy.permissions = [anything]
         policy.principals = callers.map { caller in
             var principal = Envoy_Config_Rbac_V3_Principal()
-            principal.authenticated.principalName.exact = caller
+            principal.authenticated.principalName.exact = caller.spiffeID
             return principal
         }
         rules.policies["callers"] = policy
