@@ -25,7 +25,7 @@ struct AccessControlTests {
         of mesh: RunningMesh,
         in place: TestFolder
     ) async throws -> (front: TestCertificate, stranger: TestCertificate) {
-        let authority = try await TestAuthority(ofMesh: "demo", mesh, in: place)
+        let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
         func issue(_ name: String) async throws -> TestCertificate {
             try await authority.issue(
                 name,
@@ -112,6 +112,48 @@ struct AccessControlTests {
                     of: "db"
                 )
                 #expect(connections == 1)
+            }
+        }
+    }
+
+    @Test func `a listener that lists callers by host name lets in those of them that may call`()
+        async throws
+    {
+        let listener = Manifests.listenerTLS(
+            Manifests.sds("spiffe://demo/demo/db"),
+            validation: Manifests.validation(
+                trust: Manifests.sds("spiffe://demo"),
+                names: ["front.demo.svc.cluster.local", "stranger.demo.svc.cluster.local"]
+            )
+        )
+        let base =
+            Self.mesh() + Manifests.running("front", backends: ["db"])
+            + Manifests.running("unlisted", backends: ["db"]) + Manifests.running("stranger")
+            + Manifests.served(
+                "db",
+                appPort: "APP1",
+                protocol: "tcp",
+                port: 5432,
+                listener: listener
+            ) + Manifests.service("db")
+        try await TestFolder.use { place in
+            try await RunningMesh.run(["mesh.yaml": base], in: place) { mesh in
+                let egress = try await mesh.egressAddress(of: "front")
+                try await TCPConnection.run(egress, port: 5432) { connection in
+                    let answer = try await connection.exchange("1")
+                    #expect(answer == "db: 1")
+                }
+                let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
+                let address = try await mesh.ingressAddress(of: "db")
+                let rows = [("front", 200), ("unlisted", nil), ("stranger", nil)]
+                for (name, status) in rows {
+                    let certificate = try await authority.issue(
+                        name,
+                        for: ["spiffe://demo/demo/\(name)", "\(name).demo.svc.cluster.local"]
+                    )
+                    let answer = try await curl(address, port: 5432, as: certificate)
+                    #expect(answer.status == status, "\(name): \(answer.text)")
+                }
             }
         }
     }

@@ -176,14 +176,13 @@ final class RunningMesh: Sendable {
         of node: String,
         until isExpected: (JSONValue) -> Bool
     ) async throws -> JSONValue {
-        while true {
-            try Task.checkCancellation()
+        let condition = try await poll {
             let object = try await object("appmesh.k8s.aws/v1beta2", "virtualnodes", node)
-            let condition = object["status"]?["conditions"]?.array?.first {
-                $0["type"]?.string == type
-            }
-            if let condition, isExpected(condition) { return condition }
+            return object["status"]?["conditions"]?.array?.first { $0["type"]?.string == type }
+        } until: { condition in
+            condition.map(isExpected) ?? false
         }
+        return try #require(condition)
     }
 
     /// A field of a workload's sidecar.

@@ -40,79 +40,78 @@ func curl(
     return ClientAnswer(status: status == 0 ? nil : status, text: output)
 }
 
-/// A certificate as a server presents it.
-struct PresentedCertificate: Hashable, Sendable {
-    /// The serial number, as openssl prints it; nil when there is no certificate.
-    var serial: String?
-    /// The names, such as `URI:spiffe://demo/demo/blue` and `DNS:blue.demo`.
-    var names: [String] = []
-}
-
-/// The certificate that a server presents to `openssl s_client`; one that `trust`, a file of
-/// authorities, does not cover counts as none.
-func presentedCertificate(
-    _ address: String,
-    port: Int,
-    trust: String? = nil
-) async throws -> PresentedCertificate {
-    let script = """
-        openssl s_client -connect "$1" $2 $3 $4 $5 </dev/null 2>/dev/null \
-            | openssl x509 -noout -serial -ext subjectAltName
-        """
-    let check = trust.map { ["-CAfile", $0, "-partial_chain", "-verify_return_error"] } ?? []
-    let arguments = ["-c", script, "sh", "\(address):\(port)"] + check
-    let output = try await runCommand("/bin/sh", arguments).output
-    var presented = PresentedCertificate()
-    presented.serial = output.firstMatch(of: /serial=(\w+)/).map { String($0.1) }
-    presented.names = output.matches(of: /(?:URI|DNS):[^\s,]+/).map { String($0.0) }
-    return presented
-}
-
 /// Requests that go on while a test changes something, and what came of them.
 final class Load: Sendable {
     /// What came of them so far.
     struct Outcome: Sendable {
         var requests = 0
+        /// The answers by the applications that gave them.
+        var answers: [String: Int] = [:]
         /// The answers other than 200, and errors.
         var failures: [String] = []
     }
 
     private let outcome = Mutex(Outcome())
     private let isOver = Mutex(false)
+    private let changes: AsyncStream<Void>
+    private let changed: AsyncStream<Void>.Continuation
 
-    /// Runs `body` while several clients repeat `request`, each as soon as it is answered.
+    private init() {
+        (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Runs `body` while several clients, each on a connection of its own, repeat `request` as soon as it
+    /// is answered.
     ///
     /// - Returns: What came of all requests.
     static func run(
         _ request: @escaping @Sendable () async throws -> HTTPResponse,
-        _ body: () async throws -> Void
+        _ body: (Load) async throws -> Void
     ) async throws -> Outcome {
         let load = Load()
         try await withThrowingTaskGroup { group in
-            for _ in 0..<3 {
+            for _ in 0..<4 {
                 group.addTask { await load.repeatUntilOver(request) }
             }
             defer { load.isOver.withLock { $0 = true } }
-            try await body()
+            try await body(load)
         }
         return load.outcome.withLock { $0 }
+    }
+
+    /// Waits for `count` more requests to end, or to be answered by `name`.
+    func more(_ count: Int, by name: String? = nil) async throws {
+        func seen() -> Int {
+            outcome.withLock { outcome in
+                name.map { outcome.answers[$0, default: 0] } ?? outcome.requests
+            }
+        }
+        let goal = seen() + count
+        var changes = changes.makeAsyncIterator()
+        while seen() < goal {
+            guard await changes.next() != nil else { throw CancellationError() }
+        }
     }
 
     private func repeatUntilOver(
         _ request: @escaping @Sendable () async throws -> HTTPResponse
     ) async {
         while !isOver.withLock({ $0 }), !Task.isCancelled {
+            var name: String?
             var failure: String?
             do {
                 let response = try await request()
+                name = response.name
                 if response.status != 200 { failure = "\(response.status): \(response.text)" }
             } catch {
                 failure = "\(error)"
             }
             outcome.withLock { outcome in
                 outcome.requests += 1
+                if let name { outcome.answers[name, default: 0] += 1 }
                 if let failure { outcome.failures.append(failure) }
             }
+            changed.yield()
         }
     }
 }

@@ -165,4 +165,37 @@ struct TLSElsewhereTests {
             }
         }
     }
+
+    @Test func `a gateway's certificate from Heddle is for the host names of its routes`()
+        async throws
+    {
+        let arn = "arn:aws:acm:us-west-2:111122223333:certificate/edge"
+        let base =
+            Manifests.mesh()
+            + Manifests.gateway(
+                listeners: [8443: "http"],
+                listener: Manifests.listenerTLS("acm: {certificateARN: \"\(arn)\"}")
+            )
+            + Manifests.gatewayRoute(
+                "api",
+                to: "blue",
+                match: "{prefix: /, hostname: {exact: api.example.com}}"
+            )
+            + Manifests.certificateMapping("edge", arn: arn, "heddle: {}")
+            + Manifests.served("blue", appPort: "APP1") + Manifests.service("blue")
+        try await TestFolder.use { place in
+            try await RunningMesh.run(["mesh.yaml": base], in: place) { mesh in
+                let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
+                let address = try await mesh.ingressAddress(of: "gateway")
+                let presented = try await presentedCertificate(address, port: 8443)
+                #expect(presented.names.contains("DNS:api.example.com"), "\(presented.names)")
+                let rows = [("api.example.com", 200), ("other.example.com", nil)]
+                for (name, status) in rows {
+                    let server = (name, authority.certificate)
+                    let answer = try await curl(address, port: 8443, server: server)
+                    #expect(answer.status == status, "\(name): \(answer.text)")
+                }
+            }
+        }
+    }
 }

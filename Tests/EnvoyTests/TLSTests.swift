@@ -101,7 +101,11 @@ struct TLSTests {
                 #expect(try await presentedCertificate(address, port: 8080).serial == first.serial)
 
                 let second = try await authority.issue("chain", for: host, in: folder)
-                while try await presentedCertificate(address, port: 8080).serial != second.serial {}
+                try await poll {
+                    try await presentedCertificate(address, port: 8080).serial
+                } until: {
+                    $0 == second.serial
+                }
                 var answer = try await mesh.request(from: "front", host: "blue.demo:8080")
                 #expect(answer.name == "blue")
 
@@ -211,7 +215,11 @@ struct TLSTests {
                     for: ["blue.demo.svc.cluster.local"],
                     in: place.path("mesh/blue")
                 )
-                while try await curl(address, port: 8443).status != 200 {}
+                try await poll {
+                    try await curl(address, port: 8443)
+                } until: {
+                    $0.status == 200
+                }
                 _ = try await mesh.condition("CertificateValid", of: "blue") {
                     $0["status"]?.string == "True"
                 }

@@ -1,6 +1,7 @@
 import MeshIdentity
 import MeshModel
 import MeshPlan
+import MeshTesting
 import Testing
 
 @testable import XDSServer
@@ -13,7 +14,7 @@ import Testing
 struct `Denials with Envoy` {
     @Test func `a caller that is refused, or would be, is named by its certificate`() async throws {
         let blue = proxy("blue")
-        let authority = try TestAuthority()
+        let authority = try await TestAuthority("authority", in: temporaryFolder())
         let uri = "spiffe://demo/demo/blue"
         let own = SecretSpec.certificate(
             .issued(Identity(mesh: "demo", owner: object(.virtualNode, "blue"), uri: uri))
@@ -52,7 +53,7 @@ struct `Denials with Envoy` {
         store.authorize(token: "blue", for: blue)
         store.publish([blue: serving], secrets: [blue: ["cert": own, "trust": trust]])
         store.publish(secrets: [
-            own: try authority.certificate(uri, serial: 1), trust: try authority.trust(),
+            own: try await authority.certificate(uri, serial: 1), trust: try authority.trust(),
         ])
         let log = LogRecorder()
         try await withService(store, log: log) { path in

@@ -1,6 +1,7 @@
 import MeshIdentity
 import MeshModel
 import MeshPlan
+import MeshTesting
 import Testing
 
 @testable import XDSServer
@@ -22,11 +23,11 @@ struct `Secrets with Envoy` {
 
     @Test func `certificates rotate, come late, are refused and survive a reconnect`() async throws
     {
-        let authority = try TestAuthority()
+        let authority = try await TestAuthority("authority", in: temporaryFolder())
         let trust = SecretSpec.trust([.mesh("demo")])
         let firstMaterials = [
-            spec("blue"): try authority.certificate("spiffe://demo/demo/blue", serial: 1),
-            spec("front"): try authority.certificate("spiffe://demo/demo/front", serial: 2),
+            spec("blue"): try await authority.certificate("spiffe://demo/demo/blue", serial: 1),
+            spec("front"): try await authority.certificate("spiffe://demo/demo/front", serial: 2),
             trust: try authority.trust(),
         ]
         let (port, calling, latePort) = (freePort(), freePort(), freePort())
@@ -63,22 +64,26 @@ struct `Secrets with Envoy` {
             try await observed(store, blue) { Set($0.sync.values) == [.synced] }
             try await observed(store, front) { Set($0.sync.values) == [.synced] }
             try await until { get(port: calling)?.hasSuffix("hello") == true }
-            #expect(authority.serial(at: port, client: 2) == 1)
+            #expect(try await serial(at: port) == 1)
             #expect(store.areSecretsDistributed)
 
             // A new certificate takes the place of the old one.
-            materials[spec("blue")] = try authority.certificate(
+            materials[spec("blue")] = try await authority.certificate(
                 "spiffe://demo/demo/blue",
                 serial: 3
             )
             store.publish(secrets: materials)
             #expect(!store.areSecretsDistributed)
             try await observed(store, blue) { _ in store.areSecretsDistributed }
-            try await until { authority.serial(at: port, client: 2) == 3 }
+            try await poll {
+                try await serial(at: port)
+            } until: {
+                $0 == 3
+            }
             #expect(get(port: calling)?.hasSuffix("hello") == true)
 
             // A key of another certificate is refused, and the one before stays.
-            let good = try authority.certificate("spiffe://demo/demo/blue", serial: 4)
+            let good = try await authority.certificate("spiffe://demo/demo/blue", serial: 4)
             materials[spec("blue")] = try good.withKey(of: #require(materials[spec("front")]))
             store.publish(secrets: materials)
             let refused = try await observed(store, blue) { !$0.refusals.isEmpty }
@@ -89,16 +94,20 @@ struct `Secrets with Envoy` {
             #expect(refused.refusals[0].message.contains("KEY_VALUES_MISMATCH"))
             #expect(refused.sync[.secrets] == .refused)
             #expect(!store.areSecretsDistributed)
-            #expect(authority.serial(at: port, client: 2) == 3)
+            #expect(try await serial(at: port) == 3)
             materials[spec("blue")] = good
             store.publish(secrets: materials)
             try await observed(store, blue) {
                 $0.refusals.isEmpty && $0.sync[.secrets] == .synced
             }
-            try await until { authority.serial(at: port, client: 2) == 4 }
+            try await poll {
+                try await serial(at: port)
+            } until: {
+                $0 == 4
+            }
 
             // After a reconnect it tells what it has, and gets what is new.
-            let fifth = try authority.certificate("spiffe://demo/demo/blue", serial: 5)
+            let fifth = try await authority.certificate("spiffe://demo/demo/blue", serial: 5)
             try await withClient(path, token: "blue") { client in
                 client.send(request(.routes))
                 try await observed(store, proxy("blue")) {
@@ -110,7 +119,11 @@ struct `Secrets with Envoy` {
             try await observed(store, blue) {
                 $0.isConnected && $0.sync[.listeners] == .synced && $0.sync[.secrets] == .synced
             }
-            try await until { authority.serial(at: port, client: 2) == 5 }
+            try await poll {
+                try await serial(at: port)
+            } until: {
+                $0 == 5
+            }
 
             // A listener whose certificate is not there yet holds up nothing, and is not taken.
             var more = serving
@@ -122,14 +135,18 @@ struct `Secrets with Envoy` {
                 $0.listeners["plain"] != nil && $0.sync[.secrets] == .pending
             }
             #expect(waiting.listeners.keys.sorted() == ["in", "plain"])
-            #expect(authority.serial(at: latePort, client: 2) == nil)
-            materials[spec("late")] = try authority.certificate(
+            #expect(try await serial(at: latePort) == nil)
+            materials[spec("late")] = try await authority.certificate(
                 "spiffe://demo/demo/late",
                 serial: 6
             )
             store.publish(secrets: materials)
             try await observed(store, blue) { $0.listeners["late"] != nil }
-            try await until { authority.serial(at: latePort, client: 2) == 6 }
+            try await poll {
+                try await serial(at: latePort)
+            } until: {
+                $0 == 6
+            }
 
             // What leaves the plan leaves the proxy.
             plans[blue]?["cert-late"] = nil

@@ -1,27 +1,25 @@
-import Foundation
-import MeshTesting
+internal import Foundation
 
 /// A certificate with its key, in files.
-struct TestCertificate: Sendable {
+public struct TestCertificate: Sendable {
     /// The certificate and those above it.
-    var chain: String
-    var key: String
+    public var chain: String
+    public var key: String
     /// The serial number, as openssl prints it.
-    var serial: String
+    public var serial: String
 }
 
 /// An authority that signs certificates by `openssl`.
-struct TestAuthority: Sendable {
+public struct TestAuthority: Sendable {
     /// Its certificate, a file.
-    let certificate: String
+    public let certificate: String
+    private let folder: String
     private let key: String
     private let configuration: String
 
     /// Makes an authority whose files are in `folder`.
-    init(_ name: String, in folder: TestFolder) async throws {
-        certificate = folder.path("\(name).pem")
-        key = folder.path("\(name).key")
-        configuration = try Self.configuration(in: folder)
+    public init(_ name: String, in folder: String) async throws {
+        try self.init(files: name, in: folder)
         try await request(
             "/CN=\(name)",
             to: certificate,
@@ -30,34 +28,25 @@ struct TestAuthority: Sendable {
         )
     }
 
-    /// The authority of `mesh` with which Heddle itself signs.
-    init(ofMesh name: String, _ mesh: RunningMesh, in folder: TestFolder) async throws {
-        struct File: Decodable {
-            struct Authority: Decodable {
-                var certificate: String
-                var key: String
-            }
-            var signing: Authority
-        }
-        let path = mesh.state.appendingPathComponent("ca/meshes/\(name).json")
-        let file = try JSONDecoder().decode(File.self, from: Data(contentsOf: path))
-        certificate = folder.path("mesh-\(name).pem")
-        key = folder.path("mesh-\(name).key")
-        configuration = try Self.configuration(in: folder)
-        try file.signing.certificate.write(toFile: certificate, atomically: true, encoding: .utf8)
-        try file.signing.key.write(toFile: key, atomically: true, encoding: .utf8)
+    /// An authority that is there already, as PEM; its files will be in `folder`.
+    public init(_ name: String, certificate: String, key: String, in folder: String) throws {
+        try self.init(files: name, in: folder)
+        try certificate.write(toFile: self.certificate, atomically: true, encoding: .utf8)
+        try key.write(toFile: self.key, atomically: true, encoding: .utf8)
     }
 
-    /// Without a file of our own the system's adds extensions.
-    private static func configuration(in folder: TestFolder) throws -> String {
-        let path = folder.path("openssl.cnf")
+    private init(files name: String, in folder: String) throws {
+        self.folder = folder
+        certificate = "\(folder)/\(name).pem"
+        key = "\(folder)/\(name).key"
+        // Without a file of our own the system's adds extensions.
+        configuration = "\(folder)/openssl.cnf"
         try "[req]\ndistinguished_name = name\n[name]\n"
-            .write(toFile: path, atomically: true, encoding: .utf8)
-        return path
+            .write(toFile: configuration, atomically: true, encoding: .utf8)
     }
 
     /// Copies its certificate to `path`, whose folder is made if it is not there.
-    func publish(as path: String) throws {
+    public func publish(as path: String) throws {
         let file = URL(fileURLWithPath: path)
         try FileManager.default.createDirectory(
             at: file.deletingLastPathComponent(),
@@ -67,19 +56,16 @@ struct TestAuthority: Sendable {
     }
 
     /// Signs a certificate for `names`, URIs and host names, as `name.pem` and `name.key` in the folder
-    /// at `place`; those that are there already are replaced.
+    /// at `place`, by default beside its own; those that are there already are replaced.
     @discardableResult
-    func issue(
+    public func issue(
         _ name: String,
         for names: [String],
-        in place: String
-    ) async throws
-        -> TestCertificate
-    {
-        try FileManager.default.createDirectory(
-            atPath: place,
-            withIntermediateDirectories: true
-        )
+        serial: Int? = nil,
+        in place: String? = nil
+    ) async throws -> TestCertificate {
+        let place = place ?? folder
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
         let alternatives = names.map { $0.contains("://") ? "URI:\($0)" : "DNS:\($0)" }
         let (chain, key) = ("\(place)/\(name).pem", "\(place)/\(name).key")
         let new = (chain: "\(place)/.\(name).pem.new", key: "\(place)/.\(name).key.new")
@@ -90,8 +76,9 @@ struct TestAuthority: Sendable {
             ["subjectAltName=critical,\(alternatives.joined(separator: ","))"]
                 + ["basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature"],
             ["-CA", certificate, "-CAkey", self.key]
+                + (serial.map { ["-set_serial", "\($0)"] } ?? [])
         )
-        let serial = try await openssl(["x509", "-in", new.chain, "-noout", "-serial"])
+        let printed = try await openssl(["x509", "-in", new.chain, "-noout", "-serial"])
         let text =
             try String(contentsOfFile: new.chain, encoding: .utf8)
             + String(contentsOfFile: certificate, encoding: .utf8)
@@ -102,7 +89,7 @@ struct TestAuthority: Sendable {
         return TestCertificate(
             chain: chain,
             key: key,
-            serial: String(serial.trimmingPrefix("serial=")).trimmingCharacters(in: .newlines)
+            serial: String(printed.trimmingPrefix("serial=")).trimmingCharacters(in: .newlines)
         )
     }
 
@@ -133,4 +120,32 @@ private func openssl(_ arguments: [String]) async throws -> String {
     let result = try await runCommand("/usr/bin/env", ["openssl"] + arguments)
     guard result.status == 0 else { throw OpenSSLFailure(output: result.output) }
     return result.output
+}
+
+/// A certificate as a server presents it.
+public struct PresentedCertificate: Hashable, Sendable {
+    /// The serial number, as openssl prints it; nil when there is no certificate.
+    public var serial: String?
+    /// The names, such as `URI:spiffe://demo/demo/blue` and `DNS:blue.demo`.
+    public var names: [String] = []
+}
+
+/// The certificate that a server presents to `openssl s_client`; one that `trust`, a file of
+/// authorities, does not cover counts as none.
+public func presentedCertificate(
+    _ address: String,
+    port: Int,
+    trust: String? = nil
+) async throws -> PresentedCertificate {
+    let script = """
+        openssl s_client -connect "$1" $2 $3 $4 $5 </dev/null 2>/dev/null \
+            | openssl x509 -noout -serial -ext subjectAltName
+        """
+    let check = trust.map { ["-CAfile", $0, "-partial_chain", "-verify_return_error"] } ?? []
+    let arguments = ["-c", script, "sh", "\(address):\(port)"] + check
+    let output = try await runCommand("/bin/sh", arguments).output
+    var presented = PresentedCertificate()
+    presented.serial = output.firstMatch(of: /serial=(\w+)/).map { String($0.1) }
+    presented.names = output.matches(of: /(?:URI|DNS):[^\s,]+/).map { String($0.0) }
+    return presented
 }

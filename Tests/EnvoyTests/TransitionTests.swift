@@ -1,0 +1,106 @@
+import Foundation
+import HTTPClient
+import MeshTesting
+import Testing
+
+/// Changes of who may call whom, and how, while requests go on that nobody sends again.
+@Suite(.enabled(if: envoyIsExpected), .serialized, .timeLimit(.minutes(1)))
+struct TransitionTests {
+    private static func mesh(_ annotations: String?) -> String {
+        Manifests.mesh(annotations: annotations ?? "")
+    }
+
+    /// A service whose requests go to `targets`, each once.
+    private static func color(_ targets: KeyValuePairs<String, Int>) -> String {
+        let once =
+            "retryPolicy: {maxRetries: 0, perRetryTimeout: {unit: s, value: 15}, "
+            + "httpRetryEvents: [server-error]}"
+        return Manifests.routed("color", routes: Manifests.route(targets, rest: once))
+    }
+
+    /// Runs `body` while front calls color, and expects that every call is answered.
+    private static func expectNoFailure(
+        _ mesh: RunningMesh,
+        _ body: (Load) async throws -> Void
+    ) async throws {
+        let egress = try await mesh.egressAddress(of: "front")
+        let host = [HTTPField("Host", "color.demo:8080")]
+        let outcome = try await Load.run(
+            { try await mesh.request("http://\(egress):8080/", headers: host) },
+            body
+        )
+        #expect(outcome.failures == [])
+        #expect(outcome.requests >= 500)
+    }
+
+    @Test func `a route gets a target and loses one, and no request is refused`() async throws {
+        let files = [
+            "mesh.yaml":
+                Self.mesh("heddle.dev/mtls: STRICT, heddle.dev/access-control: enforce")
+                + Manifests.running("front", backends: ["color"])
+                + Manifests.served("blue", appPort: "APP1")
+                + Manifests.served("green", appPort: "APP2"),
+            "route.yaml": Self.color(["blue": 1]),
+        ]
+        try await TestFolder.use { place in
+            try await RunningMesh.run(files, in: place) { mesh in
+                let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
+                let front = try await authority.issue("front", for: ["spiffe://demo/demo/front"])
+                try await Self.expectNoFailure(mesh) { load in
+                    try await load.more(20)
+                    for (old, new) in [("blue", "green"), ("green", "blue"), ("blue", "green")] {
+                        try mesh.save("route.yaml", Self.color([old: 1, new: 1]))
+                        try await load.more(80, by: new)
+                        try mesh.save("route.yaml", Self.color([new: 1]))
+                        // In the end the old target admits front no more.
+                        let address = try await mesh.ingressAddress(of: old)
+                        try await poll {
+                            try await curl(address, port: 8080, as: front)
+                        } until: {
+                            $0.status == 403
+                        }
+                    }
+                    try await load.more(20)
+                }
+            }
+        }
+    }
+
+    @Test func `a mesh is moved to mutual TLS and back, and no request fails`() async throws {
+        let nodes =
+            Manifests.running("front", backends: ["color"])
+            + Manifests.served("blue", appPort: "APP1") + Self.color(["blue": 1])
+        let files = ["mesh.yaml": Self.mesh(nil), "nodes.yaml": nodes]
+        try await RunningMesh.run(files) { mesh in
+            let address = try await mesh.ingressAddress(of: "blue")
+            try await Self.expectNoFailure(mesh) { load in
+                let rows: [(mode: String?, plaintext: Int?)] = [
+                    (nil, 200), ("PERMISSIVE", 200), ("STRICT", nil), ("PERMISSIVE", 200),
+                    (nil, 200),
+                ]
+                for (mode, plaintext) in rows {
+                    try mesh.save("mesh.yaml", Self.mesh(mode.map { "heddle.dev/mtls: \($0)" }))
+                    try await poll {
+                        try await curl(address, port: 8080, scheme: "http").status
+                    } until: {
+                        $0 == plaintext
+                    }
+                    try await poll {
+                        try await presentedCertificate(address, port: 8080).serial
+                    } until: {
+                        ($0 != nil) == (mode != nil)
+                    }
+                    guard mode != nil else { continue }
+                    try await poll {
+                        let prefix = "cluster.cds_egress_demo_blue"
+                        return try await mesh.statistics(prefix, "ssl.handshake", of: "front")
+                    } until: {
+                        $0 > 0
+                    }
+                    try await load.more(100)
+                }
+                try await load.more(100)
+            }
+        }
+    }
+}

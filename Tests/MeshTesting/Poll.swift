@@ -1,0 +1,23 @@
+/// Looks until what is seen is as `isExpected` says, and returns that: for what nothing tells of.
+///
+/// - Throws: `NotSeen` when it lasts too long, before the time of a suite is over.
+@discardableResult
+public func poll<Value: Sendable>(
+    _ look: () async throws -> Value,
+    until isExpected: (Value) -> Bool
+) async throws -> Value {
+    let end = ContinuousClock.now + .seconds(20)
+    while true {
+        let value = try await look()
+        if isExpected(value) { return value }
+        guard ContinuousClock.now < end else { throw NotSeen(last: "\(value)") }
+        try await Task.sleep(for: .milliseconds(20))
+    }
+}
+
+/// What a test waited for did not come.
+public struct NotSeen: Error, CustomStringConvertible {
+    /// What was seen instead.
+    public let last: String
+    public var description: String { "waited in vain; seen last: \(last)" }
+}
