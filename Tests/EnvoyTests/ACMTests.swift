@@ -50,7 +50,7 @@ struct ACMTests {
             #expect(first.serial != nil)
             #expect(try await mesh.presented(trust: mesh.otherRoot).serial == nil)
             #expect(try await mesh.mesh.result(["certificates"]).status == 0)
-            let outcome = try await Load.run({ try await mesh.request() }) {
+            let outcome = try await Load.run({ try await mesh.request() }) { _ in
                 let output = try await mesh.rotate()
                 #expect(output.contains("1 certificate is issued anew"), "\(output)")
                 #expect(try await mesh.presented(after: first).names == first.names)
