@@ -81,7 +81,7 @@ struct AccessControlTests {
                         let answer = try await curl(address, port: port, as: certificate)
                         #expect(answer.status == 200, "\(name): \(answer.text)")
                     }
-                    try await Self.expectDenial(in: mesh)
+                    try await Self.expectDenial("request would be denied", in: mesh)
                 }
                 #expect(try await Self.denials(of: mesh, "shadow") == 2)
                 #expect(try await Self.denials(of: mesh, "denied") == 0)
@@ -159,8 +159,11 @@ struct AccessControlTests {
     }
 
     /// Waits until Heddle logs that the stranger was denied.
-    private static func expectDenial(in mesh: RunningMesh) async throws {
-        let line = try await mesh.line(containing: "request denied")
+    private static func expectDenial(
+        _ message: String = "request denied",
+        in mesh: RunningMesh
+    ) async throws {
+        let line = try await mesh.line(containing: message)
         #expect(line.contains("spiffe://demo/demo/stranger"))
     }
 

@@ -29,12 +29,19 @@ func resource(
     _ type: ResourceType,
     _ name: String,
     _ version: String = "1",
-    origins: [ObjectID: Int] = [:]
+    origins: [ObjectID: Int] = [:],
+    secrets: Set<String> = []
 ) throws -> EncodedResource {
     var message = Envoy_Config_Cluster_V3_Cluster()
     message.name = name
     message.altStatName = version
-    return try EncodedResource(type, name: name, message: message, origins: origins)
+    return try EncodedResource(
+        type,
+        name: name,
+        message: message,
+        origins: origins,
+        secretNames: secrets
+    )
 }
 
 /// A secret of a version.

@@ -170,7 +170,13 @@ func listener(
     listener.name = name
     listener.address = address(host, port)
     listener.filterChains = [chain]
-    return try EncodedResource(.listeners, name: name, message: listener, origins: [:])
+    return try EncodedResource(
+        .listeners,
+        name: name,
+        message: listener,
+        origins: [:],
+        secretNames: Set(tls.map { [$0.certificate, $0.trust] } ?? [])
+    )
 }
 
 /// Where all requests go.

@@ -151,7 +151,7 @@ import Testing
 
     @Test func `a listener counts as taken once its proxy has the listener's secrets`() throws {
         let plain = try resource(.listeners, "l", "plain")
-        let secure = try resource(.listeners, "l", "with secret spiffe://demo/a")
+        let secure = try resource(.listeners, "l", "secure", secrets: ["spiffe://demo/a"])
         let session = TestStream(target: snapshot(plain))
         session.received(request(.clusters))
         session.received(request(.listeners))

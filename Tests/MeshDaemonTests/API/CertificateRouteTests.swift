@@ -67,7 +67,7 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
         )
         #expect(
             table["rows"]?.array?.first?["cells"] == [
-                "blue", "issued", "spiffe://colors/demo/blue", "Valid", "1A2B3C4D", "1A2B3C4D5E6F",
+                "blue", "issued", "spiffe://colors/demo/blue", "Valid", "3C4D5E6F", "1A2B3C4D5E6F",
                 "22m", "38m", "2", "demo/blue-1,demo/blue-2", "20m", "",
             ]
         )

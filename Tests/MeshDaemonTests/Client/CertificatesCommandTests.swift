@@ -38,7 +38,7 @@ import Testing
         #expect(
             lines.prefix(3) == [
                 "NAME                SOURCE   STATE     SERIAL     AGE      EXPIRES IN   PROXIES   LAST ROTATION   PROBLEM",
-                "demo/blue           issued   Valid     1A2B3C4D   22m      38m          2         20m",
+                "demo/blue           issued   Valid     3C4D5E6F   22m      38m          2         20m",
                 "demo/red            file     Failed    77         24h      30d          1         <none>          /certs/red.pem: no certificate in it; write PEM",
             ]
         )
@@ -104,7 +104,7 @@ import Testing
             var isPublished = false
             for await text in shown {
                 if text.contains("NEWSERIA") { break }
-                guard text.contains("1A2B3C4D"), !isPublished else { continue }
+                guard text.contains("3C4D5E6F"), !isPublished else { continue }
                 isPublished = true
                 let plan = colorCertificates().plan
                 var identity = colorCertificates().identity
