@@ -50,7 +50,7 @@ struct ACMTests {
             #expect(first.serial != nil)
             #expect(try await mesh.presented(trust: mesh.otherRoot).serial == nil)
             #expect(try await mesh.mesh.result(["certificates"]).status == 0)
-            let outcome = try await Load.run({ try await mesh.request() }) {
+            let outcome = try await Load.run({ try await mesh.request() }) { _ in
                 let output = try await mesh.rotate()
                 #expect(output.contains("1 certificate is issued anew"), "\(output)")
                 #expect(try await mesh.presented(after: first).names == first.names)
@@ -214,9 +214,10 @@ private struct MeshOfACM {
 
     /// The certificate that takes the place of `old`.
     func presented(after old: PresentedCertificate) async throws -> PresentedCertificate {
-        while true {
-            let new = try await presented()
-            if new != old { return new }
+        try await poll {
+            try await presented()
+        } until: {
+            $0 != old
         }
     }
 }
