@@ -214,9 +214,10 @@ private struct MeshOfACM {
 
     /// The certificate that takes the place of `old`.
     func presented(after old: PresentedCertificate) async throws -> PresentedCertificate {
-        while true {
-            let new = try await presented()
-            if new != old { return new }
+        try await poll {
+            try await presented()
+        } until: {
+            $0 != old
         }
     }
 }

@@ -150,6 +150,14 @@ final class RunningMesh: Sendable {
         try await body()
     }
 
+    /// Runs `body` while the Envoy of `workload` is stopped.
+    func withoutProxy(_ workload: String, _ body: () async throws -> Void) async throws {
+        let pid = pid_t(try #require(try await sidecar(workload, "pid")?.integer))
+        kill(pid, SIGSTOP)
+        defer { kill(pid, SIGCONT) }
+        try await body()
+    }
+
     /// The workload `name` as the local API shows it.
     func workload(_ name: String, namespace: String = "demo") async throws -> JSONValue {
         try await object("heddle.dev/v1alpha1", "workloads", name, namespace)

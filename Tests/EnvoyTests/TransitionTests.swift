@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import MeshModel
 import MeshTesting
 import Testing
 
@@ -18,6 +19,16 @@ struct TransitionTests {
         return Manifests.routed("color", routes: Manifests.route(targets, rest: once))
     }
 
+    /// Front calls color, which blue provides, and nobody calls green.
+    private static let controlled = [
+        "mesh.yaml":
+            mesh("heddle.dev/mtls: STRICT, heddle.dev/access-control: enforce")
+            + Manifests.running("front", backends: ["color"])
+            + Manifests.served("blue", appPort: "APP1")
+            + Manifests.served("green", appPort: "APP2"),
+        "route.yaml": color(["blue": 1]),
+    ]
+
     /// Runs `body` while front calls color, and expects that every call is answered.
     private static func expectNoFailure(
         _ mesh: RunningMesh,
@@ -34,16 +45,8 @@ struct TransitionTests {
     }
 
     @Test func `a route gets a target and loses one, and no request is refused`() async throws {
-        let files = [
-            "mesh.yaml":
-                Self.mesh("heddle.dev/mtls: STRICT, heddle.dev/access-control: enforce")
-                + Manifests.running("front", backends: ["color"])
-                + Manifests.served("blue", appPort: "APP1")
-                + Manifests.served("green", appPort: "APP2"),
-            "route.yaml": Self.color(["blue": 1]),
-        ]
         try await TestFolder.use { place in
-            try await RunningMesh.run(files, in: place) { mesh in
+            try await RunningMesh.run(Self.controlled, in: place) { mesh in
                 let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
                 let front = try await authority.issue("front", for: ["spiffe://demo/demo/front"])
                 try await Self.expectNoFailure(mesh) { load in
@@ -63,6 +66,53 @@ struct TransitionTests {
                     try await load.more(20)
                 }
             }
+        }
+    }
+
+    @Test func `a caller that lags is let in until it calls no more`() async throws {
+        try await TestFolder.use { place in
+            try await RunningMesh.run(Self.controlled, in: place) { mesh in
+                let authority = try TestAuthority(ofMesh: "demo", mesh, in: place)
+                let front = try await authority.issue("front", for: ["spiffe://demo/demo/front"])
+                let blue = try await mesh.ingressAddress(of: "blue")
+                try await Self.expectNoFailure(mesh) { load in
+                    try await load.more(500)
+                    try await mesh.withoutProxy("front") {
+                        try await Self.route(["green": 1], in: mesh)
+                        for _ in 0..<5 {
+                            let answer = try await curl(blue, port: 8080, as: front)
+                            #expect(answer.status == 200, "\(answer.text)")
+                        }
+                    }
+                    try await poll {
+                        try await curl(blue, port: 8080, as: front)
+                    } until: {
+                        $0.status == 403
+                    }
+                    try await load.more(20)
+                }
+            }
+        }
+    }
+
+    /// Routes color to `targets`, and waits until Heddle has planned for it.
+    private static func route(
+        _ targets: KeyValuePairs<String, Int>,
+        in mesh: RunningMesh
+    ) async throws {
+        try mesh.save("route.yaml", color(targets))
+        try await poll {
+            let router = try await mesh.object(
+                "appmesh.k8s.aws/v1beta2",
+                "virtualrouters",
+                "color"
+            )
+            let route = router["spec"]?["routes"]?.array?.first?["httpRoute"]
+            return route?["action"]?["weightedTargets"]?.array?.compactMap {
+                $0["virtualNodeRef"]?["name"]?.string
+            }
+        } until: {
+            $0 == targets.map(\.key)
         }
     }
 
@@ -90,16 +140,16 @@ struct TransitionTests {
                     } until: {
                         ($0 != nil) == (mode != nil)
                     }
-                    guard mode != nil else { continue }
+                    try await load.more(100)
+                    // Until then a connection may go on in plaintext.
+                    guard mode == "STRICT" else { continue }
                     try await poll {
                         let prefix = "cluster.cds_egress_demo_blue"
                         return try await mesh.statistics(prefix, "ssl.handshake", of: "front")
                     } until: {
                         $0 > 0
                     }
-                    try await load.more(100)
                 }
-                try await load.more(100)
             }
         }
     }
