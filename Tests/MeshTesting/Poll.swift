@@ -19,5 +19,6 @@ public func poll<Value: Sendable>(
 public struct NotSeen: Error, CustomStringConvertible {
     /// What was seen instead.
     public let last: String
+    /// What was seen last.
     public var description: String { "waited in vain; seen last: \(last)" }
 }

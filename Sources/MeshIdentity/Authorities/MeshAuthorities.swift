@@ -136,7 +136,15 @@ struct MeshAuthorities: Sendable {
                 isAccepted: {
                     let announcement = entry.announcement
                     guard turns > announcement.turn else { return false }
-                    if moment.steady - announcement.since >= Self.distributionLimit { return true }
+                    if moment.steady - announcement.since >= Self.distributionLimit {
+                        if !isDistributed() {
+                            logger.warning(
+                                "authority signs, and not all proxies have said that they trust it",
+                                metadata: ["mesh": "\(mesh)"]
+                            )
+                        }
+                        return true
+                    }
                     // Proxies that outlived the last run come back one by one.
                     let areAllBack =
                         !entry.isOfEarlierRun || moment.steady >= Self.distributionLimit

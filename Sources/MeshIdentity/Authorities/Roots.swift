@@ -88,8 +88,11 @@ struct Roots: Sendable {
             try replace(by: Self.makeRoot(of: installation, at: moment.wall))
             attempts.succeed()
         } catch {
-            attempts.fail(at: moment, spread: 0.5)
-            problem = error.description
+            // One that is not due leaves nothing behind that would have to be mended.
+            if moment.wall.wholeSeconds >= signing.halfLifeSeconds {
+                attempts.fail(at: moment, spread: 0.5)
+                problem = error.description
+            }
             throw error
         }
         return signing.serial

@@ -103,7 +103,7 @@ import Testing
             group.addTask { _ = try? await watching.run(HandlerTransport(handler: api), console) }
             var isPublished = false
             for await text in shown {
-                if text.contains("NEWSERIA") { break }
+                if text.contains("EWSERIAL") { break }
                 guard text.contains("3C4D5E6F"), !isPublished else { continue }
                 isPublished = true
                 let plan = colorCertificates().plan
@@ -117,7 +117,7 @@ import Testing
             }
             group.cancelAll()
         }
-        #expect(recorder.output.contains("NEWSERIA"))
+        #expect(recorder.output.contains("EWSERIAL"))
     }
 
     @Test(arguments: [
