@@ -40,7 +40,10 @@ struct TransitionTests {
             { try await mesh.request("http://\(egress):8080/", headers: host) },
             body
         )
-        #expect(outcome.failures == [])
+        let denials = try await mesh.metrics().filter {
+            $0.hasPrefix("heddle_access_denied_total{")
+        }
+        #expect(outcome.failures == [], "\(denials)")
         #expect(outcome.requests >= 500)
     }
 

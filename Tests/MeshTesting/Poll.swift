@@ -17,8 +17,7 @@ public func poll<Value: Sendable>(
 
 /// What a test waited for did not come.
 public struct NotSeen: Error, CustomStringConvertible {
-    /// What was seen instead.
-    public let last: String
-    /// What was seen last.
+    let last: String
+    /// What was seen instead of it.
     public var description: String { "waited in vain; seen last: \(last)" }
 }

@@ -4,7 +4,7 @@ internal import Foundation
 public struct TestCertificate: Sendable {
     /// The certificate and those above it.
     public var chain: String
-    /// The private key of the first.
+    /// Its private key.
     public var key: String
     /// The serial number, as openssl prints it.
     public var serial: String
