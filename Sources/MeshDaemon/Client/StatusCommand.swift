@@ -81,6 +81,8 @@ struct StatusReport {
 
     /// An object that is not in effect.
     struct BrokenObject: Hashable {
+        /// Whether it is in effect all the same, with the last good certificate.
+        var isInEffect: Bool
         /// Kind, namespace and name.
         var id: ObjectID
         /// The condition's reason.
@@ -96,11 +98,12 @@ struct StatusReport {
         broken = objects.compactMap { object in
             guard let kind = object["kind"]?.string.flatMap(Kind.init),
                 let condition = object["status"]?["conditions"]?.array?.first(where: {
-                    $0["type"]?.string == kind.conditionType
-                }),
-                condition["status"] == "False"
+                    [kind.conditionType, certificateCondition].contains($0["type"]?.string)
+                        && $0["status"] == "False"
+                })
             else { return nil }
             return BrokenObject(
+                isInEffect: condition["type"]?.string == certificateCondition,
                 id: ObjectID(kind, Self.reference(object)),
                 reason: condition["reason"]?.string ?? "",
                 message: condition["message"]?.string ?? ""
@@ -145,8 +148,10 @@ struct StatusReport {
         var lines = [
             "\(total - notWell.count) of \(total) \(total == 1 ? "proxy" : "proxies") ready"
         ]
-        if !broken.isEmpty {
-            lines[0] += ", \(broken.count) object\(broken.count == 1 ? "" : "s") not in effect"
+        let idle = broken.count { !$0.isInEffect }
+        if idle > 0 { lines[0] += ", \(idle) object\(idle == 1 ? "" : "s") not in effect" }
+        if broken.count > idle {
+            lines[0] += ", \(broken.count - idle) with a certificate that could not be renewed"
         }
         if !problems.isEmpty {
             lines[0] += ", \(problems.count) problem\(problems.count == 1 ? "" : "s") in files"
@@ -263,3 +268,6 @@ struct StatusReport {
         return ready?["status"] == "False" ? ready?["message"]?.string : nil
     }
 }
+
+/// The type of the condition about certificates.
+private let certificateCondition = "CertificateValid"
