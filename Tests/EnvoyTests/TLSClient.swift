@@ -47,7 +47,7 @@ final class Load: Sendable {
         var requests = 0
         /// The answers by the applications that gave them.
         var answers: [String: Int] = [:]
-        /// The answers other than 200, and errors.
+        /// The answers other than 200, and errors, each with the number of its request.
         var failures: [String] = []
     }
 
@@ -109,7 +109,7 @@ final class Load: Sendable {
             outcome.withLock { outcome in
                 outcome.requests += 1
                 if let name { outcome.answers[name, default: 0] += 1 }
-                if let failure { outcome.failures.append(failure) }
+                if let failure { outcome.failures.append("\(outcome.requests): \(failure)") }
             }
             changed.yield()
         }

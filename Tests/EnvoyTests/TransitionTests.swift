@@ -40,8 +40,12 @@ struct TransitionTests {
             { try await mesh.request("http://\(egress):8080/", headers: host) },
             body
         )
-        let denials = try await mesh.metrics().filter {
-            $0.hasPrefix("heddle_access_denied_total{")
+        var denials: [String] = []
+        if !outcome.failures.isEmpty {
+            for name in ["blue", "green"] {
+                let count = try? await mesh.statistics("http.", "rbac.denied", of: name)
+                denials.append("\(name) refused \(count ?? 0)")
+            }
         }
         #expect(outcome.failures == [], "\(denials)")
         #expect(outcome.requests >= 500)
