@@ -57,6 +57,12 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
+            group.addTask {
+                // Some things end after a time and not because something was observed.
+                while (try? await Task.sleep(for: .milliseconds(200))) != nil {
+                    if inputs.newest.withLock({ $0.isWaiting }) { changed.yield() }
+                }
+            }
             var cycle = Cycle(addresses: addresses, options)
             for await _ in changes.cancelOnGracefulShutdown() {
                 let newest = inputs.newest.withLock { inputs in
@@ -65,6 +71,8 @@ struct Reconciler: Service {
                 }
                 guard let world = newest.world else { continue }
                 cycle.reconcile(world, newest, with: self)
+                let isWaiting = cycle.isWaiting
+                inputs.newest.withLock { $0.isWaiting = isWaiting }
             }
             stopping()
             group.cancelAll()
@@ -78,6 +86,8 @@ struct Reconciler: Service {
         var worldArrival: ContinuousClock.Instant?
         var processes: [ProxyID: ProxyProcesses] = [:]
         var identity = IdentityObservations()
+        /// Whether something of the last plan ends after a time.
+        var isWaiting = false
     }
 
     private final class InputBoard: Sendable {
@@ -91,6 +101,13 @@ struct Reconciler: Service {
         var savedAddresses: [ProxyID: ProxyAddresses]
         var last = Plan()
         var rollout: Rollout?
+        /// The last plan of which every proxy was told.
+        var published = Plan()
+        /// The proxies that are told first of the last plan, and until when the others wait for them.
+        var first: (proxies: Set<ProxyID>, deadline: ContinuousClock.Instant)?
+
+        /// Whether a plan shall be made though nothing changes.
+        var isWaiting: Bool { last.isInTransition || first != nil }
 
         init(addresses: [ProxyID: ProxyAddresses], _ options: PlanOptions) {
             planner = Planner(options: options)
@@ -117,13 +134,19 @@ struct Reconciler: Service {
                 inputs.worldArrival == nil ? planner.plan(observations, nowSeconds: now) : nil
             let plan =
                 unchanged ?? planner.plan(world, observations, after: last, nowSeconds: now)
-            if unchanged == nil { publish(plan, reconciler) }
+            if unchanged == nil {
+                publish(plan, reconciler)
+            } else {
+                publishRest(reconciler)
+            }
             observations.addresses = plan.addresses
             observations.conditions = plan.statuses.mapValues(\.conditions)
             if let arrival = inputs.worldArrival {
                 rollout = Rollout(from: last, to: plan, at: arrival) ?? rollout
             }
-            let rolledOut = rollout?.summary(reconciler.store.currentObservations, now: .now)
+            let rolledOut =
+                first == nil
+                ? rollout?.summary(reconciler.store.currentObservations, now: .now) : nil
             if rolledOut != nil { rollout = nil }
             last = plan
             reconciler.show(world, plan, observations, rolledOut)
@@ -150,14 +173,43 @@ struct Reconciler: Service {
             }
         }
 
-        private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
-            makeLogFolders(plan, reconciler)
-            reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
+        /// Tells the other proxies of the last plan once those that let new callers in have answered, or
+        /// after a second.
+        private mutating func publishRest(_ reconciler: Reconciler) {
+            guard let first else { return }
+            let observations = reconciler.store.currentObservations
+            let isAnswered = first.proxies.allSatisfy { id in
+                guard let xds = observations[id], xds.isConnected else { return true }
+                return xds.sync[.routes] != .pending && xds.sync[.listeners] != .pending
+            }
+            guard isAnswered || .now >= first.deadline else { return }
+            self.first = nil
+            publish(last.proxies.mapValues(\.snapshot), of: last, reconciler)
+        }
+
+        private mutating func publish(
+            _ snapshots: [ProxyID: Snapshot],
+            of plan: Plan,
+            _ reconciler: Reconciler
+        ) {
+            if first == nil { published = plan }
             reconciler.store.publish(
-                plan.proxies.mapValues(\.snapshot),
+                snapshots,
                 probes: plan.proxies.mapValues(\.probes),
                 secrets: plan.proxies.mapValues(\.secrets)
             )
+        }
+
+        private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
+            makeLogFolders(plan, reconciler)
+            reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
+            let admitting = plan.admitting(after: published)
+            first = admitting.isEmpty ? nil : (admitting, .now + .seconds(1))
+            let snapshots = plan.proxies.mapValues { proxy in
+                let isHeld = first.map { !$0.proxies.contains(proxy.id) } ?? false
+                return (isHeld ? published.proxies[proxy.id]?.snapshot : nil) ?? proxy.snapshot
+            }
+            publish(snapshots, of: plan, reconciler)
             reconciler.supervisor.apply(plan.proxies)
             guard plan.addresses != savedAddresses else { return }
             do {

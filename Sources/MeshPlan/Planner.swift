@@ -99,7 +99,8 @@ public struct Planner: Sendable {
         resources.turn()
         endpoints = [:]
         awaitingTLS = previous.awaitingTLS(observations)
-        let isTaken = previous.isTaken(observations)
+        let taken = previous.takenSeconds(observations, nowSeconds: nowSeconds)
+        let isOver = previous.isOver(taken, nowSeconds: nowSeconds)
         var resolution = Resolution(of: world, after: previous.designations, options)
         resolution.checkBackendGroups()
         resolution.designateGateways()
@@ -111,10 +112,10 @@ public struct Planner: Sendable {
             from: options.addressRanges
         )
         resolution.checkApplicationPorts()
-        resolution.keepTLS(after: previous, isTaken: isTaken)
+        resolution.keepTLS(after: previous, isOver: isOver)
         resolution.resolveCalls()
         (plan.transition.callers, plan.transition.leavingCallers) =
-            resolution.keepCallers(after: previous, isTaken: isTaken)
+            resolution.keepCallers(after: previous, isOver: isOver)
         for owner in resolution.workloads.keys.sorted() {
             guard let mesh = resolution.mesh(of: owner) else { continue }
             if let node = world.virtualNodes[owner.reference], owner == node.id {
@@ -134,6 +135,11 @@ public struct Planner: Sendable {
             if plan.proxies[id] == nil { plan.proxies[id] = previous.proxies[id] }
         }
         plan.transition.awaitingTLS = awaitingTLS.intersection(plan.transition.offeringTLS)
+        // What begins to leave with this plan has not been answered.
+        let isSame =
+            plan.transition.leavingCallers == previous.transition.leavingCallers
+            && plan.transition.leavingTLS == previous.transition.leavingTLS
+        plan.transition.takenSeconds = isSame ? taken : nil
         plan.designations = resolution.designations
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
@@ -150,7 +156,7 @@ public struct Planner: Sendable {
     public mutating func plan(_ observations: Observations, nowSeconds: Int) -> Plan? {
         guard var last, last.reachability == observations.reachability,
             last.plan.addresses == observations.addresses,
-            !last.plan.isOver(observations)
+            !last.plan.goesOn(observations, nowSeconds: nowSeconds)
         else { return nil }
         last.plan.statuses = statuses(
             of: last.resolution,

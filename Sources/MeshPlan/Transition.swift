@@ -1,4 +1,4 @@
-internal import MeshModel
+public import MeshModel
 
 /// What changes at one proxy only once others have followed, so that no request meets a proxy that is
 /// ahead or behind.
@@ -16,6 +16,15 @@ struct Transition {
     var callers: [ObjectReference: Set<ObjectID>] = [:]
     /// Who might before, and is let in until its proxies have ended to call.
     var leavingCallers: [ObjectReference: Set<ObjectID>] = [:]
+    /// When all proxies had answered, in seconds since 1970; nil while one has not.
+    var takenSeconds: Int?
+
+    /// Whether something is kept for proxies that may still be behind.
+    var isLeaving: Bool { !leavingTLS.isEmpty || !leavingCallers.isEmpty }
+
+    /// For how long it is kept after all have answered: Envoy's main thread does that, and its workers
+    /// and what is on its way follow.
+    static let graceSeconds = 2
 }
 
 extension Plan {
@@ -31,11 +40,23 @@ extension Plan {
         return Set(proxies.keys).subtracting(known)
     }
 
-    /// Whether something of the transition ends with `observations`.
-    func isOver(_ observations: Observations) -> Bool {
-        let isAwaited = !transition.awaitingTLS.isSubset(of: awaitingTLS(observations))
-        let isLeaving = !transition.leavingTLS.isEmpty || !transition.leavingCallers.isEmpty
-        return isAwaited || isLeaving && isTaken(observations)
+    /// Whether the transition goes on with `observations`.
+    func goesOn(_ observations: Observations, nowSeconds: Int) -> Bool {
+        guard transition.awaitingTLS.isSubset(of: awaitingTLS(observations)) else { return true }
+        guard transition.isLeaving else { return false }
+        let taken = takenSeconds(observations, nowSeconds: nowSeconds)
+        return taken != transition.takenSeconds || isOver(taken, nowSeconds: nowSeconds)
+    }
+
+    /// When all proxies had answered, as far as `observations` tell; nil while one has not.
+    func takenSeconds(_ observations: Observations, nowSeconds: Int) -> Int? {
+        isTaken(observations) ? transition.takenSeconds ?? nowSeconds : nil
+    }
+
+    /// Whether nothing needs to be kept any longer for proxies that have answered at `takenSeconds`.
+    func isOver(_ takenSeconds: Int?, nowSeconds: Int) -> Bool {
+        guard let takenSeconds, takenSeconds == transition.takenSeconds else { return false }
+        return nowSeconds >= takenSeconds + Transition.graceSeconds
     }
 
     /// Whether every proxy that is connected has answered all that this plan has for it.
@@ -51,11 +72,32 @@ extension Plan {
     }
 }
 
+extension Plan {
+    /// Whether something ends after a time, so that a plan shall be made then though nothing changed.
+    public var isInTransition: Bool { transition.isLeaving }
+
+    /// The proxies of `previous` that let callers in by this plan which they refuse by that one: they
+    /// have to know before the callers do.
+    public func admitting(after previous: Plan) -> Set<ProxyID> {
+        let nodes = transition.callers.filter { node, callers in
+            let before = previous.transition.callers[node] ?? []
+            return !callers.subtracting(before)
+                .subtracting(previous.transition.leavingCallers[node] ?? []).isEmpty
+        }
+        let ids = proxies.values.filter { proxy in
+            nodes[proxy.owner.reference] != nil && proxy.owner.kind == .virtualNode
+                && previous.proxies[proxy.id] != nil
+                && previous.proxies[proxy.id]?.snapshot != proxy.snapshot
+        }
+        return Set(ids.map(\.id))
+    }
+}
+
 extension Resolution {
     /// Keeps TLS beside plaintext at nodes whose callers may still use it.
-    mutating func keepTLS(after previous: Plan, isTaken: Bool) {
+    mutating func keepTLS(after previous: Plan, isOver: Bool) {
         let leaving = previous.transition.offeringTLS
-            .union(isTaken ? [] : previous.transition.leavingTLS)
+            .union(isOver ? [] : previous.transition.leavingTLS)
         leavingTLS = Set(leaving.compactMap { owners[$0.workload] })
     }
 
@@ -64,13 +106,13 @@ extension Resolution {
     /// - Returns: Who may call each node by the manifests alone, and who is let in beside.
     mutating func keepCallers(
         after previous: Plan,
-        isTaken: Bool
+        isOver: Bool
     ) -> (callers: [ObjectReference: Set<ObjectID>], leaving: [ObjectReference: Set<ObjectID>]) {
         let now = callers.mapValues(\.ids)
         var leaving: [ObjectReference: Set<ObjectID>] = [:]
         for (node, before) in previous.transition.callers {
             let left = previous.transition.leavingCallers[node] ?? []
-            let gone = before.union(isTaken ? [] : left).subtracting(now[node] ?? [])
+            let gone = before.union(isOver ? [] : left).subtracting(now[node] ?? [])
                 .filter { workloads[$0] != nil }
             guard !gone.isEmpty else { continue }
             leaving[node] = gone
