@@ -110,9 +110,10 @@ extension Resolution {
     ) -> (callers: [ObjectReference: Set<ObjectID>], leaving: [ObjectReference: Set<ObjectID>]) {
         let now = callers.mapValues(\.ids)
         var leaving: [ObjectReference: Set<ObjectID>] = [:]
-        for (node, before) in previous.transition.callers {
-            let left = previous.transition.leavingCallers[node] ?? []
-            let gone = before.union(isOver ? [] : left).subtracting(now[node] ?? [])
+        let before = previous.transition.callers
+        for node in Set(before.keys).union(previous.transition.leavingCallers.keys) {
+            let left = isOver ? [] : previous.transition.leavingCallers[node] ?? []
+            let gone = (before[node] ?? []).union(left).subtracting(now[node] ?? [])
                 .filter { workloads[$0] != nil }
             guard !gone.isEmpty else { continue }
             leaving[node] = gone
