@@ -204,7 +204,9 @@ struct Reconciler: Service {
             makeLogFolders(plan, reconciler)
             reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             let admitting = plan.admitting(after: published)
-            first = admitting.isEmpty ? nil : (admitting, .now + .seconds(1))
+            // One plan after the other must not put the others off for ever.
+            let deadline = first?.deadline ?? .now + .seconds(1)
+            first = admitting.isEmpty || .now >= deadline ? nil : (admitting, deadline)
             let snapshots = plan.proxies.mapValues { proxy in
                 let isHeld = first.map { !$0.proxies.contains(proxy.id) } ?? false
                 return (isHeld ? published.proxies[proxy.id]?.snapshot : nil) ?? proxy.snapshot

@@ -76,7 +76,8 @@ final class RunningMesh: Sendable {
             [
                 "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
                 "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
-                "127.\(100 + number * 2).0.0/16,127.\(101 + number * 2).0.0/16",
+                // Those before have ended.
+                "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
             ] + options
         process.environment = ProcessInfo.processInfo.environment
             .merging(environment) { _, new in new }
