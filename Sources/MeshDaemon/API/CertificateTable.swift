@@ -30,7 +30,9 @@ extension CertificateState {
     /// Without `expiringWithin` the last quarter of its life is too late: Heddle renews at half of
     /// it. An authority that retires is to end.
     init(status: JSONValue, nowSeconds: Int, expiringWithin: Duration? = nil) {
-        let begin = status["notBefore"]?.string.flatMap(secondsSince1970)
+        // What Heddle makes is valid from a little before.
+        let begin = (status["issued"]?.string ?? status["notBefore"]?.string)
+            .flatMap(secondsSince1970)
         let end = status["notAfter"]?.string.flatMap(secondsSince1970)
         let phase = status["phase"]?.string
         let left = end.map { $0 - nowSeconds }

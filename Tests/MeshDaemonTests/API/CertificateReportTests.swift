@@ -165,6 +165,12 @@ import Testing
         #expect(state(status, within: .seconds(600)).word == word)
     }
 
+    @Test func `a life counts from when Heddle made the certificate`() {
+        var status = status(begin: -125, end: 15)
+        status["issued"] = .string(timestamp(secondsSince1970: testNowSeconds - 5))
+        #expect(state(status).word == "Valid")
+    }
+
     @Test func `an authority has its phase, and one that retires may end`() {
         #expect(state(status(begin: -10, end: 900, phase: .signing)).word == "Signing")
         #expect(state(status(begin: -900, end: 10, phase: .signing)).word == "Expiring")
