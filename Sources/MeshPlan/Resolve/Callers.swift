@@ -66,8 +66,8 @@ extension Resolution {
         }
         var allowed: [String: Set<String>] = [:]
         for caller in callers[node.reference]?.ids ?? [] {
+            let names = identity(of: caller, in: mesh).dnsNames
             for id in spiffeIDs(of: caller, in: mesh) {
-                let names = identity(of: caller, in: mesh).dnsNames
                 allowed[id, default: []].formUnion(names)
             }
         }

@@ -23,7 +23,9 @@ extension Resolution {
             var calls = Calls(backends: backends(of: node, in: mesh))
             calls.chains = egressChains(of: node, to: calls.backends)
             calls.securities = securities(of: caller(node, in: mesh), to: calls.backends)
-            allow(node.id, calls.backends, [node.id: node.metadata.generation])
+            if mesh.accessControl != .off {
+                allow(node.id, calls.backends, [node.id: node.metadata.generation])
+            }
             calls.listeners = securities(of: node, in: mesh)
             self.calls[node.id] = calls
         }
@@ -37,7 +39,9 @@ extension Resolution {
                 defaults: gateway.spec.backendDefaults
             )
             calls.securities = securities(of: caller, to: resolved.services)
-            allow(gateway.id, resolved.services, resolved.origins)
+            if mesh.accessControl != .off {
+                allow(gateway.id, resolved.services, resolved.origins)
+            }
             self.calls[gateway.id] = calls
         }
     }
