@@ -60,16 +60,24 @@ public struct ProxyObservation: Hashable, Sendable {
     public var application: ProcessObservation?
     /// What the proxy told the xDS server.
     public var xds: XDSObservation
+    /// What it used so far; nil before enough is known.
+    public var usage: UsageSummary?
+    /// How its limits are enforced; nil when it has none, or was not started.
+    public var enforcement: LimitEnforcement?
 
     /// Makes an observation; without arguments that of a proxy not yet seen.
     public init(
         process: ProcessObservation? = nil,
         application: ProcessObservation? = nil,
-        xds: XDSObservation = XDSObservation()
+        xds: XDSObservation = XDSObservation(),
+        usage: UsageSummary? = nil,
+        enforcement: LimitEnforcement? = nil
     ) {
         self.process = process
         self.application = application
         self.xds = xds
+        self.usage = usage
+        self.enforcement = enforcement
     }
 }
 
@@ -106,6 +114,14 @@ public struct ProcessObservation: Hashable, Sendable {
     public var startTimeSeconds: Int?
     /// Why it last ended or could not start: `killed by signal 9`, `exited with code 1: <last line>`.
     public var lastError: String?
+    /// How often it ended by itself without having run for long in between.
+    public var failures: Int
+    /// Of an Envoy, how often it was replaced by another without a pause (hot restart) since it started.
+    public var upgrades: Int
+    /// Of an Envoy that answers, its version: `1.40.0`.
+    public var version: String?
+    /// Whether an upgrade would start another binary, or start it differently.
+    public var isOutdated: Bool
 
     /// Makes an observation.
     public init(
@@ -113,13 +129,21 @@ public struct ProcessObservation: Hashable, Sendable {
         pid: Int? = nil,
         restarts: Int = 0,
         startTimeSeconds: Int? = nil,
-        lastError: String? = nil
+        lastError: String? = nil,
+        failures: Int = 0,
+        upgrades: Int = 0,
+        version: String? = nil,
+        isOutdated: Bool = false
     ) {
         self.phase = phase
         self.pid = pid
         self.restarts = restarts
         self.startTimeSeconds = startTimeSeconds
         self.lastError = lastError
+        self.failures = failures
+        self.upgrades = upgrades
+        self.version = version
+        self.isOutdated = isOutdated
     }
 }
 

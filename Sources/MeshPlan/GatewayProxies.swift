@@ -254,6 +254,7 @@ extension Planner {
             ingressPorts: ports.sorted(),
             egressPorts: resolved.servesHTTP ? [.egress] : [],
             concurrency: workload.spec.sidecar.workerCount,
+            resources: workload.spec.sidecar,
             snapshot: snapshot,
             accessLogPath: gateway.spec.accessLog?.path
         )

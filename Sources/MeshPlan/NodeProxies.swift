@@ -262,6 +262,7 @@ extension Planner {
             ingressPorts: listeners.isEmpty ? [] : ingress.ports,
             egressPorts: egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
+            resources: workload.spec.sidecar,
             snapshot: snapshot,
             accessLogPath: node.spec.accessLog?.path,
             application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)

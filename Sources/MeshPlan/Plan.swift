@@ -11,6 +11,9 @@ public struct Plan: Sendable {
     /// Addresses of all proxies, present and removed; the next plan's `Observations.addresses`.
     public var addresses: [ProxyID: ProxyAddresses] = [:]
 
+    /// What each proxy should ask for.
+    public var sizing: [ProxyID: SizingRecommendation] = [:]
+
     /// Which mesh each namespace and which node or gateway each Workload belongs to.
     public var designations = Designations()
 
@@ -51,6 +54,8 @@ public struct ProxyPlan: Sendable {
     public var egressPorts: [Port]
     /// Envoy's worker threads.
     public var concurrency: Int
+    /// What its Workload asks for it.
+    public var resources: SidecarResources
     /// All that it receives over ADS.
     public var snapshot: Snapshot
     /// Its secrets by their names in SDS, and where each comes from.
@@ -71,6 +76,7 @@ public struct ProxyPlan: Sendable {
         ingressPorts: [Port] = [],
         egressPorts: [Port] = [],
         concurrency: Int = 1,
+        resources: SidecarResources = SidecarResources(),
         snapshot: Snapshot = Snapshot(),
         secrets: [String: SecretSpec] = [:],
         accessLogPath: String? = nil,
@@ -84,6 +90,7 @@ public struct ProxyPlan: Sendable {
         self.ingressPorts = ingressPorts
         self.egressPorts = egressPorts
         self.concurrency = concurrency
+        self.resources = resources
         self.snapshot = snapshot
         self.secrets = secrets
         self.accessLogPath = accessLogPath

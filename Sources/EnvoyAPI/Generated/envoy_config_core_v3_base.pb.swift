@@ -543,6 +543,37 @@ public nonisolated struct Envoy_Config_Core_V3_DataSource: Sendable {
   fileprivate var _watchedDirectory: Envoy_Config_Core_V3_WatchedDirectory? = nil
 }
 
+public nonisolated struct Envoy_Config_Core_V3_RetryPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var retryBackOff: Envoy_Config_Core_V3_BackoffStrategy {
+    get {_retryBackOff ?? Envoy_Config_Core_V3_BackoffStrategy()}
+    set {_retryBackOff = newValue}
+  }
+  /// Returns true if `retryBackOff` has been explicitly set.
+  public var hasRetryBackOff: Bool {self._retryBackOff != nil}
+  /// Clears the value of `retryBackOff`. Subsequent reads from it will return its default value.
+  public mutating func clearRetryBackOff() {self._retryBackOff = nil}
+
+  public var numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value {
+    get {_numRetries ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
+    set {_numRetries = newValue}
+  }
+  /// Returns true if `numRetries` has been explicitly set.
+  public var hasNumRetries: Bool {self._numRetries != nil}
+  /// Clears the value of `numRetries`. Subsequent reads from it will return its default value.
+  public mutating func clearNumRetries() {self._numRetries = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _retryBackOff: Envoy_Config_Core_V3_BackoffStrategy? = nil
+  fileprivate var _numRetries: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+}
+
 public nonisolated struct Envoy_Config_Core_V3_TransportSocket: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1228,6 +1259,45 @@ nonisolated extension Envoy_Config_Core_V3_DataSource: SwiftProtobuf.Message, Sw
   public static func ==(lhs: Envoy_Config_Core_V3_DataSource, rhs: Envoy_Config_Core_V3_DataSource) -> Bool {
     if lhs.specifier != rhs.specifier {return false}
     if lhs._watchedDirectory != rhs._watchedDirectory {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Core_V3_RetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".RetryPolicy"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_back_off\0\u{3}num_retries\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._retryBackOff) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._numRetries) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._retryBackOff {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._numRetries {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Core_V3_RetryPolicy, rhs: Envoy_Config_Core_V3_RetryPolicy) -> Bool {
+    if lhs._retryBackOff != rhs._retryBackOff {return false}
+    if lhs._numRetries != rhs._numRetries {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
