@@ -164,6 +164,7 @@ public func runDaemon(
         },
         logger: logger
     )
+    let plans = PlanKeeper(stateDirectory: state.path, logger: logger)
     let report = Mutex(
         RunReport(paths: configuration.paths, clientOptions: configuration.clientOptions)
     )
@@ -173,6 +174,8 @@ public func runDaemon(
         supervisor: supervisor,
         identities: identities,
         state: state,
+        plans: plans,
+        adopted: [:],
         options: PlanOptions(
             addressRanges: configuration.addressRanges,
             assumesServing: false,
@@ -200,7 +203,7 @@ public func runDaemon(
     )
     // In the order of start; they stop in reverse.
     let services: [any Service] = [
-        xds, identities, supervisor, apiService, source, reconciler,
+        xds, identities, supervisor, apiService, plans, source, reconciler,
     ]
     var group = ServiceGroupConfiguration(
         services: services.map {

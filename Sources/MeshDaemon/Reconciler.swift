@@ -17,6 +17,10 @@ struct Reconciler: Service {
     var supervisor: EnvoySupervisor
     var identities: IdentityKeeper
     var state: StateDirectory
+    /// Keeps plans for the next daemon.
+    var plans: PlanKeeper
+    /// The processes that an earlier daemon left running.
+    var adopted: [ProxyID: ProxyProcesses]
     var options: PlanOptions
     var nowSeconds: @Sendable () -> Int
     /// Shows a plan to the local API and on the terminal, with the line that ends a rollout.
@@ -27,7 +31,7 @@ struct Reconciler: Service {
 
     func run() async throws {
         let addresses = try state.addresses()
-        let inputs = InputBoard()
+        let inputs = InputBoard(adopted)
         let (changes, changed) = AsyncStream.makeStream(
             of: Void.self,
             bufferingPolicy: .bufferingNewest(1)
@@ -63,8 +67,10 @@ struct Reconciler: Service {
                     if inputs.newest.withLock({ $0.isWaiting }) { changed.yield() }
                 }
             }
-            var cycle = Cycle(addresses: addresses, options)
+            var cycle = Cycle(addresses: addresses, after: plans.restore(), options)
+            var reunion = Reunion(of: adopted, cycle.last, until: .now + .seconds(3))
             for await _ in changes.cancelOnGracefulShutdown() {
+                guard reunion.isOver(store.currentObservations, now: .now) else { continue }
                 let newest = inputs.newest.withLock { inputs in
                     defer { inputs.worldArrival = nil }
                     return inputs
@@ -86,12 +92,14 @@ struct Reconciler: Service {
         var worldArrival: ContinuousClock.Instant?
         var processes: [ProxyID: ProxyProcesses] = [:]
         var identity = IdentityObservations()
-        /// Whether something of the last plan ends after a time.
-        var isWaiting = false
+        /// Whether something of the last plan ends after a time, or the first plan may not wait longer.
+        var isWaiting = true
     }
 
     private final class InputBoard: Sendable {
-        let newest = Mutex(Inputs())
+        let newest: Mutex<Inputs>
+
+        init(_ adopted: [ProxyID: ProxyProcesses]) { newest = Mutex(Inputs(processes: adopted)) }
     }
 
     /// What one plan leaves for the next.
@@ -109,10 +117,12 @@ struct Reconciler: Service {
         /// Whether a plan shall be made though nothing changes.
         var isWaiting: Bool { last.isInTransition || first != nil }
 
-        init(addresses: [ProxyID: ProxyAddresses], _ options: PlanOptions) {
+        init(addresses: [ProxyID: ProxyAddresses], after last: Plan, _ options: PlanOptions) {
             planner = Planner(options: options)
             observations.addresses = addresses
             savedAddresses = addresses
+            self.last = last
+            published = last
         }
 
         mutating func reconcile(_ world: World, _ inputs: Inputs, with reconciler: Reconciler) {
@@ -213,6 +223,7 @@ struct Reconciler: Service {
             }
             publish(snapshots, of: plan, reconciler)
             reconciler.supervisor.apply(plan.proxies)
+            reconciler.plans.keep(plan)
             guard plan.addresses != savedAddresses else { return }
             do {
                 try reconciler.state.save(plan.addresses)

@@ -1,5 +1,5 @@
 /// The kinds of objects that make up a mesh.
-public enum Kind: String, CaseIterable, Hashable, Sendable, Comparable {
+public enum Kind: String, CaseIterable, Hashable, Codable, Sendable, Comparable {
     case namespace = "Namespace"
     case mesh = "Mesh"
     case virtualGateway = "VirtualGateway"

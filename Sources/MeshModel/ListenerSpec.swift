@@ -1,5 +1,5 @@
 /// Active health checking of a listener (`healthCheck`); `MeshSpec.healthChecks` says by whom.
-public struct HealthCheck: Hashable, Sendable {
+public struct HealthCheck: Hashable, Codable, Sendable {
     /// Successes until healthy; 2 where a VirtualGateway omits it.
     public var healthyThreshold: Int
     /// Failures until unhealthy.

@@ -1,5 +1,5 @@
 /// A name within a namespace: how one object refers to another whose kind is known.
-public struct ObjectReference: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct ObjectReference: Hashable, Codable, Sendable, Comparable, CustomStringConvertible {
     /// The namespace, empty for kinds of the whole cluster.
     public var namespace: String
     /// `metadata.name`.
@@ -21,7 +21,7 @@ public struct ObjectReference: Hashable, Sendable, Comparable, CustomStringConve
 }
 
 /// What identifies an object among all objects: its kind, namespace and name.
-public struct ObjectID: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct ObjectID: Hashable, Codable, Sendable, Comparable, CustomStringConvertible {
     /// The kind.
     public var kind: Kind
     /// The namespace and name.

@@ -1,5 +1,5 @@
 /// A proxy, by the Workload that it stands beside.
-public struct ProxyID: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct ProxyID: Hashable, Codable, Sendable, Comparable, CustomStringConvertible {
     /// Namespace and name of the Workload.
     public var workload: ObjectReference
 
@@ -14,7 +14,7 @@ public struct ProxyID: Hashable, Sendable, Comparable, CustomStringConvertible {
 }
 
 /// The types of xDS resources that proxies receive.
-public enum ResourceType: String, CaseIterable, Hashable, Sendable {
+public enum ResourceType: String, CaseIterable, Hashable, Codable, Sendable {
     case clusters
     case endpoints
     case listeners
@@ -39,7 +39,7 @@ public struct Observations: Hashable, Sendable {
 }
 
 /// The two loopback addresses that a proxy owns on one host.
-public struct ProxyAddresses: Hashable, Sendable {
+public struct ProxyAddresses: Hashable, Codable, Sendable {
     /// Where it takes requests for its application.
     public var ingress: String
     /// Where it takes requests from its application.

@@ -1,5 +1,5 @@
 /// A TCP port, 1 to 65535.
-public struct Port: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct Port: Hashable, Codable, Sendable, Comparable, CustomStringConvertible {
     /// The number.
     public let number: UInt16
 
@@ -57,7 +57,7 @@ public struct Percentage: Hashable, Sendable {
 }
 
 /// The protocol of a listener.
-public enum ListenerProtocol: String, CaseIterable, Hashable, Sendable {
+public enum ListenerProtocol: String, CaseIterable, Hashable, Codable, Sendable {
     case http
     case http2
     case grpc

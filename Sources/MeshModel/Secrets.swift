@@ -1,5 +1,5 @@
 /// Whom a certificate that Heddle issues stands for.
-public struct Identity: Hashable, Sendable {
+public struct Identity: Hashable, Codable, Sendable {
     /// `metadata.name` of the Mesh whose authority signs.
     public var mesh: String
     /// The virtual node or virtual gateway whose proxies hold the certificate.
@@ -20,7 +20,7 @@ public struct Identity: Hashable, Sendable {
 }
 
 /// An authority of AWS Certificate Manager Private CA, or a server that speaks its protocol.
-public struct ACMPrivateCA: Hashable, Sendable {
+public struct ACMPrivateCA: Hashable, Codable, Sendable {
     /// `arn:aws:acm-pca:<region>:<account>:certificate-authority/<id>`.
     public var authorityARN: String
     /// `https://host[:port]`; nil is AWS' own of the region.
@@ -34,7 +34,7 @@ public struct ACMPrivateCA: Hashable, Sendable {
 }
 
 /// Where a certificate with its key comes from.
-public enum CertificateSource: Hashable, Sendable {
+public enum CertificateSource: Hashable, Codable, Sendable {
     /// Heddle issues it.
     case issued(Identity)
     /// Files, by absolute paths.
@@ -44,7 +44,7 @@ public enum CertificateSource: Hashable, Sendable {
 }
 
 /// Where authorities that are trusted come from.
-public enum TrustSource: Hashable, Sendable {
+public enum TrustSource: Hashable, Codable, Sendable {
     /// The authorities of a Mesh, by its `metadata.name`.
     case mesh(String)
     /// A file of certificates, by its absolute path.
@@ -54,7 +54,7 @@ public enum TrustSource: Hashable, Sendable {
 }
 
 /// A secret of a proxy as a plan names it: where it comes from, and never what it is.
-public enum SecretSpec: Hashable, Sendable {
+public enum SecretSpec: Hashable, Codable, Sendable {
     case certificate(CertificateSource)
     /// The union of one or more.
     case trust([TrustSource])

@@ -1,5 +1,5 @@
 /// Certificate and key in files (`file`).
-public struct FileCertificate: Hashable, Sendable {
+public struct FileCertificate: Hashable, Codable, Sendable {
     /// Path of the certificate chain.
     public var certificateChain: String
     /// Path of the private key.

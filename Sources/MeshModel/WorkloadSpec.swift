@@ -51,7 +51,7 @@ public struct WorkloadSpec: ObjectSpec {
 /// Resources of a proxy (`sidecar.resources`).
 ///
 /// Requests default to App Mesh's advice, 250m and 256Mi.
-public struct SidecarResources: Hashable, Sendable {
+public struct SidecarResources: Hashable, Codable, Sendable {
     /// `requests.cpu`, in thousandths of a core.
     public var cpuRequestMillicores: Int
     /// `requests.memory`, in bytes.

@@ -81,6 +81,18 @@ extension ResourceType {
     }
 }
 
+extension EncodedResource {
+    /// The secret that it is, which only its entry for the proxy has.
+    ///
+    /// - Throws: what SwiftProtobuf throws when this is no secret.
+    func secret() throws -> Envoy_Extensions_TransportSockets_Tls_V3_Secret {
+        let response = try Envoy_Service_Discovery_V3_DeltaDiscoveryResponse(
+            serializedBytes: deltaEntry
+        )
+        return try .init(serializedBytes: response.resources.first?.resource.value ?? Data())
+    }
+}
+
 /// The resource as an entry of `DeltaDiscoveryResponse.resources`.
 private func entry(
     _ type: ResourceType,
@@ -118,4 +130,41 @@ private func fnv1a(_ bytes: [UInt8]) -> UInt64 {
 private func hexadecimal(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
+}
+
+extension EncodedResource: Codable {
+    private enum CodingKeys: String, CodingKey {
+        case type, name, version, payload, origins, endpointsName, secretNames
+    }
+
+    /// Decodes what `encode(to:)` wrote.
+    public convenience init(from decoder: any Swift.Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        let type = try container.decode(ResourceType.self, forKey: .type)
+        let name = try container.decode(String.self, forKey: .name)
+        let version = try container.decode(String.self, forKey: .version)
+        let payload = [UInt8](try container.decode(Data.self, forKey: .payload))
+        self.init(
+            type: type,
+            name: name,
+            version: version,
+            payload: payload,
+            deltaEntry: try entry(type, name, version, payload),
+            origins: try container.decode([ObjectID: Int].self, forKey: .origins),
+            endpointsName: try container.decodeIfPresent(String.self, forKey: .endpointsName),
+            secretNames: try container.decode(Set<String>.self, forKey: .secretNames)
+        )
+    }
+
+    /// Encodes the resource for the next daemon; of a secret, everything but what it is.
+    public func encode(to encoder: any Swift.Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(type, forKey: .type)
+        try container.encode(name, forKey: .name)
+        try container.encode(version, forKey: .version)
+        try container.encode(Data(payload), forKey: .payload)
+        try container.encode(origins, forKey: .origins)
+        try container.encodeIfPresent(endpointsName, forKey: .endpointsName)
+        try container.encode(secretNames, forKey: .secretNames)
+    }
 }

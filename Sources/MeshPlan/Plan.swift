@@ -28,7 +28,7 @@ public struct Plan: Sendable {
 ///
 /// App Mesh chose once, when an object or a pod was created, so that a mesh or node that is added
 /// later takes nothing over.
-public struct Designations: Hashable, Sendable {
+public struct Designations: Hashable, Codable, Sendable {
     /// The mesh of each namespace.
     public var meshes: [String: ObjectReference] = [:]
     /// The virtual node or virtual gateway of each Workload.
@@ -39,7 +39,7 @@ public struct Designations: Hashable, Sendable {
 }
 
 /// One proxy that shall run.
-public struct ProxyPlan: Sendable {
+public struct ProxyPlan: Hashable, Codable, Sendable {
     /// The proxy.
     public var id: ProxyID
     /// The VirtualNode or VirtualGateway whose proxy this is.
@@ -100,7 +100,7 @@ public struct ProxyPlan: Sendable {
 }
 
 /// An application's process that Heddle runs.
-public struct ApplicationPlan: Hashable, Sendable {
+public struct ApplicationPlan: Hashable, Codable, Sendable {
     /// Program and arguments; the program is looked up in PATH.
     public var command: [String]
     /// Variables beside those that Heddle itself has: the Workload's own and the proxy's addresses.

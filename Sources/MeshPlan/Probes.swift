@@ -1,7 +1,7 @@
 public import MeshModel
 
 /// A health check that a proxy does of its own application, once for all callers.
-public struct Probe: Hashable, Sendable {
+public struct Probe: Hashable, Codable, Sendable {
     /// The listener's port, for which the result holds.
     public var port: Port
     /// The cluster through which the proxy reaches its application: Envoy counts the checks under

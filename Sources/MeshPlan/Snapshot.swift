@@ -4,7 +4,7 @@ public import MeshModel
 ///
 /// Guarantee: each cluster, endpoint set and route configuration that a resource names is in the
 /// same snapshot.
-public struct Snapshot: Hashable, Sendable {
+public struct Snapshot: Hashable, Codable, Sendable {
     private var resourcesByType: [ResourceType: [String: EncodedResource]] = [:]
 
     /// Makes an empty snapshot.

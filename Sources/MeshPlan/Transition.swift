@@ -5,7 +5,7 @@ public import MeshModel
 ///
 /// Proxies take what is new each in their time. A caller begins with TLS when its endpoint is known to
 /// take it, and ends before the endpoint does; and who calls is let in until it has ended to call.
-struct Transition {
+struct Transition: Hashable, Codable, Sendable {
     /// The proxies whose listeners have the TLS of a whole mesh.
     var offeringTLS: Set<ProxyID> = []
     /// Those of them that had none before and have not told that they took it.

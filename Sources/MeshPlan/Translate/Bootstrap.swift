@@ -12,38 +12,35 @@ public struct BootstrapParameters: Hashable, Sendable {
     public var token: String
     /// The Unix socket of an SDS server beside Heddle; nil when there is none.
     public var sdsSocketPath: String?
+    /// The memory that the proxy may take, in bytes; nil is any.
+    public var memoryLimitBytes: Int?
 
     /// Makes parameters.
     public init(
         xdsSocketPath: String,
         adminSocketPath: String,
         token: String,
-        sdsSocketPath: String? = nil
+        sdsSocketPath: String? = nil,
+        memoryLimitBytes: Int? = nil
     ) {
         self.xdsSocketPath = xdsSocketPath
         self.adminSocketPath = adminSocketPath
         self.token = token
         self.sdsSocketPath = sdsSocketPath
+        self.memoryLimitBytes = memoryLimitBytes
     }
 }
 
 /// The configuration with which the proxy `nodeID` starts: it takes everything else over delta ADS.
 ///
 /// As in App Mesh the proxy waits for its first clusters and listeners for ever, and
-/// regular expressions may be up to a program size of 1,000. The keepalive finds a control plane
-/// that hangs.
+/// regular expressions may be up to a program size of 1,000.
 public func bootstrap(
     nodeID: String,
     _ parameters: BootstrapParameters
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
-    var bootstrap = Envoy_Config_Bootstrap_V3_Bootstrap()
-    bootstrap.node.id = nodeID
-    bootstrap.node.cluster = nodeID
-    bootstrap.admin.address.pipe.path = parameters.adminSocketPath
-    bootstrap.admin.address.pipe.mode = 0o600
-
-    var service = Envoy_Config_Core_V3_GrpcService()
-    service.envoyGrpc.clusterName = controlPlaneCluster
+    var bootstrap = try bootstrapOfAll(nodeID: nodeID, parameters)
+    let service = controlPlaneService
     bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
     bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
     bootstrap.dynamicResources.adsConfig.grpcServices = [service]
@@ -55,8 +52,59 @@ public func bootstrap(
     bootstrap.hdsConfig.apiType = .grpc
     bootstrap.hdsConfig.transportApiVersion = .v3
     bootstrap.hdsConfig.grpcServices = [service]
+    return bootstrap
+}
 
-    var controlPlane = try pipeCluster(controlPlaneCluster, parameters.xdsSocketPath) { options in
+/// The configuration with which the proxy `nodeID` starts while the control plane is away: the
+/// resources of `snapshot`, secrets with their keys included, and nothing to fetch.
+///
+/// Whoever may read it has the proxy's keys.
+///
+/// - Parameters:
+///   - nodeID: Envoy's `node.id`.
+///   - snapshot: What the proxy accepted last.
+///   - parameters: As for `bootstrap`.
+/// - Returns: The configuration.
+/// - Throws: what SwiftProtobuf throws when a resource can't be decoded or encoded.
+public func standaloneBootstrap(
+    nodeID: String,
+    _ snapshot: Snapshot,
+    _ parameters: BootstrapParameters
+) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
+    var bootstrap = try bootstrapOfAll(nodeID: nodeID, parameters)
+    let resources = try staticResources(of: snapshot) { $0.makeStatic() }
+    bootstrap.staticResources.clusters += resources.clusters
+    bootstrap.staticResources.listeners = resources.listeners
+    bootstrap.staticResources.secrets = try snapshot[.secrets].values.sorted { $0.name < $1.name }
+        .map { try $0.secret() }
+    return bootstrap
+}
+
+/// What every bootstrap has.
+private func bootstrapOfAll(
+    nodeID: String,
+    _ parameters: BootstrapParameters
+) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
+    var bootstrap = Envoy_Config_Bootstrap_V3_Bootstrap()
+    bootstrap.node.id = nodeID
+    bootstrap.node.cluster = nodeID
+    bootstrap.admin.address.pipe.path = parameters.adminSocketPath
+    bootstrap.admin.address.pipe.mode = 0o600
+    bootstrap.staticResources.clusters = [try controlPlane(parameters)]
+    if let path = parameters.sdsSocketPath {
+        bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
+    }
+    bootstrap.clusterManager = clusterManager
+    bootstrap.layeredRuntime = runtime
+    bootstrap.overloadManager = try overloadManager(memoryLimitBytes: parameters.memoryLimitBytes)
+    return bootstrap
+}
+
+/// The cluster of the control plane; its keepalive finds one that hangs.
+private func controlPlane(
+    _ parameters: BootstrapParameters
+) throws -> Envoy_Config_Cluster_V3_Cluster {
+    var cluster = try pipeCluster(controlPlaneCluster, parameters.xdsSocketPath) { options in
         options.explicitHTTPConfig.http2ProtocolOptions.connectionKeepalive.interval = .init(
             .seconds(30)
         )
@@ -65,17 +113,19 @@ public func bootstrap(
         )
         options.httpFilters = try proving(token: parameters.token)
     }
-    controlPlane.connectTimeout = .init(.seconds(1))
-    bootstrap.staticResources.clusters = [controlPlane]
-    if let path = parameters.sdsSocketPath {
-        bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
-    }
-
-    bootstrap.clusterManager = clusterManager
-    bootstrap.layeredRuntime = runtime
-    bootstrap.overloadManager = try overloadManager()
-    return bootstrap
+    cluster.connectTimeout = .init(.seconds(1))
+    return cluster
 }
+
+/// How proxies reach the control plane: after it was away they are back within a second, where Envoy
+/// would wait for up to 30.
+private let controlPlaneService: Envoy_Config_Core_V3_GrpcService = {
+    var service = Envoy_Config_Core_V3_GrpcService()
+    service.envoyGrpc.clusterName = controlPlaneCluster
+    service.envoyGrpc.retryPolicy.retryBackOff.baseInterval = .init(.milliseconds(100))
+    service.envoyGrpc.retryPolicy.retryBackOff.maxInterval = .init(.seconds(1))
+    return service
+}()
 
 /// The cluster of the control plane in every bootstrap.
 let controlPlaneCluster = "xds"
@@ -145,17 +195,3 @@ let runtime: Envoy_Config_Bootstrap_V3_LayeredRuntime = {
     runtime.layers = [fixed, admin]
     return runtime
 }()
-
-/// Says outright that downstream connections are not limited, as in App Mesh; Envoy warns of a
-/// proxy that leaves it open.
-private func overloadManager() throws -> Envoy_Config_Overload_V3_OverloadManager {
-    var limit =
-        Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig()
-    limit.maxActiveDownstreamConnections = Int64(Int32.max)
-    var monitor = Envoy_Config_Overload_V3_ResourceMonitor()
-    monitor.name = "envoy.resource_monitors.global_downstream_max_connections"
-    monitor.typedConfig = try packed(limit)
-    var manager = Envoy_Config_Overload_V3_OverloadManager()
-    manager.resourceMonitors = [monitor]
-    return manager
-}

@@ -14,46 +14,9 @@ public func staticConfiguration(
     bootstrap.node.id = proxy.nodeID
     bootstrap.node.cluster = proxy.nodeID
     bootstrap.layeredRuntime = runtime
-    let endpoints = try messages(
-        Envoy_Config_Endpoint_V3_ClusterLoadAssignment.self,
-        of: proxy.snapshot[.endpoints]
-    )
-    let routes = try messages(
-        Envoy_Config_Route_V3_RouteConfiguration.self,
-        of: proxy.snapshot[.routes]
-    )
-    let clusters = try messages(
-        Envoy_Config_Cluster_V3_Cluster.self,
-        of: proxy.snapshot[.clusters]
-    )
-    bootstrap.staticResources.clusters = try sorted(clusters).map { name, cluster in
-        var cluster = cluster
-        if cluster.hasTransportSocket { try detachSecrets(of: &cluster.transportSocket) }
-        for index in cluster.transportSocketMatches.indices {
-            try detachSecrets(of: &cluster.transportSocketMatches[index].transportSocket)
-        }
-        guard cluster.type == .eds else { return cluster }
-        cluster.type = .static
-        cluster.clearEdsClusterConfig()
-        cluster.loadAssignment = endpoints[name] ?? loadAssignment(name, [])
-        return cluster
-    }
-    let listeners = try messages(
-        Envoy_Config_Listener_V3_Listener.self,
-        of: proxy.snapshot[.listeners]
-    )
-    bootstrap.staticResources.listeners = try sorted(listeners).map { _, listener in
-        var listener = listener
-        for chain in listener.filterChains.indices {
-            if listener.filterChains[chain].hasTransportSocket {
-                try detachSecrets(of: &listener.filterChains[chain].transportSocket)
-            }
-            for filter in listener.filterChains[chain].filters.indices {
-                try inline(routes, into: &listener.filterChains[chain].filters[filter])
-            }
-        }
-        return listener
-    }
+    let resources = try staticResources(of: proxy.snapshot) { $0.detachSecrets() }
+    bootstrap.staticResources.clusters = resources.clusters
+    bootstrap.staticResources.listeners = resources.listeners
     if !proxy.secrets.isEmpty {
         bootstrap.staticResources.clusters.append(
             try pipeCluster(controlPlaneCluster, "xds.sock")
@@ -62,34 +25,97 @@ public func staticConfiguration(
     return bootstrap
 }
 
-/// Lets the secrets of `socket` come by a stream of their own.
-///
-/// Envoy 1.40 ends with a segmentation fault at a static cluster whose secrets come over ADS.
-private func detachSecrets(of socket: inout Envoy_Config_Core_V3_TransportSocket) throws {
+/// Where the secrets of a static resource come from is said by a change of its TLS context.
+typealias SecretChange = (inout Envoy_Extensions_TransportSockets_Tls_V3_CommonTlsContext) -> Void
+
+/// The clusters and listeners of `snapshot`, with their endpoints and routes in them.
+func staticResources(
+    of snapshot: Snapshot,
+    _ change: SecretChange
+) throws -> (
+    clusters: [Envoy_Config_Cluster_V3_Cluster], listeners: [Envoy_Config_Listener_V3_Listener]
+) {
+    let endpoints = try messages(
+        Envoy_Config_Endpoint_V3_ClusterLoadAssignment.self,
+        of: snapshot[.endpoints]
+    )
+    let routes = try messages(
+        Envoy_Config_Route_V3_RouteConfiguration.self,
+        of: snapshot[.routes]
+    )
+    let clusters = try messages(Envoy_Config_Cluster_V3_Cluster.self, of: snapshot[.clusters])
+    let listeners = try messages(Envoy_Config_Listener_V3_Listener.self, of: snapshot[.listeners])
+    return (
+        try sorted(clusters).map { name, cluster in
+            var cluster = cluster
+            if cluster.hasTransportSocket {
+                try changeSecrets(of: &cluster.transportSocket, change)
+            }
+            for index in cluster.transportSocketMatches.indices {
+                try changeSecrets(
+                    of: &cluster.transportSocketMatches[index].transportSocket,
+                    change
+                )
+            }
+            guard cluster.type == .eds else { return cluster }
+            cluster.type = .static
+            cluster.clearEdsClusterConfig()
+            cluster.loadAssignment = endpoints[name] ?? loadAssignment(name, [])
+            return cluster
+        },
+        try sorted(listeners).map { _, listener in
+            var listener = listener
+            for chain in listener.filterChains.indices {
+                if listener.filterChains[chain].hasTransportSocket {
+                    try changeSecrets(of: &listener.filterChains[chain].transportSocket, change)
+                }
+                for filter in listener.filterChains[chain].filters.indices {
+                    try inline(routes, into: &listener.filterChains[chain].filters[filter])
+                }
+            }
+            return listener
+        }
+    )
+}
+
+private func changeSecrets(
+    of socket: inout Envoy_Config_Core_V3_TransportSocket,
+    _ change: SecretChange
+) throws {
     typealias Downstream = Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext
     typealias Upstream = Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext
     if socket.typedConfig.isA(Downstream.self) {
         var context = try Downstream(unpackingAny: socket.typedConfig)
-        context.commonTlsContext.detachSecrets()
+        change(&context.commonTlsContext)
         socket.typedConfig = try packed(context)
     } else if socket.typedConfig.isA(Upstream.self) {
         var context = try Upstream(unpackingAny: socket.typedConfig)
-        context.commonTlsContext.detachSecrets()
+        change(&context.commonTlsContext)
         socket.typedConfig = try packed(context)
     }
 }
 
 extension Envoy_Extensions_TransportSockets_Tls_V3_CommonTlsContext {
-    fileprivate mutating func detachSecrets() {
+    /// Lets its secrets come by a stream of their own.
+    ///
+    /// Envoy 1.40 ends with a segmentation fault at a static cluster whose secrets come over ADS.
+    mutating func detachSecrets() { changeSecrets { $0.detach() } }
+
+    /// Takes its secrets from those of the bootstrap; those of a server beside Heddle stay there.
+    mutating func makeStatic() { changeSecrets { $0.makeStatic() } }
+
+    private mutating func changeSecrets(
+        _ change: (inout Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig) -> Void
+    ) {
         for index in tlsCertificateSdsSecretConfigs.indices {
-            tlsCertificateSdsSecretConfigs[index].detach()
+            change(&tlsCertificateSdsSecretConfigs[index])
         }
         switch validationContextType {
         case .validationContextSdsSecretConfig(var secret):
-            secret.detach()
+            change(&secret)
             validationContextSdsSecretConfig = secret
         case .combinedValidationContext(var context):
-            context.validationContextSdsSecretConfig.detach()
+            change(&context.validationContextSdsSecretConfig)
             combinedValidationContext = context
         case .validationContext, nil: break
         }
@@ -104,6 +130,13 @@ extension Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig {
         sdsConfig.apiConfigSource.apiType = .deltaGrpc
         sdsConfig.apiConfigSource.transportApiVersion = .v3
         sdsConfig.apiConfigSource.grpcServices = [service]
+    }
+}
+
+extension Envoy_Extensions_TransportSockets_Tls_V3_SdsSecretConfig {
+    fileprivate mutating func makeStatic() {
+        guard case .ads = sdsConfig.configSourceSpecifier else { return }
+        clearSdsConfig()
     }
 }
 
