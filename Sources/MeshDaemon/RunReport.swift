@@ -10,14 +10,17 @@ struct RunReport: Sendable {
     var paths: [String]
     /// What the client commands need to reach this daemon.
     var clientOptions: String
+    /// How many proxies an earlier daemon left running.
+    var adopted: Int
     private var known: [ProxyID: String] = [:]
     private var problems: Set<Diagnostic> = []
     private var isFirst = true
     private var saidReady = false
 
-    init(paths: [String], clientOptions: String = "") {
+    init(paths: [String], clientOptions: String = "", adopted: Int = 0) {
         self.paths = paths
         self.clientOptions = clientOptions
+        self.adopted = adopted
     }
 
     /// The lines for a new state of things.
@@ -34,6 +37,10 @@ struct RunReport: Sendable {
                 "\(objects) object\(objects == 1 ? "" : "s") in \(paths.joined(separator: ", ")), "
                     + "\(plan.proxies.count) workload\(plan.proxies.count == 1 ? "" : "s")"
             )
+            if adopted > 0 {
+                let them = adopted == 1 ? "1 proxy that runs" : "\(adopted) proxies that run"
+                lines.append("took over \(them) since an earlier heddle")
+            }
             if plan.proxies.isEmpty {
                 lines.append(
                     "no proxy to run: add a Workload whose labels a VirtualNode's podSelector matches"
