@@ -96,6 +96,7 @@ public func runDaemon(
         bootstrap: { proxy, parameters in
             var parameters = parameters
             parameters.sdsSocketPath = configuration.sdsSocketPath
+            parameters.memoryLimitBytes = proxy.resources.memoryLimitBytes
             do {
                 return try bootstraps.text(of: proxy, parameters)
             } catch {
