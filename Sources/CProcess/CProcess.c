@@ -1,51 +1,68 @@
 #define _GNU_SOURCE
 #include "CProcess.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int add_actions(posix_spawn_file_actions_t *actions, const char *directory, int output) {
-    int code = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-    if (code == 0) code = posix_spawn_file_actions_adddup2(actions, output, 1);
-    if (code == 0) code = posix_spawn_file_actions_adddup2(actions, output, 2);
-    if (code == 0) code = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-    if (code == 0 && directory) code = posix_spawn_file_actions_addchdir_np(actions, directory);
-    return code;
-}
-
-static int set_attributes(posix_spawnattr_t *attributes) {
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int code = posix_spawnattr_setsigmask(attributes, &none);
-    if (code == 0) code = posix_spawnattr_setsigdefault(attributes, &all);
-    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID;
-    if (code == 0) code = posix_spawnattr_setflags(attributes, flags);
-    return code;
-}
-
-int cprocess_spawn(pid_t *pid, const char *program, char *const arguments[],
-                   char *const environment[], const char *directory, int output) {
-    posix_spawn_file_actions_t actions;
-    int code = posix_spawn_file_actions_init(&actions);
-    if (code != 0) return code;
-    posix_spawnattr_t attributes;
-    code = posix_spawnattr_init(&attributes);
-    if (code == 0) {
-        code = add_actions(&actions, directory, output);
-        if (code == 0) code = set_attributes(&attributes);
-        if (code == 0) {
-            code = posix_spawn(pid, program, &actions, &attributes, arguments, environment);
-        }
-        posix_spawnattr_destroy(&attributes);
+// What the child does between vfork and exec. It shares our memory and keeps us waiting, so it calls
+// nothing but async-signal-safe functions, and returns only with an error number.
+static int become(const struct cprocess_command *command, volatile int *join_error) {
+    // Before all else, so that what the program takes counts for its groups. A group that does not
+    // take it is no reason not to run.
+    for (int index = 0; index < command->group_count; index++) {
+        if (write(command->groups[index], "0", 1) != 1 && *join_error == 0) *join_error = errno;
     }
-    posix_spawn_file_actions_destroy(&actions);
-    return code;
+    if (setsid() < 0) return errno;
+    int input = open("/dev/null", O_RDONLY);
+    if (input < 0) return errno;
+    if (dup2(input, 0) < 0) return errno;
+    if (dup2(command->output, 1) < 0 || dup2(command->output, 2) < 0) return errno;
+    if (close_range(3, ~0U, 0) != 0) {
+        // Linux before 5.9, or a container that does not know the call.
+        for (int number = getdtablesize() - 1; number > 2; number--) close(number);
+    }
+    if (command->directory && chdir(command->directory) != 0) return errno;
+    // No handler of ours may run in the child, and what we ignore it shall not.
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < _NSIG; number++) sigaction(number, &standard, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(command->program, command->arguments, command->environment);
+    return errno;
+}
+
+int cprocess_spawn(pid_t *pid, const struct cprocess_command *command, int *join_error) {
+    // The child writes to these, in our memory.
+    volatile int failure = 0;
+    volatile int joining = 0;
+    sigset_t all, ours;
+    sigfillset(&all);
+    // No handler of ours may run in the child before its handlers are the default ones.
+    int code = pthread_sigmask(SIG_SETMASK, &all, &ours);
+    if (code != 0) return code;
+    pid_t child = vfork();
+    if (child == 0) {
+        failure = become(command, &joining);
+        _exit(127);
+    }
+    int fork_failure = errno;
+    pthread_sigmask(SIG_SETMASK, &ours, NULL);
+    if (child < 0) return fork_failure;
+    if (failure != 0) {
+        waitpid(child, NULL, 0);
+        return failure;
+    }
+    *pid = child;
+    *join_error = joining;
+    return 0;
 }
 
 int cprocess_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
@@ -64,3 +81,13 @@ int cprocess_reap(int pidfd, struct cprocess_exit *result) {
 }
 
 const char *cprocess_signal_name(int signal) { return sigabbrev_np(signal); }
+
+int cprocess_lock_file(int file, bool exclusively) {
+    return flock(file, exclusively ? LOCK_EX : LOCK_SH);
+}
+
+int cprocess_unlock_file(int file) { return flock(file, LOCK_UN); }
+
+ssize_t cprocess_copy(int to, int from, off_t *offset, size_t count) {
+    return sendfile(to, from, offset, count);
+}

@@ -12,6 +12,20 @@ struct Command: Hashable, Sendable {
 
     /// Starts it as the leader of its own session, with its output appended to `logPath`.
     func start(logPath: String) throws(StartError) -> Int32 {
+        try start(logPath: logPath, controlGroup: nil).pid
+    }
+
+    /// Starts it as the leader of its own session, in a control group from its first moment on.
+    ///
+    /// - Parameters:
+    ///   - logPath: Where its output is appended.
+    ///   - controlGroup: The group, which nobody else uses.
+    /// - Returns: What was started. It runs even where the group does not take it.
+    /// - Throws: Why it does not run.
+    func start(
+        logPath: String,
+        controlGroup: ControlGroup?
+    ) throws(StartError) -> StartedCommand {
         let program = try executable()
         if let directory, access(directory, X_OK) != 0 {
             throw StartError(program: name, reason: "no such working directory \"\(directory)\"")
@@ -20,15 +34,43 @@ struct Command: Hashable, Sendable {
             let reason = SystemError("cannot open \(logPath)").description
             throw StartError(program: name, reason: reason)
         }
+        let doors = controlGroup?.doors() ?? ControlGroup.Doors()
         var pid: Int32 = 0
-        let variables = environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        let code = withCStrings(arguments) { arguments in
-            withCStrings(variables) { variables in
-                cprocess_spawn(&pid, program, arguments, variables, directory, log.number)
-            }
+        var joinError: Int32 = 0
+        let code = withExtendedLifetime((log, doors)) {
+            spawn(program, output: log, doors.open, &pid, &joinError)
         }
         guard code == 0 else { throw StartError(program: name, reason: SystemError.text(code)) }
-        return pid
+        let refusal = joinError == 0 ? nil : controlGroup?.refusal(joinError)
+        return StartedCommand(pid: pid, joinProblem: doors.problem ?? refusal)
+    }
+
+    private func spawn(
+        _ program: String,
+        output: Descriptor,
+        _ groups: [Descriptor],
+        _ pid: inout Int32,
+        _ joinError: inout Int32
+    ) -> Int32 {
+        let variables = environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        return withCStrings([program] + [directory].compactMap(\.self)) { paths in
+            withCStrings(arguments) { arguments in
+                withCStrings(variables) { variables in
+                    groups.map(\.number).withUnsafeBufferPointer { groups in
+                        var command = cprocess_command(
+                            program: paths[0],
+                            arguments: arguments,
+                            environment: variables,
+                            directory: paths[1],
+                            output: output.number,
+                            groups: groups.baseAddress,
+                            group_count: Int32(groups.count)
+                        )
+                        return cprocess_spawn(&pid, &command, &joinError)
+                    }
+                }
+            }
+        }
     }
 
     private var name: String { arguments.first ?? "" }
@@ -78,6 +120,14 @@ struct Command: Hashable, Sendable {
         }
         return variables
     }
+}
+
+/// A process that was started.
+struct StartedCommand: Hashable, Sendable {
+    /// Its number.
+    var pid: Int32
+    /// Why its control group does not hold it, as a clause; nil when it does, or it has none.
+    var joinProblem: String?
 }
 
 /// Why a process could not be started.

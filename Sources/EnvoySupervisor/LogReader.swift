@@ -5,9 +5,9 @@ public import MeshModel
 extension EnvoySupervisor {
     /// The log of a process in chunks: its last `tailLines` lines, or all of it when nil.
     ///
-    /// With `follow` the stream goes on with what is appended, from the start after the file was
-    /// truncated or replaced, and ends when it is deleted. Chunks are read when they
-    /// are asked for, so memory is bounded. The stream of a proxy without a log is empty.
+    /// With `follow` the stream goes on with what is appended, over rotations, from the start after the
+    /// file was truncated or replaced, and ends when it is deleted. Chunks are read when they are
+    /// asked for, so memory is bounded. The stream of a proxy without a log is empty.
     public func log(
         of proxy: ProxyID,
         kind: ProcessKind,
@@ -24,32 +24,62 @@ extension EnvoySupervisor {
     }
 }
 
-/// Reads a log from a place near its end on.
+/// Reads a log from a place near its end on, over its rotations (`LogRotation`).
 actor LogReader {
     private static let chunkBytes = 64 * 1024
+    private static let tailBytes = 64
 
     private let path: String
     private let changes: FolderChanges?
     private var file: Descriptor?
+    /// The file with what was rotated away, as long as some of it has not been read.
+    private var former: Descriptor?
+    /// The place in `former` if there is one, else in `file`.
     private var offset = 0
+    /// The last bytes before `offset`, by which the place is known in a copy of the file.
+    private var tail: [UInt8] = []
+    /// Which former file there was when we last looked: another one tells of a rotation.
+    private var seen: FileIdentity?
 
     /// Opens the log; with `changes` it goes on after the end.
     init(path: String, tailLines: Int?, changes: FolderChanges?) {
         self.path = path
         self.changes = changes
-        file = try? Descriptor.open(path, O_RDONLY)
-        if let file, let tailLines { offset = Self.start(ofLast: tailLines, in: file) }
+        guard let file = try? Descriptor.open(path, O_RDONLY) else { return }
+        self.file = file
+        let formerPath = LogRotation.formerPath(of: path)
+        (offset, former, seen) = file.whileNotRotated {
+            let seen = FileIdentity(formerPath)
+            guard let tailLines else { return (0, nil, seen) }
+            let start = Self.start(ofLast: tailLines, in: file)
+            guard start.missing > 0, let former = try? Descriptor.open(formerPath, O_RDONLY) else {
+                return (start.offset, nil, seen)
+            }
+            return (Self.start(ofLast: start.missing, in: former).offset, former, seen)
+        }
+        let length = min(offset, Self.tailBytes)
+        tail = (former ?? file).read(at: offset - length, count: length)
     }
 
     /// The next chunk; nil at the end, or when the task is cancelled.
     func next() async -> [UInt8]? {
         while !Task.isCancelled {
-            if let file {
-                // A file that became shorter was truncated.
-                if file.status.size < offset { offset = 0 }
-                let bytes = file.read(at: offset, count: Self.chunkBytes)
-                offset += bytes.count
+            if let former {
+                let bytes = take(from: former)
                 if !bytes.isEmpty { return bytes }
+                self.former = nil
+                move(to: 0)
+            }
+            if let file {
+                let bytes = file.whileNotRotated {
+                    followRotation()
+                    if former != nil { return [UInt8]() }
+                    // A file that became shorter was truncated by somebody else.
+                    if file.status.size < offset { move(to: 0) }
+                    return take(from: file)
+                }
+                if !bytes.isEmpty { return bytes }
+                if former != nil { continue }
             }
             guard let changes else { return nil }
             if reopen() { continue }
@@ -60,20 +90,49 @@ actor LogReader {
         return nil
     }
 
+    /// Reads on.
+    private func take(from file: Descriptor) -> [UInt8] {
+        let bytes = file.read(at: offset, count: Self.chunkBytes)
+        offset += bytes.count
+        tail = Array((tail + bytes.suffix(Self.tailBytes)).suffix(Self.tailBytes))
+        return bytes
+    }
+
+    private func move(to offset: Int) {
+        self.offset = offset
+        tail = []
+    }
+
+    /// Goes on in the former file if ours was rotated since we last looked.
+    private func followRotation() {
+        let formerPath = LogRotation.formerPath(of: path)
+        let identity = FileIdentity(formerPath)
+        guard identity != seen else { return }
+        seen = identity
+        guard let copy = try? Descriptor.open(formerPath, O_RDONLY) else { return }
+        former = copy
+        // A second rotation has overwritten what we were reading, and nothing of this one is known.
+        let length = tail.count
+        if copy.read(at: offset - length, count: length) != tail { move(to: 0) }
+    }
+
     /// Opens the file that has taken the place of ours; false when there is none.
     private func reopen() -> Bool {
         guard let newest = try? Descriptor.open(path, O_RDONLY),
             newest.status.inode != file?.status.inode
         else { return false }
         file = newest
-        offset = 0
+        seen = FileIdentity(LogRotation.formerPath(of: path))
+        move(to: 0)
         return true
     }
 
-    /// Where the last `count` lines start; a last line without a newline counts.
-    static func start(ofLast count: Int, in file: Descriptor) -> Int {
+    /// Where the last `count` lines start, and how many of them the file does not have.
+    ///
+    /// A last line without a newline counts.
+    static func start(ofLast count: Int, in file: Descriptor) -> (offset: Int, missing: Int) {
         let size = file.status.size
-        guard count > 0 else { return size }
+        guard count > 0 else { return (size, 0) }
         var end = size
         var newlines = 0
         while end > 0 {
@@ -83,11 +142,11 @@ actor LogReader {
                 // The newline at the very end closes the last line.
                 if start + index == size - 1 { continue }
                 newlines += 1
-                if newlines == count { return start + index + 1 }
+                if newlines == count { return (start + index + 1, 0) }
             }
             end = start
         }
-        return 0
+        return (0, count - newlines - (size > 0 ? 1 : 0))
     }
 }
 

@@ -9,12 +9,27 @@
 // Linux calls that Swift cannot make: variadic, by macro, or missing from glibc's module.
 // Each returns 0 or a value on success, and -1 or an error number as its original does.
 
-/// Starts `program` as the leader of a session of its own.
+/// A program to start, with all that it gets.
+struct cprocess_command {
+    /// Its path.
+    const char *program;
+    char *const *arguments;
+    char *const *environment;
+    /// Its working directory; NULL is ours.
+    const char *directory;
+    /// Its standard output and error.
+    int output;
+    /// Open `cgroup.procs` files of the control groups that it joins before it runs.
+    const int *groups;
+    int group_count;
+};
+
+/// Starts a program as the leader of a session of its own.
 ///
-/// It gets `output` as standard output and error, nothing as input, no other open files, and the
-/// default signal mask and handlers. Returns 0 or an error number.
-int cprocess_spawn(pid_t *pid, const char *program, char *const arguments[],
-                   char *const environment[], const char *directory, int output);
+/// It gets nothing as input, no other open files, and the default signal mask and handlers. Returns
+/// 0 or an error number. A control group that refuses it does not keep it from running; the error
+/// number of the first refusal is in `join_error`, else 0.
+int cprocess_spawn(pid_t *pid, const struct cprocess_command *command, int *join_error);
 
 /// A file descriptor that becomes readable when the process ends; closed on exec.
 int cprocess_pidfd_open(pid_t pid);
@@ -35,3 +50,12 @@ int cprocess_reap(int pidfd, struct cprocess_exit *result);
 
 /// `KILL` for 9; NULL for numbers without a name.
 const char *cprocess_signal_name(int signal);
+
+/// Locks an open file against others that lock it, and waits for them (`flock`).
+int cprocess_lock_file(int file, bool exclusively);
+
+/// Gives up the lock.
+int cprocess_unlock_file(int file);
+
+/// Copies from a file at `offset` to another one's present place, in the kernel (`sendfile`).
+ssize_t cprocess_copy(int to, int from, off_t *offset, size_t count);

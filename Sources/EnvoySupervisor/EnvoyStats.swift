@@ -1,0 +1,104 @@
+import HTTPClient
+
+/// What one request to the admin interface tells of a proxy's use.
+struct EnvoyStats: Hashable, Sendable {
+    /// `server.memory_allocated`, which Envoy renews at its flush interval, 5 s.
+    var heapBytes = 0
+    /// Open connections to its listeners, that of the admin interface aside; as of now.
+    var connections = 0
+    /// Requests answered, by HTTP connection manager, since Envoy started or was told to reset.
+    var answered: [Substring: Int] = [:]
+    /// Overload actions that refuse work and are in force.
+    var refusing: Set<Substring> = []
+    /// Work refused for overload, by counter.
+    var refused: [Substring: Int] = [:]
+
+    /// The request: by name only what is needed, without what was never used.
+    ///
+    /// Most statistics of a proxy belong to clusters and were never used. Without them a request costs
+    /// Envoy 0.2 ms where 3,500 of them exist, and 0.7 ms with them (1.40; in Prometheus' format 0.2 ms,
+    /// too, for three times the text).
+    static let path = "/stats?usedonly&filter=" + percentEncoded(filter)
+
+    /// A regular expression for whole names.
+    private static let filter = [
+        "server[.]memory_allocated",
+        "http[.].+[.](downstream_rq_completed|downstream_rq_overload_close|rq_overload_local_reply)",
+        "listener[.].+[.]downstream_cx_(active|overload_reject)",
+        "overload[.].+[.](active|shed_load_count)",
+        "envoy[.]overload_actions[.]reset_high_memory_stream[.]count",
+    ].joined(separator: "|").inWholeNames
+
+    /// Reads lines of `name: value`.
+    ///
+    /// A listener has its HTTP connection managers' statistics again below its own name, and those
+    /// of its threads; neither is counted twice.
+    init(text: String) {
+        for line in text.split(separator: "\n") {
+            guard let colon = line.lastIndex(of: ":"),
+                let value = Int(line[line.index(after: colon)...].drop { $0 == " " })
+            else { continue }
+            read(line[..<colon], value)
+        }
+    }
+
+    private mutating func read(_ name: Substring, _ value: Int) {
+        let words = name.split(separator: ".")
+        guard words.count > 1, let last = words.last else { return }
+        switch (words[0], last) {
+        case ("server", "memory_allocated"): heapBytes = value
+        case ("http", _) where words[1] == "admin": break
+        case ("listener", _) where words[1] == "admin": break
+        case ("http", "downstream_rq_completed"): answered[name] = value
+        case ("listener", "downstream_cx_active"):
+            if !Self.isThread(words[words.count - 2]) { connections += value }
+        case ("overload", "active"):
+            if value > 0, Self.isRefusal(words[words.count - 2]) { refusing.insert(name) }
+        default: refused[name] = value
+        }
+    }
+
+    private static func isThread(_ word: Substring) -> Bool {
+        word == "main_thread" || word.hasPrefix("worker_") && Int(word.dropFirst(7)) != nil
+    }
+
+    /// Others than these shrink the heap or shorten timeouts, and refuse nothing.
+    private static func isRefusal(_ action: Substring) -> Bool {
+        [
+            "stop_accepting_requests", "stop_accepting_connections", "reject_incoming_connections",
+            "reset_high_memory_stream",
+        ].contains(action)
+    }
+
+    private static func percentEncoded(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF")
+        return text.utf8.map { byte in
+            let character = Character(Unicode.Scalar(byte))
+            if character.isLetter || character.isNumber || "._".contains(character) {
+                return String(character)
+            }
+            return "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+        }.joined()
+    }
+}
+
+extension String {
+    fileprivate var inWholeNames: String { "^(\(self))$" }
+}
+
+extension EnvoyAdmin {
+    /// What it uses; nil when nobody answers in 2 s.
+    func stats() async -> EnvoyStats? {
+        let response = try? await client.response(
+            to: HTTPRequest(
+                "GET",
+                "http://envoy\(EnvoyStats.path)",
+                unixSocketPath: socketPath,
+                connectTimeout: .seconds(1),
+                timeout: .seconds(2)
+            )
+        )
+        guard let response, response.status == 200 else { return nil }
+        return EnvoyStats(text: response.text)
+    }
+}
