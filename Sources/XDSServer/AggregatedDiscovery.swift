@@ -20,6 +20,7 @@ struct AggregatedDiscovery: RegistrableRPCService {
     typealias Request = Envoy_Service_Discovery_V3_DeltaDiscoveryRequest
 
     let store: SnapshotStore
+    let authentication: Authentication
     let logger: Logger
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -28,7 +29,11 @@ struct AggregatedDiscovery: RegistrableRPCService {
             deserializer: ProtobufDeserializer<Request>(),
             serializer: DeltaResponseSerializer()
         ) { request, _ in
-            var stream = try authenticate(request.metadata, logger: logger, open: store.open)
+            var stream = try authentication.stream(
+                request.metadata,
+                logger: logger,
+                open: store.open
+            )
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
             stream.logger = logger

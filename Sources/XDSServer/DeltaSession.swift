@@ -17,6 +17,8 @@ struct DeltaSession: Sendable {
     private(set) var target: Snapshot?
     /// The secrets that its plan names; those that are not in `target` come later.
     private(set) var plannedSecrets: Set<String>
+    /// Those of them that are certificates.
+    var certificates: Set<String> = []
     /// What outlives the stream.
     var memory: ProxyMemory
     var subscriptions = PerType(Subscription())
@@ -25,6 +27,8 @@ struct DeltaSession: Sendable {
     /// Whether it told of listeners.
     private var hadListeners = false
     private var responseCount = 0
+    /// Whether the proxy or what it shall have changed since it had last answered all.
+    var hasUnnotedAnswers = true
     /// What was asked for and is of no concern to the proxy.
     var secretAudit = SecretAudit()
 
@@ -50,6 +54,7 @@ extension DeltaSession {
     @discardableResult
     mutating func received(_ request: Envoy_Service_Discovery_V3_DeltaDiscoveryRequest) -> Bool {
         guard let type = ResourceType(typeURL: request.typeURL) else { return false }
+        hasUnnotedAnswers = true
         if let inFlight = subscriptions[type].inFlight, inFlight.nonce == request.responseNonce {
             subscriptions[type].inFlight = nil
             if request.hasErrorDetail {
@@ -67,6 +72,7 @@ extension DeltaSession {
             isFirst: isFirst
         )
         if isFirst {
+            if type == .listeners { noteTakenListeners() }
             recognizeClaims(type)
             checkAll(type)
         }
@@ -77,6 +83,11 @@ extension DeltaSession {
                 let again = memory.interruptedEndpoints.union(memory.awaitedEndpoints)
                     .intersection(request.resourceNamesSubscribe)
                 subscriptions[.endpoints].demanded.formUnion(again)
+                // Envoy asks for clusters first, unless some of them warm: their endpoints were on
+                // the way when the stream before broke.
+                if !subscriptions[.clusters].isOpen {
+                    subscriptions[.endpoints].demanded.formUnion(request.resourceNamesSubscribe)
+                }
             }
         }
         noteTakenListeners()
@@ -91,6 +102,7 @@ extension DeltaSession {
     mutating func snapshotChanged(to snapshot: Snapshot, plannedSecrets: Set<String> = []) {
         let previous = target
         target = snapshot
+        hasUnnotedAnswers = true
         let differences = self.plannedSecrets.symmetricDifference(plannedSecrets)
         self.plannedSecrets = plannedSecrets
         subscriptions[.secrets].unchecked.formUnion(differences)
@@ -137,7 +149,9 @@ extension DeltaSession {
     private mutating func recognizeClaims(_ type: ResourceType) {
         guard let target else { return }
         for (name, version) in subscriptions[type].claimed {
-            let known = [target[type][name], memory.accepted[type][name]]
+            let known = [
+                target[type][name], memory.accepted[type][name], memory.former[type][name],
+            ]
             let same = known.compactMap(\.self).first { $0.version == version }
             guard let resource = same else { continue }
             subscriptions[type].hold(resource)
@@ -152,6 +166,7 @@ extension DeltaSession {
         subscriptions[type].unchecked.formUnion(subscription.held.keys)
         subscriptions[type].unchecked.formUnion(subscription.claimed.keys)
         subscriptions[type].unchecked.formUnion(memory.accepted[type].keys)
+        subscriptions[type].unchecked.formUnion(memory.former[type].keys)
         subscriptions[type].unchecked.formUnion(memory.unanswered[type])
         if let target { subscriptions[type].unchecked.formUnion(target[type].keys) }
     }
@@ -180,6 +195,10 @@ extension DeltaSession {
             memory.accepted[type][resource.name] = resource
             memory.unanswered[type].remove(resource.name)
             if type == .endpoints { stopAwaiting(resource.name) }
+            if memory.refused[type][resource.name]?.resource == resource {
+                memory.refused[type][resource.name] = nil
+                for type in ResourceType.allCases { checkAll(type) }
+            }
         }
     }
 
@@ -276,11 +295,13 @@ extension DeltaSession {
             // A new Envoy does not take what the one before it took.
             memory.accepted[type][name] = nil
         }
+        if memory.former[type][name] == resource { memory.former[type][name] = nil }
         if target?[type][name] == resource {
             memory.refused[type][name] = .init(
                 resource: resource,
                 message: message,
-                claimedVersion: subscriptions[type].claimed[name]
+                claimedVersion: subscriptions[type].claimed[name],
+                retry: RefusalRetry(message, after: memory.refused[type][name]?.retry)
             )
         }
         for type in ResourceType.allCases { checkAll(type) }
@@ -304,10 +325,13 @@ extension DeltaSession {
     /// version may name stays as well.
     func desired(_ type: ResourceType, _ name: String) -> Wish {
         let resource = target?[type][name]
-        let isRefused = resource.map { memory.refused[type][name]?.resource == $0 } ?? false
-        if let resource, !isRefused { return .have(resource) }
+        let refusal = memory.refused[type][name]
+        let isRefused = resource.map { refusal?.resource == $0 } ?? false
+        if let resource, !isRefused || refusal?.retry?.isUnderWay == true {
+            return .have(resource)
+        }
         guard isRefused || comesLater(type, name) || memory.pins(type) else { return .nothing }
-        return memory.accepted[type][name].map(Wish.have) ?? .keep
+        return memory.lastAccepted(type, name).map(Wish.have) ?? .keep
     }
 
     /// Whether the proxy has yet to tell what it has of `type`.
@@ -372,56 +396,8 @@ extension DeltaSession {
         for type in order where idle[type] {
             if let response = respond(type, work[type]) { return response }
         }
+        noteAcknowledged()
         return nil
-    }
-
-    /// What a type still has to be told.
-    struct Outstanding {
-        var send: [EncodedResource] = []
-        /// Resources that the proxy has and shall not have.
-        var remove: [String] = []
-        /// Resources that the proxy asked for and that do not exist.
-        var absent: [String] = []
-
-        var isEmpty: Bool { send.isEmpty && remove.isEmpty && absent.isEmpty }
-    }
-
-    mutating func outstanding(_ type: ResourceType) -> Outstanding {
-        var result = Outstanding()
-        guard !subscriptions[type].unchecked.isEmpty else { return result }
-        let subscription = subscriptions[type]
-        var checked: [String] = []
-        for name in subscription.unchecked {
-            let has = subscription.has(name)
-            let isDemanded = subscription.demanded.contains(name)
-            switch subscription.wants(name) ? desired(type, name) : .keep {
-            case .have(let resource) where isDemanded || subscription.held[name] != resource:
-                result.send.append(resource)
-            case .nothing where isDemanded && type == .endpoints,
-                .keep where isDemanded && type == .endpoints:
-                // Envoy keeps the hosts that a cluster has, and a cluster that warms goes on.
-                result.absent.append(name)
-            case .nothing where has || mayLinger(type, name): result.remove.append(name)
-            case .keep where comesLater(type, name): checked.append(name)
-            case .nothing where isDemanded, .keep where isDemanded && !has:
-                result.absent.append(name)
-            case .have, .keep, .nothing: checked.append(name)
-            }
-        }
-        subscriptions[type].unchecked.subtract(checked)
-        return result
-    }
-
-    /// Whether the proxy may have `name` without telling.
-    ///
-    /// On a new stream Envoy does not name what it took from a response of which it refused another
-    /// part. To remove too much does no harm.
-    private func mayLinger(_ type: ResourceType, _ name: String) -> Bool {
-        switch type {
-        case .clusters, .listeners:
-            memory.accepted[type][name] != nil || memory.unanswered[type].contains(name)
-        case .endpoints, .routes, .secrets: false
-        }
     }
 
     private mutating func respond(_ type: ResourceType, _ work: Outstanding) -> DeltaResponse? {
@@ -430,7 +406,8 @@ extension DeltaSession {
             return nil
         }
         responseCount += 1
-        let resources = nextSuspects(type, among: work.send) ?? work.send
+        var resources = nextSuspects(type, among: work.send) ?? work.send
+        if type == .secrets { resources = firstSecret(resources) }
         let response = DeltaResponse(
             type: type,
             nonce: String(responseCount),

@@ -14,6 +14,8 @@ final class HealthChannel: Sendable {
     fileprivate struct State {
         var session = HealthSession(probes: nil)
         var slot = StreamSlot()
+        /// The token of the Envoy that connected last.
+        var token: String?
     }
 
     let proxy: ProxyID
@@ -38,11 +40,13 @@ final class HealthChannel: Sendable {
         }
     }
 
-    /// Opens a stream, in place of the one that is open.
-    func open() -> Stream {
+    /// Opens a stream, in place of the one that is open, for the Envoy that has `token`.
+    func open(token: String) -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            state.update(proxy, observations) { $0.restart() }
+            let isAnother = state.token.map { $0 != token } ?? false
+            state.token = token
+            state.update(proxy, observations) { $0.restart(asAnother: isAnother) }
             return Stream(channel: self, signals: signals)
         }
     }

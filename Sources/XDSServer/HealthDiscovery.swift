@@ -15,6 +15,7 @@ struct HealthDiscovery: RegistrableRPCService {
     typealias Response = Envoy_Service_Health_V3_HealthCheckSpecifier
 
     let store: SnapshotStore
+    let authentication: Authentication
     let logger: Logger
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -23,7 +24,7 @@ struct HealthDiscovery: RegistrableRPCService {
             deserializer: ProtobufDeserializer<Request>(),
             serializer: ProtobufSerializer<Response>()
         ) { request, _ in
-            let stream = try authenticate(request.metadata, logger: logger) {
+            let stream = try authentication.stream(request.metadata, logger: logger) {
                 store.openHealth(token: $0)
             }
             var logger = logger

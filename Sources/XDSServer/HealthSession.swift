@@ -64,9 +64,10 @@ extension HealthSession {
         self.probes = probes
     }
 
-    /// Begins a new stream.
-    mutating func restart() {
+    /// Begins a new stream, of another Envoy, that has no cluster yet, or of the same.
+    mutating func restart(asAnother isAnother: Bool = false) {
         sent = nil
+        if isAnother { ended = [] }
         for probe in probes ?? [] { doubt(probe) }
     }
 

@@ -22,6 +22,8 @@ final class ProxyChannel: Sendable {
         var slot = StreamSlot()
         /// Whether a proxy has connected, and may go on with what it has while it is not connected.
         var hasConnected = false
+        /// The token of the Envoy that connected last.
+        var token: String?
     }
 
     let proxy: ProxyID
@@ -70,6 +72,7 @@ final class ProxyChannel: Sendable {
 
     private func targetChanged(_ state: inout State) {
         guard let target = state.target else { return }
+        state.session.certificates = state.secrets.certificates
         state.session.snapshotChanged(to: target, plannedSecrets: state.secrets.names)
         guard state.slot.isOpen else {
             state.session.forgetSecretsOfStream()
@@ -87,18 +90,38 @@ final class ProxyChannel: Sendable {
         }
     }
 
-    /// Opens a stream, in place of the one that is open.
-    func open() -> Stream {
+    /// Opens a stream, in place of the one that is open, for the Envoy that has `token`.
+    ///
+    /// Each Envoy has a token of its own: what the one before accepted, another does not have.
+    func open(token: String) -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
             state.hasConnected = true
+            var memory = state.session.memory
+            if let old = state.token, old != token { memory.startAnew() }
+            state.token = token
             state.session = DeltaSession(
                 target: state.target,
                 plannedSecrets: state.secrets.names,
-                memory: state.session.memory
+                memory: memory
             )
+            state.session.certificates = state.secrets.certificates
             observe(state.session.observation())
             return Stream(channel: self, signals: signals)
+        }
+    }
+
+    /// Notes that an Envoy that an earlier control plane started may go on with what that one sent.
+    func adopt() { state.withLock { $0.hasConnected = true } }
+
+    /// What the proxy accepted last and has in force, if nothing is under way.
+    var lastGood: Snapshot? { state.withLock { $0.session.memory.lastGood } }
+
+    /// Has versions offered again that were refused for a reason that may have passed by `now`.
+    func retryRefusals(_ now: ContinuousClock.Instant) {
+        state.withLock { state in
+            guard state.slot.isOpen, state.session.memory.hasRefusals else { return }
+            if state.session.retryDue(now) { state.slot.wake() }
         }
     }
 
@@ -177,7 +200,12 @@ extension ProxyChannel {
     ) -> (response: DeltaResponse?, refusedSecrets: [String]) {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return (nil, []) }
-            return (state.session.nextResponse(), state.session.secretAudit.takeNews())
+            let acknowledged = state.session.memory.acknowledgedVersion
+            let response = state.session.nextResponse()
+            if state.session.memory.acknowledgedVersion != acknowledged {
+                observe(state.session.observation())
+            }
+            return (response, state.session.secretAudit.takeNews())
         }
     }
 
@@ -190,7 +218,8 @@ extension ProxyChannel {
             observe(
                 XDSObservation(
                     refusals: state.session.memory.refusals,
-                    listeners: state.session.memory.takenListeners
+                    listeners: state.session.memory.takenListeners,
+                    acknowledgedVersion: state.session.memory.acknowledgedVersion
                 )
             )
         }

@@ -10,10 +10,15 @@ struct ProxyMemory: Sendable {
         var message: String
         /// The version that the proxy said it has, when that is not known here.
         var claimedVersion: String?
+        /// When it is offered again; nil for one that is not.
+        var retry: RefusalRetry?
     }
 
     /// The last version of each resource that the proxy accepted.
     var accepted = PerType<[String: EncodedResource]>([:])
+    /// What an Envoy of this proxy accepted that is being followed by another, until that one has all:
+    /// versions to fall back on, of which the new Envoy has none.
+    var former = PerType<[String: EncodedResource]>([:])
     /// What was sent and not accepted.
     ///
     /// On its next stream Envoy does not tell of what it took from a response of which it refused
@@ -34,6 +39,23 @@ struct ProxyMemory: Sendable {
     ///
     /// It accepts a listener at once, and goes on with the one before until it has them.
     var takenListeners: [String: String] = [:]
+
+    /// The hash of `accepted` when the proxy had last answered all that it was sent; nil before.
+    var acknowledgedVersion: String?
+
+    /// Begins with another Envoy, that has nothing and may refuse other things.
+    mutating func startAnew() {
+        var next = ProxyMemory()
+        for type in ResourceType.allCases where type != .secrets || hasRefusals {
+            next.former[type] = former[type].merging(accepted[type]) { $1 }
+        }
+        self = next
+    }
+
+    /// The newest version of a resource that this Envoy accepted, else the one before it.
+    func lastAccepted(_ type: ResourceType, _ name: String) -> EncodedResource? {
+        accepted[type][name] ?? former[type][name]
+    }
 
     /// Ends the wait for `names`.
     mutating func stopAwaiting(_ names: some Sequence<String>) {
@@ -57,7 +79,7 @@ struct ProxyMemory: Sendable {
             }
         return dependents.contains { dependent in
             refused[dependent].contains { name, refusal in
-                accepted[dependent][name] != nil || refusal.claimedVersion != nil
+                lastAccepted(dependent, name) != nil || refusal.claimedVersion != nil
             }
         }
     }
@@ -66,7 +88,9 @@ struct ProxyMemory: Sendable {
     ///
     /// A proxy that refuses something may need what it had before.
     mutating func forgetOldSecrets(notIn secrets: [String: EncodedResource]) {
-        guard !hasRefusals, !accepted[.secrets].isEmpty else { return }
+        guard !hasRefusals else { return }
+        former[.secrets] = [:]
+        guard !accepted[.secrets].isEmpty else { return }
         accepted[.secrets] = accepted[.secrets].filter { secrets[$0.key] == $0.value }
     }
 

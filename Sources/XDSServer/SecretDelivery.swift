@@ -43,6 +43,17 @@ extension DeltaSession {
         subscriptions[resource.type].inFlight?.resources.contains(resource) == true
     }
 
+    /// The one of `secrets` to send first.
+    ///
+    /// Envoy does not look again at a secret that it refused among others, and accepts it: so which
+    /// one it refused shows only when each is sent by itself. It refuses the one with which it has all
+    /// that a certificate's users need: so certificates come last.
+    func firstSecret(_ secrets: [EncodedResource]) -> [EncodedResource] {
+        let trust = secrets.filter { !certificates.contains($0.name) }
+        let candidates = trust.isEmpty ? secrets : trust
+        return candidates.min { $0.name < $1.name }.map { [$0] } ?? []
+    }
+
     /// Takes note of the secrets that a request adds and drops.
     mutating func secretsRequested(_ request: Envoy_Service_Discovery_V3_DeltaDiscoveryRequest) {
         if target != nil { auditSecrets(request.resourceNamesSubscribe) }
@@ -72,18 +83,28 @@ extension DeltaSession {
     mutating func forgetAllSecrets() {
         subscriptions[.secrets] = Subscription()
         memory.accepted[.secrets] = [:]
+        memory.former[.secrets] = [:]
         memory.refused[.secrets] = [:]
     }
 
     /// Notes the listeners that the proxy uses by now.
+    ///
+    /// Those that it says it has, and of which nothing is known here, it uses: a control plane that was
+    /// just started learns so what the one before knew.
     mutating func noteTakenListeners() {
         let accepted = memory.accepted[.listeners]
+        let claimed = subscriptions[.listeners].claimed
+        for (name, version) in claimed
+        where memory.takenListeners[name] == nil && accepted[name] == nil {
+            memory.takenListeners[name] = version
+        }
         for (name, listener) in accepted where memory.takenListeners[name] != listener.version {
             let needed = listener.secretNames
             guard needed.allSatisfy({ memory.accepted[.secrets][$0] != nil }) else { continue }
             memory.takenListeners[name] = listener.version
         }
-        for name in memory.takenListeners.keys where accepted[name] == nil {
+        for name in memory.takenListeners.keys
+        where accepted[name] == nil && claimed[name] == nil {
             memory.takenListeners[name] = nil
         }
     }

@@ -9,6 +9,8 @@ struct ProxySecrets: Equatable, Sendable {
     var names: Set<String> = []
     /// Those of them that there are.
     var resources: [String: EncodedResource] = [:]
+    /// The names that are of certificates.
+    var certificates: Set<String> = []
 }
 
 /// The secrets that plans name, joined with those that there are.
@@ -64,7 +66,10 @@ struct SecretShelf: Sendable {
             return
         }
         var secrets = ProxySecrets(names: Set(plan.keys))
-        for (name, spec) in plan { secrets.resources[name] = resource(name, spec) }
+        for (name, spec) in plan {
+            secrets.resources[name] = resource(name, spec)
+            if case .certificate = spec { secrets.certificates.insert(name) }
+        }
         joined[proxy] = secrets
     }
 

@@ -90,25 +90,3 @@ extension StreamSlot.Ending {
         }
     }
 }
-
-/// What `open` makes of the token in `metadata`.
-///
-/// - Throws: the error that the client hears, when it sends no token or `open` makes nothing of it.
-func authenticate<Stream>(
-    _ metadata: GRPCCore.Metadata,
-    logger: Logger,
-    open: (_ token: String) -> Stream?
-) throws -> Stream {
-    let scheme = "Bearer "
-    let values = Array(metadata[stringValues: "authorization"])
-    let problem: String
-    if values.count == 1, values[0].hasPrefix(scheme) {
-        let token = String(values[0].dropFirst(scheme.count))
-        if let stream = open(token) { return stream }
-        problem = "the token belongs to no proxy"
-    } else {
-        problem = "no token: send one as metadata \"authorization: Bearer <token>\""
-    }
-    logger.warning("xDS stream refused", metadata: ["reason": "\(problem)"])
-    throw RPCError(code: .unauthenticated, message: problem)
-}

@@ -13,6 +13,9 @@ public final class SnapshotStore: Sendable {
         var published: Set<ProxyID> = []
         var proxies: [String: ProxyID] = [:]
         var tokens: [ProxyID: String] = [:]
+        /// The tokens that were replaced last, of Envoys that may still drain.
+        var formerTokens: [ProxyID: [String]] = [:]
+        var formerProxies: [String: ProxyID] = [:]
         var secrets = SecretShelf()
     }
 
@@ -86,14 +89,27 @@ public final class SnapshotStore: Sendable {
 
     /// Lets the bearer of `token` receive the snapshots of `proxy`, in place of the token before.
     ///
-    /// Streams that are open stay open.
-    public func authorize(token: String, for proxy: ProxyID) {
+    /// Each Envoy has a token of its own. The open streams of the one before stay open until the new
+    /// one's are, and those that it opens later are refused. What it accepted counts no more then.
+    ///
+    /// A proxy may connect before its snapshot is published: it keeps what it has, and is observed as
+    /// connected, with the listeners that it says it has.
+    ///
+    /// - Parameters:
+    ///   - token: What the Envoy proves itself with.
+    ///   - proxy: The proxy.
+    ///   - isAdopted: Whether an earlier control plane started the Envoy, so that it may have older
+    ///     secrets than the newest before it connects.
+    public func authorize(token: String, for proxy: ProxyID, isAdopted: Bool = false) {
         state.withLock { state in
-            if let old = state.tokens.updateValue(token, forKey: proxy) {
+            if let old = state.tokens.updateValue(token, forKey: proxy), old != token {
                 state.proxies[old] = nil
+                state.addFormer(old, of: proxy)
             }
             state.proxies[token] = proxy
+            state.formerProxies[token] = nil
             state.ensureChannel(proxy, board, denialCounts)
+            if isAdopted { state.channels[proxy]?.adopt() }
         }
     }
 
@@ -101,6 +117,9 @@ public final class SnapshotStore: Sendable {
     public func revoke(_ proxy: ProxyID) {
         state.withLock { state in
             if let token = state.tokens.removeValue(forKey: proxy) { state.proxies[token] = nil }
+            for token in state.formerTokens.removeValue(forKey: proxy) ?? [] {
+                state.formerProxies[token] = nil
+            }
             state.channels[proxy]?.health.end(.revoked)
             state.channels[proxy]?.accessLog.end(.revoked)
             state.channels[proxy]?.revoke()
@@ -109,6 +128,18 @@ public final class SnapshotStore: Sendable {
                 board.update(proxy, nil)
             }
         }
+    }
+
+    /// All that `proxy` accepted last and has in force, its secrets included; where it refuses a version,
+    /// the one that it keeps.
+    ///
+    /// It is nil before the proxy accepted anything, and while some of a change is accepted and some is
+    /// not. It is another when the `acknowledgedVersion` of the proxy's observation is.
+    ///
+    /// Private keys are in the entries of its secrets: it must reach no log, and no file that others
+    /// can read.
+    public func lastGood(of proxy: ProxyID) -> Snapshot? {
+        state.withLock { $0.channels[proxy] }?.lastGood
     }
 
     /// What the proxies told, whenever some of it changed: the newest state, not each change.
@@ -129,17 +160,28 @@ public final class SnapshotStore: Sendable {
 
     /// Opens the ADS stream of the proxy that `token` stands for.
     func open(token: String) -> ProxyChannel.Stream? {
-        state.withLock { $0.channel(of: token)?.open() }
+        state.withLock { $0.channel(of: token)?.open(token: token) }
     }
 
     /// Opens the HDS stream of the proxy that `token` stands for.
     func openHealth(token: String) -> HealthChannel.Stream? {
-        state.withLock { $0.channel(of: token)?.health.open() }
+        state.withLock { $0.channel(of: token)?.health.open(token: token) }
     }
 
     /// Opens an ALS stream of the proxy that `token` stands for.
     func openAccessLog(token: String) -> AccessLogChannel.Stream? {
         state.withLock { $0.channel(of: token)?.accessLog.open() }
+    }
+
+    /// The proxy of which `token` was replaced by another.
+    func formerProxy(token: String) -> ProxyID? { state.withLock { $0.formerProxies[token] } }
+
+    /// Has versions offered again that were refused for a reason that may have passed by `now`, as an
+    /// address that another program had.
+    ///
+    /// Assumes that it is called every second or so.
+    func retryRefusals(_ now: ContinuousClock.Instant) {
+        for channel in state.withLock({ Array($0.channels.values) }) { channel.retryRefusals(now) }
     }
 
     /// Ends every stream, as the server stops.
@@ -155,6 +197,13 @@ public final class SnapshotStore: Sendable {
 extension SnapshotStore.State {
     fileprivate func channel(of token: String) -> ProxyChannel? {
         proxies[token].flatMap { channels[$0] }
+    }
+
+    fileprivate mutating func addFormer(_ token: String, of proxy: ProxyID) {
+        formerProxies[token] = proxy
+        formerTokens[proxy, default: []].append(token)
+        guard let tokens = formerTokens[proxy], tokens.count > 4 else { return }
+        formerProxies[formerTokens[proxy]?.removeFirst() ?? ""] = nil
     }
 
     fileprivate mutating func ensureChannel(

@@ -10,11 +10,12 @@ extension DeltaSession {
             isConnected: true,
             sync: sync,
             refusals: memory.refusals,
-            listeners: memory.takenListeners
+            listeners: memory.takenListeners,
+            acknowledgedVersion: memory.acknowledgedVersion
         )
     }
 
-    private mutating func sync(_ type: ResourceType) -> XDSObservation.Sync {
+    mutating func sync(_ type: ResourceType) -> XDSObservation.Sync {
         guard let target else { return .notSent }
         guard subscriptions[type].isOpen else {
             if type == .secrets { return mayHaveSecrets ? .pending : .synced }
@@ -22,7 +23,8 @@ extension DeltaSession {
         }
         let isWaiting =
             type == .endpoints && isAwaitingEndpoints || type == .secrets && lacksSecrets
-        if isWaiting || isUnderWay(type) { return .pending }
+        if isWaiting { return .pending }
+        if isUnderWay(type) { return onlyRetries(type) ? .refused : .pending }
         return memory.refused[type].isEmpty ? .synced : .refused
     }
 

@@ -29,6 +29,7 @@ public struct XDSService: Service {
 
     /// Serves, once, until graceful shutdown, which takes at most three seconds.
     public func run() async throws {
+        let authentication = Authentication(store)
         let server = GRPCServer(
             transport: .http2NIOPosix(
                 listeningSocketDescriptor: Int(descriptor),
@@ -36,13 +37,31 @@ public struct XDSService: Service {
                 config: XDSService.configuration
             ),
             services: [
-                AggregatedDiscovery(store: store, logger: logger),
-                HealthDiscovery(store: store, logger: logger),
-                AccessLogService(store: store, logger: logger),
+                AggregatedDiscovery(
+                    store: store,
+                    authentication: authentication,
+                    logger: logger
+                ),
+                HealthDiscovery(
+                    store: store,
+                    authentication: authentication,
+                    logger: logger
+                ),
+                AccessLogService(
+                    store: store,
+                    authentication: authentication,
+                    logger: logger
+                ),
             ]
         )
         try await withThrowingTaskGroup { group in
             group.addTask { try await server.serve() }
+            group.addTask {
+                while true {
+                    try await Task.sleep(for: XDSService.retryTick)
+                    store.retryRefusals(.now)
+                }
+            }
             group.addTask {
                 _ = try await server.listeningAddress
                 UnixSocket.raiseBacklog(descriptor)
@@ -59,6 +78,7 @@ public struct XDSService: Service {
         }
     }
 
+    private static let retryTick = Duration.seconds(1)
     private static let graceTime = Duration.seconds(2)
 
     private static var configuration: HTTP2ServerTransport.Posix.Config {

@@ -144,6 +144,8 @@ final class TestStream {
 
     func nextResponse() -> DeltaResponse? { session.nextResponse() }
 
+    func retryDue(_ now: ContinuousClock.Instant) -> Bool { session.retryDue(now) }
+
     /// Every response that can be sent now, without an answer.
     func responses() -> [DeltaResponse] {
         var responses: [DeltaResponse] = []

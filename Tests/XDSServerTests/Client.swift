@@ -59,13 +59,14 @@ extension TestClient {
     }
 }
 
-/// Runs a service on a new socket while `body` runs, then shuts it down gracefully.
+/// Runs a service on a new socket, or at `path`, while `body` runs, then shuts it down gracefully.
 func withService<Result: Sendable>(
     _ store: SnapshotStore,
+    at path: String? = nil,
     log: LogRecorder = LogRecorder(),
     body: @Sendable (String) async throws -> Result
 ) async throws -> Result {
-    let path = try temporaryFolder() + "/run/xds.sock"
+    let path = try path ?? temporaryFolder() + "/run/xds.sock"
     let logger = log.logger
     let service = try XDSService(socketPath: path, store: store, logger: logger)
     let group = ServiceGroup(services: [service], logger: logger)

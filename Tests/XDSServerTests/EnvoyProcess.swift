@@ -1,7 +1,7 @@
 import Glibc
 
 /// A real Envoy that takes everything from one ADS server.
-final class EnvoyProcess {
+final class EnvoyProcess: Sendable {
     private let pid: pid_t
 
     /// The binary: `HEDDLE_ENVOY`, PATH, or the one in the Python package; nil when there is none.
@@ -38,6 +38,7 @@ final class EnvoyProcess {
     convenience init(ads: String, token: String, folder: String) throws {
         let bootstrap = """
             node: {id: test, cluster: test}
+            admin: {address: {pipe: {path: "\(folder)/admin.sock"}}}
             dynamic_resources:
               ads_config:
                 api_type: DELTA_GRPC
@@ -104,8 +105,28 @@ func get(address numbers: String = "127.0.0.1", port: UInt16, host: String = "te
     let result = withUnsafePointer(to: address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
     }
-    guard result == 0 else { return nil }
-    let request = Array("GET / HTTP/1.1\r\nhost: \(host)\r\nconnection: close\r\n\r\n".utf8)
+    return result == 0 ? ask(descriptor, "/", host: host) : nil
+}
+
+/// What the admin interface of the Envoy in `folder` answers at `path`; nil when it is not there.
+func admin(_ folder: String, _ path: String) -> String? {
+    let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) {
+        $0.copyBytes(from: (folder + "/admin.sock").utf8)
+    }
+    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    let result = withUnsafePointer(to: address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+    }
+    return result == 0 ? ask(descriptor, path, host: "admin") : nil
+}
+
+private func ask(_ descriptor: CInt, _ path: String, host: String) -> String? {
+    let text = "GET \(path) HTTP/1.1\r\nhost: \(host)\r\nconnection: close\r\n\r\n"
+    let request = Array(text.utf8)
     guard send(descriptor, request, request.count, CInt(MSG_NOSIGNAL)) > 0 else { return nil }
     var answer: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)

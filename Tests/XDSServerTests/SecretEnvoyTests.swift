@@ -161,10 +161,10 @@ struct `Secrets with Envoy` {
 }
 
 extension SecretMaterial {
-    fileprivate struct NoCertificate: Error {}
+    private struct NoCertificate: Error {}
 
     /// The certificate with the key of `other`.
-    fileprivate func withKey(of other: SecretMaterial) throws -> SecretMaterial {
+    func withKey(of other: SecretMaterial) throws -> SecretMaterial {
         guard case .certificate(let chain, _) = content,
             case .certificate(_, let key) = other.content
         else { throw NoCertificate() }
