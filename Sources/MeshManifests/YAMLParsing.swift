@@ -48,7 +48,7 @@ func parseYAML(_ document: DocumentText) throws(YAMLFailure) -> YAMLNode? {
 }
 
 /// libyaml's events of one document.
-private final class YAMLEvents {
+final class YAMLEvents {
     /// The event that was read last.
     private(set) var event = yaml_event_t()
     // libyaml keeps the parser's address, so it must not move.

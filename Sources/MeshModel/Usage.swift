@@ -76,13 +76,15 @@ public struct UsageSummary: Hashable, Sendable {
     public var memoryBytes: Spread
     /// Requests a second: the 95th percentile.
     public var requestsPerSecond: Double
-    /// How much the history says: days between the first and the last sample, or samples by the number
-    /// of a day's, whichever is less.
+    /// How much the history says: how many days were measured, pauses left out.
     public var confidence: Double
     /// How often the kernel ended it for its memory limit.
     public var outOfMemoryKills: Int
     /// The limit under which that happened last, in bytes; nil when it never did.
     public var outOfMemoryLimitBytes: Int?
+    /// What memory would have been enough, as far as one can say, when it was ended or refused work
+    /// for want of it; nil when it never was short of it.
+    public var neededMemoryBytes: Int?
     /// How often it refused work as its memory ran short.
     public var sheddingPeriods: Int
     /// The share of time, lately, in which its CPU limit held it up, from 0 to 1.
@@ -96,6 +98,7 @@ public struct UsageSummary: Hashable, Sendable {
         confidence: Double = 0,
         outOfMemoryKills: Int = 0,
         outOfMemoryLimitBytes: Int? = nil,
+        neededMemoryBytes: Int? = nil,
         sheddingPeriods: Int = 0,
         throttledShare: Double = 0
     ) {
@@ -105,6 +108,7 @@ public struct UsageSummary: Hashable, Sendable {
         self.confidence = confidence
         self.outOfMemoryKills = outOfMemoryKills
         self.outOfMemoryLimitBytes = outOfMemoryLimitBytes
+        self.neededMemoryBytes = neededMemoryBytes
         self.sheddingPeriods = sheddingPeriods
         self.throttledShare = throttledShare
     }

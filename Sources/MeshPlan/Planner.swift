@@ -82,6 +82,7 @@ public struct Planner: Sendable {
     var endpoints: [NodePort: EncodedResource] = [:]
     /// The proxies of which it is not known that they take the TLS of their mesh.
     var awaitingTLS: Set<ProxyID> = []
+    private var sizing = SizingMemo()
     private var last: (resolution: Resolution, plan: Plan, reachability: [ProxyID: Reachability])?
 
     /// Makes a planner that remembers nothing.
@@ -144,6 +145,7 @@ public struct Planner: Sendable {
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
             .sorted()
+        plan.sizing = sizing.sizing(of: plan, observations, after: previous.sizing)
         plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
         last = (resolution, plan, observations.reachability)
         return plan
@@ -158,6 +160,12 @@ public struct Planner: Sendable {
             last.plan.addresses == observations.addresses,
             !last.plan.goesOn(observations, nowSeconds: nowSeconds)
         else { return nil }
+        last.plan.sizing = sizing.sizing(
+            of: last.plan,
+            observations,
+            after: last.plan.sizing,
+            isSame: true
+        )
         last.plan.statuses = statuses(
             of: last.resolution,
             last.plan,

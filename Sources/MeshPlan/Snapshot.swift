@@ -42,6 +42,8 @@ public final class EncodedResource: Sendable {
     public let endpointsName: String?
     /// For a listener, the secrets that it needs from the control plane.
     public let secretNames: Set<String>
+    /// What it adds to the size of its proxies' configuration.
+    let size: ConfigurationSize
 
     init(
         type: ResourceType,
@@ -61,6 +63,7 @@ public final class EncodedResource: Sendable {
         self.origins = origins
         self.endpointsName = endpointsName
         self.secretNames = secretNames
+        size = ConfigurationSize(of: type, payload)
     }
 }
 
