@@ -32,6 +32,10 @@ public struct DaemonConfiguration: Sendable {
     /// The Unix socket, absolute, of an SDS server that serves what manifests name by `sds`; nil is
     /// none.
     public var sdsSocketPath: String?
+    /// Whether proxies and applications go on when the daemon ends.
+    public var keepsProxies: Bool
+    /// At how many bytes the log of a proxy or an application is put aside and begun anew.
+    public var logSizeBytes: Int
     /// What the client commands need to reach this daemon, such as `--state-dir DIR`.
     public var clientOptions: String
 
@@ -46,6 +50,8 @@ public struct DaemonConfiguration: Sendable {
         certificateLifetime: Duration = .seconds(3600),
         authority: FileCertificate? = nil,
         sdsSocketPath: String? = nil,
+        keepsProxies: Bool = false,
+        logSizeBytes: Int = 10 << 20,
         clientOptions: String = ""
     ) {
         self.paths = paths
@@ -57,6 +63,8 @@ public struct DaemonConfiguration: Sendable {
         self.certificateLifetime = certificateLifetime
         self.authority = authority
         self.sdsSocketPath = sdsSocketPath
+        self.keepsProxies = keepsProxies
+        self.logSizeBytes = logSizeBytes
         self.clientOptions = clientOptions
     }
 }
@@ -192,7 +200,13 @@ public func runDaemon(
                 objects: world.objects,
                 statuses: plan.statuses,
                 problems: plan.problemsOfNoObject,
-                certificates: CertificateReport(plan, observations.identity)
+                certificates: CertificateReport(plan, observations.identity),
+                proxies: ProxyReport(
+                    plan,
+                    observations,
+                    world,
+                    workingDirectory: FileManager.default.currentDirectoryPath
+                )
             )
             report.withLock { $0.lines(world, plan, observations) }.forEach(print)
             if let rolledOut { print(rolledOut) }

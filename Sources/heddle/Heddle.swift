@@ -31,6 +31,7 @@ struct Heddle: AsyncParsableCommand {
                 name: "Inspection",
                 subcommands: [
                     Status.self, Get.self, Describe.self, Logs.self, CertificatesGroup.self,
+                    ProxiesGroup.self, Top.self, Sizing.self,
                 ]
             ),
             CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),

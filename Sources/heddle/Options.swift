@@ -55,4 +55,8 @@ struct NamespaceOption: ParsableArguments {
 extension GetCommand.Format: ExpressibleByArgument {}
 extension StatusCommand.Format: ExpressibleByArgument {}
 extension CertificatesCommand.Format: ExpressibleByArgument {}
+extension ProxiesCommand.Format: ExpressibleByArgument {}
+extension SizingCommand.Format: ExpressibleByArgument {}
+extension TopCommand.Format: ExpressibleByArgument {}
+extension TopCommand.Sort: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

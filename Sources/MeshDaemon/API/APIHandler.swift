@@ -42,7 +42,8 @@ struct APIResponse: Sendable {
     }
 }
 
-/// Answers requests by the conventions of the Kubernetes API; reading only, but for rotations.
+/// Answers requests by the conventions of the Kubernetes API; reading only, but for rotations and
+/// upgrades.
 struct APIHandler: Sendable {
     /// What to show.
     var state: APIState
@@ -56,6 +57,10 @@ struct APIHandler: Sendable {
     var rotation: RotationHandler?
     /// What access control has done so far.
     var accessCounts: @Sendable () -> [AccessCount] = { [] }
+    /// What each proxy uses at the moment.
+    var usage: UsageSource = { [:] }
+    /// Upgrades proxies; nil where there are none.
+    var upgrade: UpgradeHandler?
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -102,6 +107,9 @@ struct APIHandler: Sendable {
             return try certificate(namespace, name, request)
         case .rotation(let namespace, let name):
             return try await rotate(namespace, name, request)
+        case .proxies(let namespace): return try proxies(namespace, request)
+        case .proxy(let id): return try proxy(id, request)
+        case .upgrade(let id): return try upgradeProxies(id, request)
         case .metrics:
             return APIResponse(
                 contentType: MetricsText.contentType,

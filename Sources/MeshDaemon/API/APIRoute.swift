@@ -82,15 +82,22 @@ enum APIRoute: Hashable {
     case certificate(namespace: String?, name: String)
     /// `rotate` of one certificate, or of all.
     case rotation(namespace: String?, name: String?)
+    /// All proxies, of one namespace or of all.
+    case proxies(namespace: String?)
+    /// One proxy.
+    case proxy(ProxyID)
+    /// `upgrade` of one proxy, or of all that are outdated.
+    case upgrade(ProxyID?)
     /// `/metrics`.
     case metrics
 
     /// The one method that it answers.
     var method: String {
         switch self {
-        case .rotation: "POST"
+        case .rotation, .upgrade: "POST"
         case .version, .health, .readiness, .coreVersions, .groups, .group, .resources, .list,
-            .object, .status, .log, .certificates, .certificate, .metrics:
+            .object, .status, .log, .certificates, .certificate, .proxies, .proxy,
+            .metrics:
             "GET"
         }
     }
@@ -132,6 +139,10 @@ enum APIRoute: Hashable {
             self.init(certificates: parts.dropFirst().map(String.init), namespace)
             return
         }
+        if apiVersion == Proxies.apiVersion, parts.first == Proxies.plural[...] {
+            self.init(proxies: parts.dropFirst().map(String.init), namespace)
+            return
+        }
         let kinds = Kind.allCases.filter { $0.apiVersion == apiVersion }
         guard let kind = kinds.first(where: { $0.plural == parts[parts.startIndex] }) else {
             // `namespaces/<name>/status`
@@ -150,6 +161,20 @@ enum APIRoute: Hashable {
         case []: self = .object(id)
         case ["status"]: self = .status(id)
         case ["log"] where kind == .workload: self = .log(id.reference)
+        default: return nil
+        }
+    }
+
+    /// Reads what follows `proxies`.
+    private init?(proxies parts: [String], _ namespace: String?) {
+        let id = parts.first.flatMap { name in
+            namespace.map { ProxyID(ObjectReference(namespace: $0, name: name)) }
+        }
+        switch (parts.count, parts.last, id) {
+        case (0, _, _): self = .proxies(namespace: namespace)
+        case (1, "upgrade", nil): self = .upgrade(nil)
+        case (1, _, let id?): self = .proxy(id)
+        case (2, "upgrade", let id?): self = .upgrade(id)
         default: return nil
         }
     }

@@ -24,6 +24,8 @@ public struct APIService: Service {
     ///   - logs: Where logs come from.
     ///   - rotation: Replaces certificates when asked to on the Unix socket; nil refuses.
     ///   - accessCounts: What access control has done so far, for `/metrics`.
+    ///   - usage: What each proxy uses at the moment.
+    ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -34,6 +36,8 @@ public struct APIService: Service {
         logs: @escaping LogSource,
         rotation: RotationHandler? = nil,
         accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
+        usage: @escaping UsageSource = { [:] },
+        upgrade: UpgradeHandler? = nil,
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
@@ -42,7 +46,9 @@ public struct APIService: Service {
             logs: logs,
             nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             rotation: rotation,
-            accessCounts: accessCounts
+            accessCounts: accessCounts,
+            usage: usage,
+            upgrade: upgrade
         )
         self.socketPath = socketPath
         self.address = address

@@ -22,7 +22,8 @@ public final class APIState: Sendable {
             State(
                 version: firstVersion,
                 oldestVersion: firstVersion,
-                certificatesVersion: firstVersion
+                certificatesVersion: firstVersion,
+                proxiesVersion: firstVersion
             )
         )
         self.historyLimit = historyLimit
@@ -38,14 +39,20 @@ public final class APIState: Sendable {
         objects: [MeshObject],
         statuses: [ObjectID: ObjectStatus],
         problems: [String] = [],
-        certificates: CertificateReport = CertificateReport()
+        certificates: CertificateReport = CertificateReport(),
+        proxies: ProxyReport = ProxyReport()
     ) {
         let wakes = state.withLock { state in
             state.problems = problems
-            let isRenewed = state.certificates != certificates
+            var isRenewed = state.certificates != certificates
             if isRenewed {
                 state.certificates = certificates
                 state.certificatesVersion += 1
+            }
+            if state.proxies != proxies {
+                isRenewed = true
+                state.proxies = proxies
+                state.proxiesVersion += 1
             }
             let changed = state.replace(objects: objects, statuses: statuses) || isRenewed
             state.trimHistory(to: historyLimit)
@@ -65,6 +72,11 @@ public final class APIState: Sendable {
     /// The certificates, and their version, which no other kind shares.
     var certificates: (report: CertificateReport, version: Int) {
         state.withLock { ($0.certificates, $0.certificatesVersion) }
+    }
+
+    /// The proxies, and their version, which no other kind shares.
+    var proxies: (report: ProxyReport, version: Int) {
+        state.withLock { ($0.proxies, $0.proxiesVersion) }
     }
 
     /// Whether anything was published.
@@ -130,6 +142,8 @@ extension APIState {
         var isPublished = false
         var certificates = CertificateReport()
         var certificatesVersion: Int
+        var proxies = ProxyReport()
+        var proxiesVersion: Int
         var entries: [ObjectID: APIEntry] = [:]
         var history: [APIChange] = []
         var wakes: [Int: AsyncStream<Void>.Continuation] = [:]

@@ -1,5 +1,4 @@
 public import MeshModel
-import ServiceLifecycle
 
 /// Replaces certificates or an authority now, and says what was done once it is.
 public typealias RotationHandler = @Sendable (RotationRequest) async throws -> String
@@ -102,56 +101,31 @@ extension APIHandler {
         )
     }
 
-    /// Sends what differs from the report of version `start`; all of it when that is another one.
     private func watchCertificates(
         _ matches: (CertificateReport.Entry) -> Bool,
         _ presentation: Presentation,
         after start: Int?,
         _ write: BodyWrite
     ) async throws {
-        let subscription = state.subscribe()
-        defer { state.unsubscribe(subscription) }
-        var sent: [ObjectReference: CertificateReport.Entry] = [:]
-        let (report, version) = state.certificates
-        if start == version { sent = report.byReference(matches) }
-        subscription.wake.yield()
-        try await write([])
-        for await _ in subscription.signals.cancelOnGracefulShutdown() {
-            let (report, version) = state.certificates
-            let newest = report.byReference(matches)
-            var events: [(type: String, entry: CertificateReport.Entry)] = []
-            for (reference, entry) in sent where newest[reference] == nil {
-                events.append(("DELETED", entry))
-            }
-            for (reference, entry) in newest where sent[reference] != entry {
-                events.append((sent[reference] == nil ? "ADDED" : "MODIFIED", entry))
-            }
-            sent = newest
-            let lines = events.sorted { $0.entry.name < $1.entry.name }
-                .flatMap { type, entry -> [UInt8] in
-                    var object = documents([entry])[0]
-                    object["metadata"]?["resourceVersion"] = .string(String(version))
-                    if case .table(let include) = presentation {
-                        object = table([object], version, include)
-                    }
-                    return JSONText.compact(["type": .string(type), "object": object])
-                        + [UInt8(ascii: "\n")]
-                }
-            if !lines.isEmpty { try await write(lines) }
-        }
+        try await watch(
+            after: start,
+            {
+                let (report, version) = state.certificates
+                return (report.entries.filter(matches), version)
+            },
+            object: { entry, version in
+                var document = documents([entry])[0]
+                document["metadata"]?["resourceVersion"] = .string(String(version))
+                guard case .table(let include) = presentation else { return document }
+                return table([document], version, include)
+            },
+            write
+        )
     }
 }
 
-extension CertificateReport {
-    fileprivate func byReference(
-        _ matches: (Entry) -> Bool
-    ) -> [ObjectReference: Entry] {
-        Dictionary(
-            entries.filter(matches).map {
-                (ObjectReference(namespace: $0.namespace, name: $0.name), $0)
-            }
-        ) { first, _ in first }
-    }
+extension CertificateReport.Entry: ReportEntry {
+    var reference: ObjectReference { ObjectReference(namespace: namespace, name: name) }
 }
 
 extension APIFailure {

@@ -42,7 +42,7 @@ enum Discovery {
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": .string(apiVersion),
             "resources": .array(
                 kinds.flatMap(resources)
-                    + (apiVersion == Certificates.apiVersion ? certificates : [])
+                    + (apiVersion == Certificates.apiVersion ? certificates + proxies : [])
             ),
         ]
     }
@@ -58,6 +58,17 @@ enum Discovery {
         [
             "name": .string("\(Certificates.plural)/rotate"), "singularName": "",
             "namespaced": true, "kind": .string(Certificates.kind), "verbs": ["create"],
+        ],
+    ]
+
+    private static let proxies: [JSONValue] = [
+        [
+            "name": .string(Proxies.plural), "singularName": "proxy", "namespaced": true,
+            "kind": .string(Proxies.kind), "verbs": ["get", "list", "watch"],
+        ],
+        [
+            "name": .string("\(Proxies.plural)/upgrade"), "singularName": "", "namespaced": true,
+            "kind": .string(Proxies.kind), "verbs": ["create"],
         ],
     ]
 

@@ -19,14 +19,23 @@ struct ProxyState: Hashable, Sendable {
     /// How to take it.
     var verdict: Verdict
 
+    /// Reads the condition `WorkloadReady`; nil is that of a Workload not yet looked at.
+    init(_ ready: Condition?) {
+        self.init(isReady: ready?.status == .true, reason: ready?.reason)
+    }
+
     /// Reads the condition `WorkloadReady` of a Workload's status.
     init(status: JSONValue) {
         let ready = status["conditions"]?.array?.first { $0["type"] == "WorkloadReady" }
-        if ready?["status"] == "True" {
+        self.init(isReady: ready?["status"] == "True", reason: ready?["reason"]?.string)
+    }
+
+    private init(isReady: Bool, reason: String?) {
+        if isReady {
             word = "Running"
             verdict = .good
         } else {
-            word = ready?["reason"]?.string ?? "Pending"
+            word = reason ?? "Pending"
             verdict = transientWorkloadReasons.contains(word) ? .changing : .bad
         }
     }

@@ -33,6 +33,9 @@ enum KindName {
             {
                 throw ClientFailure(.usage, "certificates are listed by \"heddle certificates\"")
             }
+            if [Proxies.plural, "proxy"].contains(name.prefix { $0 != "." }.lowercased()) {
+                throw ClientFailure(.usage, "proxies are listed by \"heddle proxies\"")
+            }
             let known = Kind.allCases.map(\.plural).joined(separator: ", ")
             throw ClientFailure(
                 .usage,

@@ -25,6 +25,15 @@ struct LocalAPIClient: Sendable {
         return try decode(response.body[...])
     }
 
+    /// Calls `onLine` with each document of what `POST target` is answered with, one a line.
+    func postLines(_ target: String, onLine: (JSONValue) throws -> Void) async throws {
+        var lines = LineBuffer()
+        let response = try await transport.post(target) { part in
+            for line in lines.append(part) { try onLine(decode(line)) }
+        }
+        guard response.status == 200 else { throw failure(response) }
+    }
+
     /// The objects of `kind` in `namespace`, or in all.
     func objects(
         _ kind: Kind,
@@ -41,12 +50,10 @@ struct LocalAPIClient: Sendable {
         accept: String = json,
         onEvent: (_ type: String, _ object: JSONValue) async throws -> Void
     ) async throws {
-        var pending: [UInt8] = []
+        var lines = LineBuffer()
         let response = try await transport.stream(target, accept: accept) { part in
-            pending += part
-            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
-                let event = try decode(pending[..<end])
-                pending.removeSubrange(...end)
+            for line in lines.append(part) {
+                let event = try decode(line)
                 let object = event["object"] ?? .null
                 guard event["type"] != "ERROR" else {
                     throw ClientFailure(.badNews, object["message"]?.string ?? "watch failed")
@@ -101,5 +108,22 @@ struct LocalAPIClient: Sendable {
         let status = try? JSONDecoder().decode(JSONValue.self, from: Data(response.body))
         let message = status?["message"]?.string ?? "the daemon answered \(response.status)"
         return ClientFailure(.badNews, message)
+    }
+}
+
+/// Text that arrives piece by piece, as lines.
+private struct LineBuffer {
+    private var pending: [UInt8] = []
+
+    /// The lines that `part` completes, without their ends.
+    mutating func append(_ part: [UInt8]) -> [ArraySlice<UInt8>] {
+        pending += part
+        guard let end = pending.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
+        let lines = pending[..<end].split(
+            separator: UInt8(ascii: "\n"),
+            omittingEmptySubsequences: false
+        )
+        pending.removeSubrange(...end)
+        return lines
     }
 }

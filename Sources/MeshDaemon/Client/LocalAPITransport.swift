@@ -16,8 +16,23 @@ public protocol LocalAPITransport: Sendable {
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse
 
-    /// The answer to `POST target` without a body, however long it takes.
-    func post(_ target: String) async throws -> LocalAPIResponse
+    /// The answer to `POST target` without a body, however long it takes, piece by piece if the
+    /// status is 200.
+    ///
+    /// - Returns: The status, and the body if the status is not 200.
+    func post(
+        _ target: String,
+        onPart: ([UInt8]) async throws -> Void
+    ) async throws -> LocalAPIResponse
+}
+
+extension LocalAPITransport {
+    /// The whole answer to `POST target` without a body, however long it takes.
+    func post(_ target: String) async throws -> LocalAPIResponse {
+        var body: [UInt8] = []
+        let response = try await post(target) { body += $0 }
+        return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
+    }
 }
 
 /// An answer of the local API.
@@ -60,11 +75,13 @@ public struct SocketTransport: LocalAPITransport {
         try await stream("GET", target, accept: accept, timeout: nil, onPart: onPart)
     }
 
-    /// The answer to `POST target` without a body, however long it takes.
-    public func post(_ target: String) async throws -> LocalAPIResponse {
-        var body: [UInt8] = []
-        let response = try await stream("POST", target, accept: "*/*", timeout: nil) { body += $0 }
-        return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
+    /// The answer to `POST target` without a body, however long it takes, piece by piece if the
+    /// status is 200.
+    public func post(
+        _ target: String,
+        onPart: ([UInt8]) async throws -> Void
+    ) async throws -> LocalAPIResponse {
+        try await stream("POST", target, accept: "*/*", timeout: nil, onPart: onPart)
     }
 
     private func stream(

@@ -31,3 +31,17 @@ public func duration(_ text: String) -> Duration? {
     }
     return nil
 }
+
+/// Reads a size such as `10Mi`, `64Ki`, `1G` or `5000000`, in bytes; nil for anything else.
+public func byteCount(_ text: String) -> Int? {
+    let units = [
+        ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000),
+        ("G", 1_000_000_000),
+    ]
+    let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
+    let digits = text.dropLast(unit.0.count)
+    guard digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = Int(digits),
+        number <= 1 << 30
+    else { return nil }
+    return number * unit.1
+}

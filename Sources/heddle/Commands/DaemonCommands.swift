@@ -11,7 +11,8 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Runs the mesh that folders of manifests describe.",
         discussion: """
             Every Workload gets an Envoy. Saving a file deploys it; deleting it removes its \
-            objects. Ctrl-C drains and stops all proxies.
+            objects. Ctrl-C drains and stops all proxies, or with --keep-proxies leaves them to \
+            the Heddle that comes next.
 
             Examples:
               heddle run ./mesh
@@ -39,6 +40,23 @@ struct RunCommand: AsyncParsableCommand {
     var address = "127.0.0.1:18001"
     @Option(help: "For how long a removed proxy may finish its requests: 20s, 500ms, 2m.")
     var drainTime = "20s"
+    @Flag(
+        help: ArgumentHelp(
+            "Proxies and applications go on when Heddle ends, and the next one takes them over.",
+            discussion: """
+                For a restart or an upgrade of Heddle itself: no request fails. A proxy goes on with \
+                the configuration that it has.
+                """
+        )
+    )
+    var keepProxies = false
+    @Option(
+        help: ArgumentHelp(
+            "At which size the log of a proxy or an application is put aside and begun anew: 64Ki or more.",
+            valueName: "size"
+        )
+    )
+    var logSize = "10Mi"
     @Option(
         help: ArgumentHelp(
             "How long a certificate lasts that Heddle issues: 10s or more; renewed at half of it.",
@@ -83,6 +101,14 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--drain-time \"\(drainTime)\" is no time; write 20s, 500ms or 2m"
             )
+        }
+        guard let size = byteCount(logSize) else {
+            throw ValidationError(
+                "--log-size \"\(logSize)\" is no size; write 512Ki, 10Mi or 1Gi"
+            )
+        }
+        if size < 64 << 10 {
+            throw ValidationError("--log-size \(logSize) is too small; give at least 64Ki")
         }
         try validateIdentity()
     }
@@ -130,6 +156,8 @@ struct RunCommand: AsyncParsableCommand {
                     }
                 },
                 sdsSocketPath: externalSecrets.sdsSocket.map(absolutePath),
+                keepsProxies: keepProxies,
+                logSizeBytes: byteCount(logSize) ?? 10 << 20,
                 clientOptions: state.clientOptions
             ),
             logger: logger,

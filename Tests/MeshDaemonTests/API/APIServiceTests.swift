@@ -68,6 +68,8 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
             address: HostAndPort(host: "127.0.0.1", port: 0),
             logs: { _, _, _, _ in AsyncStream { $0.finish() } },
             rotation: { "rotated \($0)" },
+            usage: { sampleUsage },
+            upgrade: upgrading([.starting, .done(version: "1.40.1", seconds: 0.6)]),
             logger: Logger(label: "test"),
             onListening: { port in listening.yield(port) }
         )
@@ -93,7 +95,8 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         state.publish(
             objects: objects,
             statuses: statuses,
-            certificates: CertificateReport(plan, identity)
+            certificates: CertificateReport(plan, identity),
+            proxies: ProxySample().report
         )
         return state
     }
@@ -160,6 +163,30 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         }
     }
 
+    @Test func `proxies are upgraded through the socket, and not through the port`() async throws {
+        try await serving(colorsState()) { socket, port in
+            let path = "/apis/heddle.dev/v1alpha1/proxies/upgrade"
+            let refused = try await run(
+                "curl",
+                ["-s", "-X", "POST", "http://127.0.0.1:\(port)\(path)"]
+            )
+            #expect(refused.contains("\"code\":403"))
+            let steps = try await run(
+                "curl",
+                ["-s", "-X", "POST", "--unix-socket", socket, "http://x\(path)"]
+            )
+            #expect(steps.split(separator: "\n").count == 2)
+            let recorder = Recorder()
+            let transport = SocketTransport(socketPath: socket)
+            #expect(try await UpgradeCommand().run(transport, recorder.console()) == .ok)
+            #expect(recorder.output == "proxy demo/red-1: 1.40.0 -> 1.40.1 in 0.6 s\n")
+            #expect(try await TopCommand().run(transport, recorder.console()) == .ok)
+            #expect(recorder.output.contains("TOTAL          3 proxies   156m"))
+            #expect(try await SizingCommand().run(transport, recorder.console()) == .ok)
+            #expect(recorder.output.contains("3 proxies asked for 750m"))
+        }
+    }
+
     @Test func `a watch ends with its client`() async throws {
         let state = colorsState()
         try await serving(state) { socket, _ in
@@ -217,6 +244,18 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
                 "yaml"
             )
             #expect(certificate.contains("identity: spiffe://colors/demo/blue"))
+
+            let proxies = try await kubectl("get", "proxies", "-A")
+            #expect(
+                proxies.split(separator: "\n").first?.split(separator: " ") == [
+                    "NAMESPACE", "NAME", "OWNER", "STATE", "ENVOY", "RESTARTS", "UPGRADES", "CPU",
+                    "MEMORY", "AGE",
+                ]
+            )
+            #expect(proxies.contains("demo        blue-1    blue    Running         1.40.0"))
+            #expect(proxies.contains("31m      64Mi"))
+            let proxy = try await kubectl("get", "proxy", "blue-1", "-n", "demo", "-o", "yaml")
+            #expect(proxy.contains("verdict: Oversized"))
 
             let missing = try await kubectl("get", "virtualnode", "green", "-n", "demo")
             #expect(

@@ -12,11 +12,14 @@ struct HandlerTransport: LocalAPITransport {
         return response.status == 200 ? LocalAPIResponse(status: 200, body: body) : response
     }
 
-    func post(_ target: String) async throws -> LocalAPIResponse {
-        let request = APIRequest(method: "POST", target: target, isFromSocket: true)
-        let response = await handler.respond(to: request)
-        guard case .bytes(let bytes) = response.body else { return LocalAPIResponse(status: 500) }
-        return LocalAPIResponse(status: response.status, body: bytes)
+    func post(
+        _ target: String,
+        onPart: ([UInt8]) async throws -> Void
+    ) async throws -> LocalAPIResponse {
+        try await answer(
+            APIRequest(method: "POST", target: target, isFromSocket: true),
+            onPart: onPart
+        )
     }
 
     func stream(
@@ -24,7 +27,16 @@ struct HandlerTransport: LocalAPITransport {
         accept: String,
         onPart: ([UInt8]) async throws -> Void
     ) async throws -> LocalAPIResponse {
-        let request = APIRequest(target: target, accept: accept, isFromSocket: true)
+        try await answer(
+            APIRequest(target: target, accept: accept, isFromSocket: true),
+            onPart: onPart
+        )
+    }
+
+    private func answer(
+        _ request: APIRequest,
+        onPart: ([UInt8]) async throws -> Void
+    ) async throws -> LocalAPIResponse {
         let response = await handler.respond(to: request)
         switch response.body {
         case .bytes(let bytes):

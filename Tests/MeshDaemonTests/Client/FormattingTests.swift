@@ -121,6 +121,13 @@ import Testing
         #expect(defaultStateDirectory(environment: environment, isRoot: isRoot) == expected)
     }
 
+    @Test(arguments: [
+        ("64Ki", 65_536), ("10Mi", 10_485_760), ("1Gi", 1 << 30), ("5k", 5000), ("2M", 2_000_000),
+        ("123", 123), ("", nil), ("Mi", nil), ("-1", nil), ("1.5Mi", nil), ("10MB", nil),
+        ("9999999999Gi", nil),
+    ])
+    func `sizes are read`(text: String, bytes: Int?) { #expect(byteCount(text) == bytes) }
+
     @Test func `no colour where it is not wanted`() {
         #expect(Console.allowsColour(["TERM": "xterm"]))
         #expect(!Console.allowsColour(["NO_COLOR": "1"]))
