@@ -15,8 +15,8 @@ import Glibc
 /// locked, so that they see both or neither.
 ///
 /// Access logs that manifests have proxies write to files are their owner's. Envoy opens them again
-/// on SIGUSR1, so that `logrotate` can rename them:
-/// `postrotate kill -USR1 $(heddle get proxies ...)`, without `copytruncate`.
+/// on SIGUSR1, so `logrotate` may rename them and signal the process in `postrotate`, without
+/// `copytruncate`.
 struct LogRotation: Sendable {
     /// What became of a log.
     enum Outcome: Hashable, Sendable {

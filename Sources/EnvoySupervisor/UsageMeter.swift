@@ -4,9 +4,11 @@ import MeshModel
 /// Measures what one Envoy uses, from its start or its adoption to its end.
 ///
 /// A measurement is three small reads and one request. A process that takes the place of another one,
-/// by a restart or a hot restart, has a meter of its own. After a hot restart Envoy adds up in the new
-/// process what the old one still answers, so no request is missed; processor time and memory are
-/// those of one process, and the old one's are its own meter's.
+/// by a restart or a hot restart, has a meter of its own.
+///
+/// After a hot restart the old process has no admin interface any more, and its meter no answer. Until
+/// it is gone the new one's statistics grow by what the old one answers, with no jump for what it had
+/// answered before, and its heap is that of both; processor time and memory are the new one's own.
 struct UsageMeter: Sendable {
     /// What was measured.
     struct Measurement: Hashable, Sendable {

@@ -1,5 +1,6 @@
 import Foundation
 import MeshModel
+import Synchronization
 import Testing
 
 @testable import EnvoySupervisor
@@ -228,5 +229,43 @@ struct RotatedLogReaderTests {
             text += String(decoding: bytes, as: UTF8.self)
         }
         #expect(text == lines(31...50))
+    }
+
+    @Test func `a follower of a busy log hears nothing twice and nothing out of order`()
+        async throws
+    {
+        let log = try LogFile()
+        let watcher = DescriptorWatcher()
+        defer { watcher.stop() }
+        let reader = LogReader(
+            path: log.path,
+            tailLines: nil,
+            changes: FolderChanges(log.folder, watcher)
+        )
+        let (path, writer) = (log.path, log.writer)
+        let isWritten = StopFlag()
+        let rotations = Mutex(0)
+        Thread {
+            for number in 1...20_000 {
+                let line = "line \(number)\n"
+                write(writer.number, line, line.utf8.count)
+            }
+            isWritten.set()
+        }.start()
+        Thread {
+            let rotation = LogRotation(capBytes: 20_000)
+            while !isWritten.isSet {
+                if rotation.rotate(path) == .rotated { rotations.withLock { $0 += 1 } }
+                usleep(500)
+            }
+            write(writer.number, "end\n", 4)
+        }.start()
+        var text = ""
+        while !text.hasSuffix("end\n"), let bytes = await reader.next() {
+            text += String(decoding: bytes, as: UTF8.self)
+        }
+        let numbers = text.matches(of: /line (\d+)\n/).compactMap { Int($0.1) }
+        #expect(zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 })
+        #expect(rotations.withLock(\.self) > 0)
     }
 }

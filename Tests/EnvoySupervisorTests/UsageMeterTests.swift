@@ -161,14 +161,37 @@ struct UsageMeterTests {
         return Array("{\"stats_flush_interval\": \"0.1s\", \(text.dropFirst())".utf8)
     }
 
+    /// The same, with a heap that is too small for Envoy itself, so that all actions are in force.
+    @Sendable private static func crampedBootstrap(
+        _ plan: ProxyPlan,
+        _ parameters: BootstrapParameters
+    ) -> [UInt8] {
+        let actions = ["stop_accepting_connections", "stop_accepting_requests"].map { name in
+            """
+            {"name": "envoy.overload_actions.\(name)", "triggers": [{
+             "name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": 0.5}}]}
+            """
+        }
+        let type = "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
+        let manager = """
+            {"refresh_interval": "0.1s", "resource_monitors": [{
+              "name": "envoy.resource_monitors.fixed_heap", "typed_config": {
+               "@type": "type.googleapis.com/\(type)", "max_heap_size_bytes": 1048576}}],
+             "actions": [\(actions.joined(separator: ","))]}
+            """
+        let text = String(decoding: bootstrap(plan, parameters), as: UTF8.self)
+        return Array("{\"overload_manager\": \(manager), \(text.dropFirst())".utf8)
+    }
+
     /// Runs `body` with a meter of an Envoy that serves.
     private func withMeter(
         _ address: String,
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = bootstrap,
         _ body: @Sendable (inout UsageMeter, _ pid: Int32, EnvoyAdmin) async throws -> Void
     ) async throws {
         let plan = makePlan(ingress: address)
         let path = try #require(RealEnvoy.path, "no Envoy; set HEDDLE_ENVOY")
-        try await Harness.run(envoyPath: path, bootstrap: Self.bootstrap) { harness in
+        try await Harness.run(envoyPath: path, bootstrap: bootstrap) { harness in
             harness.supervisor.apply(plan)
             let seen = await harness.wait(for: plan.id) { $0?.process.phase == .running }
             let pid = Int32(try #require(seen?.process.pid))
@@ -260,6 +283,16 @@ struct UsageMeterTests {
                 }.start()
             }
             #expect(await meter.measure(timeSeconds: 4) == nil)
+        }
+    }
+
+    @Test func `an Envoy that sheds load still answers, and says so`() async throws {
+        try await withMeter("127.91.0.11", bootstrap: Self.crampedBootstrap) { meter, _, _ in
+            var isShedding = false
+            // Envoy looks at its heap ten times a second.
+            while !isShedding {
+                isShedding = try #require(await meter.measure(timeSeconds: 1)).isShedding
+            }
         }
     }
 }
