@@ -18,7 +18,7 @@ public final class EnvoySupervisor: Service {
     /// The newest state of all processes, whenever it changes.
     public let observations: AsyncStream<[ProxyID: ProxyProcesses]>
 
-    private let configuration: SupervisorConfiguration
+    let configuration: SupervisorConfiguration
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
     private let logger: Logger

@@ -8,20 +8,23 @@ enum HotRestart {
     /// Envoy's own limit of processes that share.
     private static let processes = 3
 
-    /// A base id that nobody else has, as Envoy itself chooses one.
+    /// A base id that nobody else has, small enough for all that Envoy makes of it.
     static func newBaseID(using generator: inout some RandomNumberGenerator) -> Int {
-        Int.random(in: 1...0x0FFF_FFFF, using: &generator)
+        Int.random(in: 1...Int(Int32.max) / numbersPerBase - 1, using: &generator)
     }
 
     /// The name of the abstract socket at which the Envoy of `epoch` speaks in a role.
     ///
-    /// As `parent` with its successor, as `child` with its predecessor.
+    /// As `parent` with its successor, as `child` with its predecessor. Envoy computes in 32 bits and
+    /// prints 64; it chooses base ids for which that matters.
     static func socketName(_ role: String, baseID: Int, epoch: Int) -> String {
-        "envoy_domain_socket_\(role)_\(baseID * numbersPerBase + epoch % processes)"
+        let first = Int32(truncatingIfNeeded: baseID * numbersPerBase)
+        let number = UInt64(bitPattern: Int64(first)) &+ UInt64(epoch % processes)
+        return "envoy_domain_socket_\(role)_\(number)"
     }
 
-    private static func memoryPath(_ baseID: Int) -> String {
-        "/dev/shm/envoy_shared_memory_\(baseID * numbersPerBase)"
+    static func memoryPath(_ baseID: Int) -> String {
+        "/dev/shm/envoy_shared_memory_\(UInt32(truncatingIfNeeded: baseID * numbersPerBase))"
     }
 
     /// Deletes the shared memory of Envoys that have ended.

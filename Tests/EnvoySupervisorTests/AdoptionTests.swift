@@ -155,6 +155,55 @@ struct AdoptionTests {
         }
     }
 
+    @Test func `a proxy that was started by hand is taken over from without a lost request`()
+        async throws
+    {
+        let state = Harness.newFolder()
+        let plan = makePlan(ingress: "127.91.3.8")
+        let folder = ProxyFolder(of: plan.id, stateDirectory: state)
+        try await leave(in: state) { harness in
+            let path = harness.supervisor.standaloneAdminSocketPath(of: plan.id)
+            let parameters = BootstrapParameters(
+                xdsSocketPath: "",
+                adminSocketPath: path,
+                token: ""
+            )
+            try harness.supervisor.saveLastGood(
+                RealEnvoy.bootstrap(plan, parameters),
+                of: plan.id,
+                concurrency: 1
+            )
+        }
+        let script = Command(
+            arguments: [folder.runPath],
+            environment: ["PATH": "/usr/bin:/bin"],
+            directory: "/"
+        )
+        let pid = try script.start(logPath: folder.logPath(.envoy))
+        let byHand = try #require(RunningProcess(pid: pid))
+        defer { byHand.signalGroup(SIGKILL) }
+        let admin = EnvoyAdmin(
+            client: HTTPClient(),
+            socketPath: folder.adminSocketPath(.standalone)
+        )
+        #expect(await EnvoyWatch.untilReady(admin, stop: StopFlag()) {})
+        let load = Load(address: "127.91.3.8")
+        try await load.run {
+            try await RealEnvoy.run(in: state, configure: { $0.drainTime = .seconds(1) }) {
+                harness in
+                let found = harness.supervisor.adopt()
+                #expect(found[plan.id]?.process.pid == Int(pid))
+                harness.supervisor.apply(plan)
+                let seen = await harness.wait(for: plan.id) { $0?.process.upgrades == 1 }
+                #expect(seen?.process.pid != Int(pid) && seen?.process.phase == .running)
+                await byHand.end()
+                #expect(load.failures == [])
+                load.stop()
+            }
+        }
+        #expect(load.failures == [])
+    }
+
     @Test func `a takeover under way goes on under the next supervisor`() async throws {
         let state = Harness.newFolder()
         let plan = makePlan(ingress: "127.91.3.7")
@@ -237,6 +286,39 @@ struct RolesTests {
     @Test func `the newest is what is left when the older one died`() {
         let roles = Adoption.roles([loading], newest: loading.entry)
         #expect(roles.envoy == loading && roles.predecessor == nil)
+    }
+}
+
+struct HotRestartTests {
+    @Test(
+        arguments: [
+            (424, 1, "envoy_domain_socket_parent_4241", 4240),
+            (424, 3, "envoy_domain_socket_parent_4240", 4240),
+            (248_901_737, 1, "envoy_domain_socket_parent_18446744071903601691", 2_489_017_370),
+        ] as [(Int, Int, String, Int)]
+    )
+    func `what Envoys share has the names that Envoy gives it`(
+        baseID: Int,
+        epoch: Int,
+        socket: String,
+        memory: Int
+    ) {
+        #expect(HotRestart.socketName("parent", baseID: baseID, epoch: epoch) == socket)
+        #expect(HotRestart.memoryPath(baseID) == "/dev/shm/envoy_shared_memory_\(memory)")
+    }
+
+    @Test func `a stand-in has neither sockets nor statistics to give`() {
+        let length: [UInt8] = [0, 0, 0, 0, 0, 0, 0]
+        let socket = length + [6, 0x0A, 0x04, 0x0A, 0x02, 0x0A, 0x00]
+        let noSocket = ParentStandIn.reply(to: socket)
+        #expect(
+            noSocket == length + [15, 0x12, 0x0D, 0x0A, 0x0B, 0x08]
+                + Array(repeating: 0xFF, count: 9) + [1]
+        )
+        let statistics = length + [4, 0x0A, 0x02, 0x1A, 0x00]
+        #expect(ParentStandIn.reply(to: statistics) == length + [4, 0x12, 0x02, 0x1A, 0x00])
+        let farewell = length + [4, 0x0A, 0x02, 0x2A, 0x00]
+        #expect(ParentStandIn.reply(to: farewell) == nil && ParentStandIn.isFarewell(farewell))
     }
 }
 
