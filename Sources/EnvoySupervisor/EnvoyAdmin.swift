@@ -25,6 +25,42 @@ struct EnvoyAdmin: Sendable {
         return EnvoyActivity(stats: response.text)
     }
 
+    /// Whether all threads take connections, and an Envoy before this one has been told not to.
+    func hasStartedWorkers() async -> Bool {
+        let response = try? await ask("GET", "/stats?filter=^listener_manager.workers_started$")
+        return response?.text.hasSuffix(": 1\n") ?? false
+    }
+
+    /// Envoy's version, such as `1.40.0`.
+    func version() async -> String? {
+        guard let response = try? await ask("GET", "/server_info"), response.status == 200 else {
+            return nil
+        }
+        return Self.version(serverInfo: response.text)
+    }
+
+    /// The version in `"version": "<commit>/1.40.0/Clean/RELEASE/BoringSSL"`.
+    static func version(serverInfo: String) -> String? {
+        guard let key = serverInfo.firstRange(of: "\"version\": \"") else { return nil }
+        let parts = serverInfo[key.upperBound...].prefix { $0 != "\"" }.split(separator: "/")
+        return parts.count > 1 ? String(parts[1]) : nil
+    }
+
+    /// What a look at a running Envoy gave.
+    enum Look: Hashable { case answered, silent, closed }
+
+    /// Whether Envoy answers; one that told its admin interface to close is alive all the same.
+    func look() async -> Look {
+        do {
+            _ = try await ask("GET", "/ready")
+            return .answered
+        } catch let error as HTTPError {
+            return error.kind == .timedOut ? .silent : .closed
+        } catch {
+            return .closed
+        }
+    }
+
     private func ask(_ method: String, _ path: String) async throws -> HTTPResponse {
         try await client.response(
             to: HTTPRequest(
@@ -84,6 +120,7 @@ enum EnvoyWatch {
     static func untilReady(
         _ admin: EnvoyAdmin,
         stop: StopFlag,
+        takesOver: Bool = false,
         answered: () -> Void
     ) async -> Bool {
         var pause = Duration.milliseconds(10)
@@ -95,21 +132,57 @@ enum EnvoyWatch {
                 hasAnswered = true
                 answered()
             }
-            if isReady == true { return true }
+            if isReady == true {
+                if !takesOver { return true }
+                if await admin.hasStartedWorkers() { return true }
+            }
             try? await Task.sleep(for: pause)
             pause = min(pause * 5 / 4, .milliseconds(250))
         }
         return false
     }
 
-    /// Waits until nothing has been under way for `settle`.
+    /// Looks at a running Envoy until it ends.
+    ///
+    /// - Parameters:
+    ///   - admin: Its admin interface.
+    ///   - stop: Set when it ends.
+    ///   - interval: From one look to the next.
+    ///   - limit: How long it may be silent.
+    /// - Returns: For how long it has been silent; nil when it ended.
+    static func untilSilent(
+        _ admin: EnvoyAdmin,
+        stop: StopFlag,
+        interval: Duration,
+        limit: Duration
+    ) async -> Duration? {
+        var lastAnswer = ContinuousClock.now
+        var silences = 0
+        while !stop.isSet, !Task.isCancelled {
+            // The one place where a running Envoy is asked regularly; its use can be measured here.
+            switch await admin.look() {
+            case .answered, .closed:
+                lastAnswer = .now
+                silences = 0
+                try? await Task.sleep(for: interval)
+            case .silent:
+                silences += 1
+                let silence = ContinuousClock.now - lastAnswer
+                if silences >= 3, silence >= limit, !stop.isSet { return silence }
+                try? await Task.sleep(for: interval / 5)
+            }
+        }
+        return nil
+    }
+
+    /// Waits until nothing has been under way for `settle`; who does not answer may be busy.
     static func untilIdle(_ admin: EnvoyAdmin, stop: StopFlag, settle: Duration) async {
         await admin.startDraining()
         var idleSince: ContinuousClock.Instant?
         while !stop.isSet, !Task.isCancelled {
-            guard let activity = await admin.activity() else { return }
+            let activity = await admin.activity()
             let now = ContinuousClock.now
-            idleSince = activity.isIdle ? idleSince ?? now : nil
+            idleSince = activity?.isIdle ?? false ? idleSince ?? now : nil
             if let idleSince, now - idleSince >= settle { return }
             try? await Task.sleep(for: .milliseconds(50))
         }

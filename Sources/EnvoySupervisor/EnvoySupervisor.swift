@@ -8,15 +8,17 @@ import Synchronization
 
 /// Runs one Envoy for each proxy of a plan, and the applications that Heddle starts beside them.
 ///
-/// A process that ends by itself starts again, at once and then with growing pauses. A proxy that
-/// is removed finishes its requests first. At start, processes of an earlier daemon of the same
-/// state directory are ended. When the service shuts down gracefully, `run` returns only after
-/// every process is gone, within about 8 s; when its task is cancelled they are ended at once.
+/// A process that ends by itself starts again, at once and then with growing pauses, and so does an
+/// Envoy that hangs. A proxy that is removed finishes its requests first, and ends after its
+/// application. An Envoy whose settings change is replaced by another without a pause. Processes
+/// belong to the state directory: at start those of an earlier daemon are adopted. When the service
+/// shuts down gracefully, `run` returns only after every process is gone, unless
+/// `keepsProxies`; when its task is cancelled they are ended at once.
 public final class EnvoySupervisor: Service {
     /// The newest state of all processes, whenever it changes.
     public let observations: AsyncStream<[ProxyID: ProxyProcesses]>
 
-    private let configuration: SupervisorConfiguration
+    let configuration: SupervisorConfiguration
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
     private let logger: Logger
@@ -27,13 +29,15 @@ public final class EnvoySupervisor: Service {
     let watcher = DescriptorWatcher()
     var stateDirectory: String { configuration.stateDirectory }
     private let client = HTTPClient()
-    private let newest = Mutex<[ProxyID: ProxyPlan]?>(nil)
+    private let newest = Mutex<(proxies: [ProxyID: ProxyPlan], keepsUnowned: Bool)?>(nil)
+    private let adoption = Mutex<Adoption?>(nil)
 
     /// Makes a supervisor.
     ///
     /// `bootstrap` gives a proxy's bootstrap as JSON; whenever it gives another for a proxy that
-    /// runs, this proxy is drained and started anew. `authorize` is told the token with which a
-    /// proxy will prove itself, before each start.
+    /// runs, another Envoy takes over. `authorize` is told the token with which a
+    /// proxy will prove itself, before each start; should that Envoy not take over, the token of the
+    /// one that stays again.
     public init(
         configuration: SupervisorConfiguration,
         bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
@@ -56,22 +60,57 @@ public final class EnvoySupervisor: Service {
     /// Makes these the proxies that run; those missing are drained and ended.
     ///
     /// Returns at once. Of several calls in quick succession only the last counts.
-    public func apply(_ proxies: [ProxyID: ProxyPlan]) {
+    ///
+    /// - Parameters:
+    ///   - proxies: The proxies.
+    ///   - keepsUnowned: Whether an adopted proxy that was never among them stays, as what it belongs
+    ///     to cannot be read now.
+    public func apply(_ proxies: [ProxyID: ProxyPlan], keepsUnowned: Bool = false) {
         let isNews = newest.withLock { newest in
-            defer { newest = proxies }
+            defer { newest = (proxies, keepsUnowned) }
             return newest == nil
         }
-        if isNews { post.yield(.wanted([:])) }
+        if isNews { post.yield(.wanted([:], keepsUnowned: true)) }
+    }
+
+    /// Finds what an earlier daemon of the same state directory left running, and authorizes it.
+    ///
+    /// To be called once, before `run` and the first plan, so that this plan knows who serves.
+    public func adopt() -> [ProxyID: ProxyProcesses] {
+        let found = Adoption(stateDirectory: configuration.stateDirectory)
+        var observations: [ProxyID: ProxyProcesses] = [:]
+        for proxy in found.proxies where proxy.isAlive {
+            if let token = proxy.token { authorize(proxy.record.proxy, token) }
+            observations[proxy.record.proxy] = ProxyProcesses(
+                process: proxy.envoyObservation,
+                application: proxy.applicationObservation
+            )
+        }
+        adoption.withLock { $0 = found }
+        return observations
+    }
+
+    /// Replaces the Envoys of these proxies, or of all, by the binary and the options of now.
+    ///
+    /// One after the other, in order, each awaited until the new one serves and the old one takes no
+    /// more connections. Stops at the first failure. The stream ends after the last step.
+    public func upgrade(_ proxies: Set<ProxyID>?) -> AsyncStream<ProxyUpgrade> {
+        // Two steps a proxy at most.
+        let (stream, steps) = AsyncStream.makeStream(of: ProxyUpgrade.self)
+        post.yield(.upgrade(proxies, steps))
+        return stream
     }
 
     /// Runs until shut down.
     public func run() async throws {
         try Files.makeFolder(ProxyFolder.parent(configuration.stateDirectory))
         defer { observers.finish() }
+        if adoption.withLock({ $0 == nil }) { _ = adopt() }
+        guard let adoption = adoption.withLock({ $0.take() }) else { return }
         await withTaskCancellationOrGracefulShutdownHandler {
-            await Leftovers.end(stateDirectory: configuration.stateDirectory, logger: logger)
+            await Leftovers.end(adoption.leftovers, logger: logger)
             await withDiscardingTaskGroup { group in
-                await handleEvents { task in
+                await handleEvents(adoption) { task in
                     group.addTask { [self] in await perform(task) }
                 }
                 group.cancelAll()
@@ -81,20 +120,24 @@ public final class EnvoySupervisor: Service {
         }
     }
 
-    private func handleEvents(_ addTask: (FleetTask) -> Void) async {
+    private func handleEvents(_ adoption: Adoption, _ addTask: (FleetTask) -> Void) async {
         var fleet = Fleet(
             configuration: configuration,
             bootstrap: bootstrap,
             authorize: authorize,
+            watcher: watcher,
             watchExit: { [watcher, post] process, key in
-                process.onExit(watcher) { post.yield(.process(key, .leaderEnded($0))) }
+                process.onExit(watcher) { post.yield(.process(key, .leaderEnded(process, $0))) }
             },
             logger: logger
         )
+        for task in fleet.adopt(adoption) { addTask(task) }
         var shown = fleet.observations
+        if !shown.isEmpty { observers.yield(shown) }
         for await var event in events {
             if case .wanted = event {
-                event = .wanted(newest.withLock { newest in newest.take() ?? [:] })
+                guard let wish = newest.withLock({ $0.take() }) else { continue }
+                event = .wanted(wish.proxies, keepsUnowned: wish.keepsUnowned)
             }
             for task in fleet.handle(event) { addTask(task) }
             let observations = fleet.observations
@@ -109,18 +152,29 @@ public final class EnvoySupervisor: Service {
     /// Waits for what takes time, and tells the fleet.
     private func perform(_ task: FleetTask) async {
         switch task {
-        case .timer(let key, let number, let time):
+        case .timer(let key, let event, let time):
             try? await Task.sleep(for: time)
-            post.yield(.process(key, .timer(number)))
-        case .probe(let key, let socketPath, let stop):
+            post.yield(.process(key, event))
+        case .probe(let key, let socketPath, let stop, let takesOver):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
-            let isReady = await EnvoyWatch.untilReady(admin, stop: stop) {
+            let isReady = await EnvoyWatch.untilReady(admin, stop: stop, takesOver: takesOver) {
                 post.yield(.process(key, .answered(stop)))
             }
-            if isReady { post.yield(.process(key, .ready(stop))) }
+            if isReady {
+                post.yield(.process(key, .ready(stop, version: await admin.version())))
+            }
+        case .look(let key, let socketPath, let stop):
+            let admin = EnvoyAdmin(client: client, socketPath: socketPath)
+            let silence = await EnvoyWatch.untilSilent(
+                admin,
+                stop: stop,
+                interval: configuration.healthInterval,
+                limit: configuration.silenceLimit
+            )
+            if let silence { post.yield(.process(key, .silent(stop, silence))) }
         case .probeApplication(let key, let application, let stop):
             if await ListeningProbe(application).untilListening(stop: stop) {
-                post.yield(.process(key, .ready(stop)))
+                post.yield(.process(key, .ready(stop, version: nil)))
             }
         case .drain(let key, let socketPath, let stop, let settle):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
@@ -128,7 +182,7 @@ public final class EnvoySupervisor: Service {
             post.yield(.process(key, .drained(stop)))
         case .groupEnd(let key, let process, let exit):
             await waitForGroup(process)
-            post.yield(.process(key, .ended(exit)))
+            post.yield(.process(key, .ended(process, exit)))
         }
     }
 

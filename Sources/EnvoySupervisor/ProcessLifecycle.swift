@@ -17,6 +17,8 @@ struct ProcessLifecycle: Sendable {
         case terminate
         /// End it.
         case kill
+        /// Start another that takes over from it (hot restart); answered by `replaced`.
+        case replace
         /// Call `timerFired` with this number after this time.
         case setTimer(Int, after: Duration)
     }
@@ -29,6 +31,8 @@ struct ProcessLifecycle: Sendable {
         var drainTime: Duration
         /// From the request to end until it is ended.
         var killAfter: Duration
+        /// Whether another can take over from it while it runs.
+        var canBeReplaced = false
     }
 
     private enum State: Hashable {
@@ -38,15 +42,24 @@ struct ProcessLifecycle: Sendable {
         case running
         case backingOff
         case draining
+        /// It has finished, and waits for the end of what depends on it.
+        case held
         case terminating
     }
 
     private let policy: Policy
     private var state = State.stopped
     private var isWanted = false
-    private var failures = 0
+    private var failures: Int {
+        get { observation.failures }
+        set { observation.failures = newValue }
+    }
     private var startedAt: ContinuousClock.Instant?
     private var timer = 0
+    /// Why we ended it though it was wanted.
+    private var verdict: String?
+    /// Whether another process needs it until that has ended.
+    var hasDependent = false
 
     /// What status shows of it.
     private(set) var observation = ProcessObservation(phase: .stopped)
@@ -57,21 +70,35 @@ struct ProcessLifecycle: Sendable {
     var isStopped: Bool { state == .stopped }
     /// Whether `start` was asked for and not answered.
     var isWaiting: Bool { state == .waiting }
+    /// Whether it is ready, or was until it began to end.
+    var isServing: Bool { state == .running || state == .draining || state == .held }
+    /// Whether it runs and is ready.
+    var isRunning: Bool { state == .running }
+    /// Whether it has finished, and waits for the end of what depends on it.
+    var isHeld: Bool { state == .held }
     /// Whether it finishes what it has begun.
     var isDraining: Bool { state == .draining }
     /// Whether it was asked to end and its exit is no crash.
-    var isEnding: Bool { state == .draining || state == .terminating }
+    var isEnding: Bool { state == .draining || state == .held || state == .terminating }
 
     // MARK: Wishes
 
     /// It shall run.
     mutating func wanted() -> [Action] {
         isWanted = true
-        return state == .stopped ? start() : []
+        switch state {
+        case .stopped: return start()
+        case .held: return terminate()
+        case .waiting, .starting, .running, .backingOff, .draining, .terminating: return []
+        }
     }
 
-    /// It shall run with another command: it ends and starts anew.
+    /// It shall run once something else does.
+    mutating func awaited() { if state == .stopped { observation.phase = .starting } }
+
+    /// It shall run with another command: another takes over, or it ends and starts anew.
     mutating func changed() -> [Action] {
+        if state == .running, policy.canBeReplaced { return [.replace] }
         failures = 0
         // What was wrong with the old command says nothing of the new one.
         observation.lastError = nil
@@ -79,7 +106,7 @@ struct ProcessLifecycle: Sendable {
         case .running: return drain(policy.drainTime)
         case .starting: return terminate()
         case .backingOff: return start()
-        case .stopped, .waiting, .draining, .terminating: return []
+        case .stopped, .waiting, .draining, .held, .terminating: return []
         }
     }
 
@@ -89,13 +116,84 @@ struct ProcessLifecycle: Sendable {
         switch state {
         case .running: return drain(min(drainTime, policy.drainTime))
         case .draining: return [setTimer(after: min(drainTime, policy.drainTime))]
-        case .starting: return terminate()
+        case .starting: return hasDependent ? hold() : terminate()
         case .waiting, .backingOff: return stop()
-        case .stopped, .terminating: return []
+        case .stopped, .held, .terminating: return []
         }
     }
 
     // MARK: Facts
+
+    /// It runs already: an earlier daemon started it, `age` ago.
+    mutating func adopted(
+        _ known: ProcessObservation,
+        isReady: Bool,
+        age: Duration,
+        at now: ContinuousClock.Instant
+    ) -> [Action] {
+        isWanted = true
+        startedAt = now - age
+        observation = known
+        enter(isReady || !policy.hasReadiness ? .running : .starting)
+        if isReady || !policy.hasReadiness { return failures > 0 ? [recoveryTimer()] : [] }
+        return [.probe]
+    }
+
+    /// It ran when the last daemon ended, and is gone.
+    mutating func adoptedDead(_ known: ProcessObservation, reason: String) -> [Action] {
+        isWanted = true
+        observation = known
+        observation.pid = nil
+        observation.startTimeSeconds = nil
+        observation.lastError = reason
+        observation.restarts += 1
+        return start()
+    }
+
+    /// Another runs in its place.
+    ///
+    /// - Parameters:
+    ///   - pid: The other's number.
+    ///   - startTimeSeconds: When it started.
+    ///   - failure: How the one before ended, when it did not wait for the other to be ready.
+    ///   - now: The time.
+    mutating func replaced(
+        pid: Int,
+        startTimeSeconds: Int,
+        after failure: String? = nil,
+        at now: ContinuousClock.Instant
+    ) {
+        startedAt = now
+        observation.pid = pid
+        observation.startTimeSeconds = startTimeSeconds
+        observation.version = nil
+        observation.isOutdated = false
+        observation.lastError = failure
+        if failure == nil {
+            observation.upgrades += 1
+            failures = 0
+        } else {
+            observation.restarts += 1
+            failures += 1
+        }
+        enter(failure == nil ? .running : .starting)
+    }
+
+    /// Another could not take its place, and it goes on.
+    mutating func keeps(_ reason: String) { observation.lastError = reason }
+
+    /// It told its version.
+    mutating func told(version: String) { observation.version = version }
+
+    /// Whether an upgrade would start another binary, or start it differently.
+    mutating func compared(isOutdated: Bool) { observation.isOutdated = isOutdated }
+
+    /// It runs and has not answered for long; `reason` says so.
+    mutating func silent(_ reason: String) -> [Action] {
+        guard state == .running else { return [] }
+        verdict = reason
+        return [.kill]
+    }
 
     /// It was started.
     mutating func started(
@@ -123,12 +221,20 @@ struct ProcessLifecycle: Sendable {
     }
 
     /// It is ready.
-    mutating func becameReady() {
-        if state == .starting { enter(.running) }
+    mutating func becameReady() -> [Action] {
+        guard state == .starting else { return [] }
+        enter(.running)
+        return failures > 0 ? [recoveryTimer()] : []
     }
 
     /// It has finished what it had begun.
-    mutating func drained() -> [Action] { state == .draining ? terminate() : [] }
+    mutating func drained() -> [Action] { state == .draining ? endDraining() : [] }
+
+    /// What depended on it has ended.
+    mutating func dependentEnded() -> [Action] {
+        hasDependent = false
+        return state == .held ? terminate() : []
+    }
 
     /// It ended; `reason` says how.
     mutating func exited(
@@ -141,7 +247,10 @@ struct ProcessLifecycle: Sendable {
         startedAt = nil
         observation.pid = nil
         observation.startTimeSeconds = nil
-        if !wasAsked { observation.lastError = reason }
+        observation.version = nil
+        observation.isOutdated = false
+        if !wasAsked { observation.lastError = verdict ?? reason }
+        verdict = nil
         guard isWanted else { return stop() }
         if wasAsked { return start() }
         failures = ranLong ? 1 : failures + 1
@@ -155,9 +264,12 @@ struct ProcessLifecycle: Sendable {
         case .backingOff:
             observation.restarts += 1
             return start()
-        case .draining: return terminate()
+        case .draining: return endDraining()
         case .terminating: return [.kill]
-        case .stopped, .waiting, .starting, .running: return []
+        case .running:
+            failures = 0
+            return []
+        case .stopped, .waiting, .starting, .held: return []
         }
     }
 
@@ -178,6 +290,18 @@ struct ProcessLifecycle: Sendable {
         enter(.draining)
         return [.drain, setTimer(after: time)]
     }
+
+    /// What is wanted again starts anew, and what depends on it stays.
+    private mutating func endDraining() -> [Action] {
+        hasDependent && !isWanted ? hold() : terminate()
+    }
+
+    private mutating func hold() -> [Action] {
+        enter(.held)
+        return []
+    }
+
+    private mutating func recoveryTimer() -> Action { setTimer(after: Backoff.resetAfter) }
 
     private mutating func terminate() -> [Action] {
         enter(.terminating)
@@ -210,25 +334,7 @@ struct ProcessLifecycle: Sendable {
             case .waiting, .starting: .starting
             case .running: .running
             case .backingOff: .backingOff
-            case .draining, .terminating: .draining
+            case .draining, .held, .terminating: .draining
             }
-    }
-}
-
-/// How long to wait before a process that ended by itself starts again.
-enum Backoff {
-    /// A process that ran for so long starts again at once.
-    static let resetAfter = Duration.seconds(30)
-
-    /// None after the first failure; then 0.1 s, doubling up to 30 s, give or take a quarter.
-    static func pause(
-        failures: Int,
-        using generator: inout some RandomNumberGenerator
-    ) -> Duration {
-        guard failures > 1 else { return .zero }
-        let doublings = min(failures - 2, 9)
-        let base = min(0.1 * Double(1 << doublings), 30)
-        let jittered = base * Double.random(in: 0.75...1.25, using: &generator)
-        return .seconds(min(max(jittered, 0.1), 30))
     }
 }

@@ -6,21 +6,44 @@ import MeshModel
 struct ProxyFolder: Hashable, Sendable {
     /// The folder.
     let path: String
-    /// Where Envoy's admin interface listens; elsewhere when the folder's path is too long.
-    let adminSocketPath: String
+    private let stateDirectory: String
 
     init(of proxy: ProxyID, stateDirectory: String) {
         let names = [proxy.workload.namespace, proxy.workload.name].map(Self.fileName)
         path = "\(Self.parent(stateDirectory))/\(names[0])/\(names[1])"
-        adminSocketPath = SocketFolder.path(for: "\(path)/admin.sock", stateDirectory)
+        self.stateDirectory = stateDirectory
     }
 
     /// The folder of all proxies' folders.
     static func parent(_ stateDirectory: String) -> String { "\(stateDirectory)/proxies" }
 
-    var bootstrapPath: String { "\(path)/bootstrap.json" }
-    var tokenPath: String { "\(path)/token" }
+    /// Where an Envoy's admin interface listens; elsewhere when the folder's path is too long.
+    func adminSocketPath(_ slot: EnvoySlot) -> String {
+        let name =
+            switch slot {
+            case .first: "admin.sock"
+            case .second: "admin-2.sock"
+            case .standalone: "standalone.sock"
+            }
+        return SocketFolder.path(for: "\(path)/\(name)", stateDirectory)
+    }
+
+    /// What an Envoy starts with.
+    func bootstrapPath(_ slot: EnvoySlot) -> String {
+        switch slot {
+        case .first: "\(path)/bootstrap.json"
+        case .second: "\(path)/bootstrap-2.json"
+        case .standalone: "\(path)/standalone.json"
+        }
+    }
+
     var recordPath: String { "\(path)/process.json" }
+    /// Starts an Envoy by hand.
+    var runPath: String { "\(path)/run" }
+    /// The base id of the Envoy that was started by hand, which it writes itself.
+    var standaloneBasePath: String { "\(path)/standalone.base-id" }
+    /// What Envoy says of a bootstrap that it only checks.
+    var checkLogPath: String { "\(path)/check.log" }
 
     /// The output of a process.
     func logPath(_ kind: ProcessKind) -> String { "\(path)/\(kind.rawValue).log" }
@@ -29,55 +52,41 @@ struct ProxyFolder: Hashable, Sendable {
     func make() throws {
         try Files.makeFolder(path)
         guard chmod(path, 0o700) == 0 else { throw SystemError("cannot protect \(path)") }
-        if !adminSocketPath.hasPrefix(path) { try SocketFolder.make(of: adminSocketPath) }
+        for socketPath in EnvoySlot.allCases.map(adminSocketPath) where !socketPath.hasPrefix(path)
+        {
+            try SocketFolder.make(of: socketPath)
+        }
     }
 
     /// Deletes all of it.
     func delete() {
-        unlink(adminSocketPath)
+        for slot in EnvoySlot.allCases { unlink(adminSocketPath(slot)) }
         Files.deleteFolder(path)
     }
 
-    /// The proxy's token: the one kept, else a new one.
-    func token() throws -> String {
-        let kept = Files.read(tokenPath).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        if kept.count == 64, kept.allSatisfy(\.isHexDigit) { return kept }
+    /// A token for one start of an Envoy.
+    static func newToken() -> String {
         var generator = SystemRandomNumberGenerator()
-        let token = (0..<4).map { _ in hexadecimal(generator.next()) }.joined()
-        try Files.write(Array(token.utf8), to: tokenPath)
-        return token
+        return (0..<4).map { _ in hexadecimal(generator.next()) }.joined()
     }
 
     /// Writes down which processes run.
-    func write(_ record: ProcessRecord) throws {
+    func write(_ record: ProxyRecord) throws {
         try Files.write(Array(try JSONEncoder().encode(record)), to: recordPath)
+    }
+
+    /// The folders of all proxies.
+    static func all(_ stateDirectory: String) -> [String] {
+        let parent = parent(stateDirectory)
+        return Files.names(in: parent).flatMap { namespace in
+            Files.names(in: "\(parent)/\(namespace)").map { "\(parent)/\(namespace)/\($0)" }
+        }
     }
 
     /// A name that cannot leave its folder, whatever a manifest says.
     private static func fileName(_ name: String) -> String {
         let safe = name.map { $0 == "/" || $0 == "\0" ? "_" : $0 }
         return safe.first == "." || safe.isEmpty ? "_" + String(safe) : String(safe)
-    }
-}
-
-/// The content of `process.json`: which processes a daemon left running, for the next daemon.
-struct ProcessRecord: Hashable, Codable, Sendable {
-    /// The kernel's number for this boot; start times are of one boot.
-    var boot = ProcessRecord.currentBoot
-    var envoy: ProcessIdentity?
-    var application: ProcessIdentity?
-
-    static let currentBoot =
-        Files.read("/proc/sys/kernel/random/boot_id")
-        .map { String(decoding: $0.prefix(36), as: UTF8.self) } ?? ""
-
-    /// The record in a proxy's folder, if it is of this boot.
-    static func read(_ folder: String) -> ProcessRecord? {
-        guard let bytes = Files.read("\(folder)/process.json"),
-            let record = try? JSONDecoder().decode(ProcessRecord.self, from: Data(bytes)),
-            record.boot == currentBoot
-        else { return nil }
-        return record
     }
 }
 
@@ -114,18 +123,5 @@ enum SocketFolder {
         }
     }
 
-    /// FNV-1a.
-    private static func hash(_ text: String) -> String {
-        hexadecimal(
-            text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { hash, byte in
-                (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-            }
-        )
-    }
-}
-
-/// 16 digits.
-private func hexadecimal(_ number: UInt64) -> String {
-    let digits = String(number, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+    private static func hash(_ text: String) -> String { Fingerprint([text]).digits }
 }

@@ -10,6 +10,14 @@ struct ManagedProcess {
         var logOffset: Int
         /// Ends what watches this run.
         var stop = StopFlag()
+        /// When it started, in seconds since 1970.
+        var startTimeSeconds: Int
+        /// Of an Envoy, how it was started.
+        var envoy: EnvoyStart?
+        /// Of an Envoy that was ready, its version.
+        var version: String?
+        /// Why it was ended, when we ended it.
+        var verdict: String?
     }
 
     let key: ProcessKey
@@ -24,22 +32,48 @@ struct ProcessKey: Hashable, Sendable {
     var number: Int
 }
 
+/// What makes an Envoy: a change of it needs another process.
+struct Launch: Hashable {
+    var settings: EnvoySettings?
+    /// Nil when an earlier daemon started it, and we do not know what we would have started then.
+    var template: Fingerprint?
+}
+
+/// An Envoy that shall take over from another.
+struct Successor {
+    var run: ManagedProcess.Run
+    /// Whether it only checks its bootstrap, and Envoy itself starts after it.
+    var isCheck: Bool
+}
+
 /// A proxy and its application, wanted or about to go.
 struct ProxyUnit {
     let folder: ProxyFolder
     /// The newest plan; nil when the proxy shall go.
     var plan: ProxyPlan?
-    var token: String?
-    /// What the running Envoy was started with.
-    var launched: EnvoyLaunch?
+    /// Whether it was adopted, and no plan has spoken of it yet.
+    var awaitsPlan = false
     var envoy: ManagedProcess
+    /// Takes over once it is ready.
+    var successor: Successor?
+    /// Finishes what it has begun, and ends by itself.
+    var predecessor: ManagedProcess.Run?
+    /// Answers in the place of a predecessor that ended too early.
+    var standIn: ParentStandIn?
+    /// What the newest Envoy was started with, as far as this daemon knows.
+    var launched: Launch?
+    /// What could not take over last, which is not tried again for a while.
+    var refused: Launch?
+    /// Whether it has ever been ready, which its application waits for.
+    var wasReady = false
     var application: ManagedProcess?
     /// What the running application was started with.
-    var launchedApplication: ApplicationPlan?
+    var launchedApplication: Fingerprint?
 
-    /// Whether both processes have ended for good.
+    /// Whether all processes have ended for good.
     var isGone: Bool {
-        plan == nil && envoy.lifecycle.isStopped && application?.lifecycle.isStopped ?? true
+        plan == nil && !awaitsPlan && envoy.lifecycle.isStopped
+            && application?.lifecycle.isStopped ?? true && successor == nil && predecessor == nil
     }
 
     var observation: ProxyProcesses {
@@ -48,12 +82,48 @@ struct ProxyUnit {
             application: application?.lifecycle.observation
         )
     }
-}
 
-/// What makes an Envoy: a change of it needs a new process.
-struct EnvoyLaunch: Hashable {
-    var command: Command
-    var bootstrap: [UInt8]
+    /// All that runs.
+    var runs: [ManagedProcess.Run] {
+        [envoy.run, successor?.run, predecessor, application?.run].compactMap(\.self)
+    }
+
+    /// What the next daemon has to know.
+    func record(_ proxy: ProxyID) -> ProxyRecord {
+        var record = ProxyRecord(proxy)
+        let observation = envoy.lifecycle.observation
+        var envoys = [predecessor.flatMap { entry($0, isReady: true) }]
+        envoys.append(envoy.run.flatMap { entry($0, isReady: envoy.lifecycle.isServing) })
+        if let successor, !successor.isCheck {
+            envoys.append(entry(successor.run, isReady: false))
+        }
+        record.envoys = envoys.compactMap(\.self)
+        record.restarts = observation.restarts
+        record.upgrades = observation.upgrades
+        record.wasReady = wasReady
+        if let application, let run = application.run, let launchedApplication {
+            record.application = ProxyRecord.Application(
+                identity: run.process.identity,
+                plan: launchedApplication,
+                isReady: application.lifecycle.isServing,
+                startTimeSeconds: run.startTimeSeconds,
+                restarts: application.lifecycle.observation.restarts
+            )
+        }
+        return record
+    }
+
+    private func entry(_ run: ManagedProcess.Run, isReady: Bool) -> ProxyRecord.Envoy? {
+        run.envoy.map { start in
+            ProxyRecord.Envoy(
+                identity: run.process.identity,
+                start: start,
+                isReady: isReady,
+                startTimeSeconds: run.startTimeSeconds,
+                version: run.version
+            )
+        }
+    }
 }
 
 extension SupervisorConfiguration {
@@ -61,24 +131,52 @@ extension SupervisorConfiguration {
     ///
     /// Its output goes to a file by redirection and not by `--log-path`, so that the reason of a
     /// failed start, which Envoy prints, is there too.
-    func envoyCommand(concurrency: Int, _ folder: ProxyFolder) -> Command {
+    func envoyCommand(concurrency: Int, _ folder: ProxyFolder, _ start: EnvoyStart) -> Command {
+        command(
+            ["-c", folder.bootstrapPath(start.slot)]
+                + ["--base-id", "\(start.baseID)", "--restart-epoch", "\(start.epoch)"]
+                + envoyOptions(concurrency: concurrency),
+            folder
+        )
+    }
+
+    /// Makes Envoy read the bootstrap of `slot` and end: with code 0 when it is right.
+    func checkCommand(_ folder: ProxyFolder, _ slot: EnvoySlot) -> Command {
+        command(["--mode", "validate", "-c", folder.bootstrapPath(slot), "-l", "error"], folder)
+    }
+
+    private func command(_ options: [String], _ folder: ProxyFolder) -> Command {
         Command(
-            arguments: [
-                envoyPath, "-c", folder.bootstrapPath,
-                "--disable-hot-restart",
-                "--concurrency", "\(concurrency)",
-                "--drain-time-s", "\(max(1, drainTime.components.seconds))",
-                "-l", logLevel,
-                // While the control plane is away, health discovery tries again about twice a second
-                // and logs each time, 90 MB a day.
-                "--component-log-level", "upstream:error",
-                "--skip-deprecated-logs",
-                // Access logs within a second, not ten.
-                "--file-flush-interval-msec", "1000",
-            ],
+            arguments: [envoyPath] + options,
             environment: Command.ownEnvironment.merging([Command.mark: stateDirectory]) { $1 },
             directory: folder.path
         )
+    }
+
+    /// The options that are the same for every start of a proxy.
+    func envoyOptions(concurrency: Int) -> [String] {
+        let drainSeconds = max(1, drainTime.components.seconds)
+        return [
+            "--concurrency", "\(concurrency)",
+            "--drain-time-s", "\(drainSeconds)",
+            // An Envoy that takes over ends the other then.
+            "--parent-shutdown-time-s", "\(drainSeconds + Self.extraDrainSeconds)",
+            "-l", logLevel,
+            // While the control plane is away, health discovery tries again about twice a second
+            // and logs each time, 90 MB a day.
+            "--component-log-level", "upstream:error",
+            "--skip-deprecated-logs",
+            // Access logs within a second, not ten.
+            "--file-flush-interval-msec", "1000",
+        ]
+    }
+
+    /// From the end of the drain time, when every answer closes its connection, to Envoy's end.
+    static let extraDrainSeconds: Int64 = 3
+
+    /// When an Envoy from which another took over should have ended.
+    var predecessorLimit: Duration {
+        .seconds(max(1, drainTime.components.seconds) + Self.extraDrainSeconds + 5)
     }
 
     /// How Envoy's life goes; App Mesh's agent kills 3 s after the end of the drain time.
@@ -86,7 +184,8 @@ extension SupervisorConfiguration {
         ProcessLifecycle.Policy(
             hasReadiness: true,
             drainTime: drainTime,
-            killAfter: .seconds(3)
+            killAfter: .seconds(3),
+            canBeReplaced: true
         )
     }
 

@@ -18,7 +18,7 @@ enum ProcessExit: Hashable, Sendable {
             } else {
                 "killed by signal \(signal)"
             }
-        case .unknown: "exited"
+        case .unknown: "ended; how is not known, as another daemon had started it"
         }
     }
 
@@ -50,6 +50,8 @@ struct ProcessEntry {
     var hasEnded: Bool
     /// Its process group.
     var group: Int32
+    /// Its session; what it starts is in the same, unless it made one of its own.
+    var session: Int32
     /// Clock ticks from the boot to its start.
     var startTime: UInt64
 
@@ -60,11 +62,12 @@ struct ProcessEntry {
         let text = String(decoding: bytes, as: UTF8.self)
         guard let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
-        guard fields.count > 19, let group = Int32(fields[2]),
+        guard fields.count > 19, let group = Int32(fields[2]), let session = Int32(fields[3]),
             let startTime = UInt64(fields[19])
         else { return nil }
         hasEnded = fields[0] == "Z" || fields[0] == "X"
         self.group = group
+        self.session = session
         self.startTime = startTime
     }
 }

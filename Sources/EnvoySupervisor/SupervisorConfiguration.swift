@@ -16,6 +16,14 @@ public struct SupervisorConfiguration: Sendable {
     public var logLevel: String
     /// How many proxies load their configuration at once.
     public var concurrentStarts: Int
+    /// Whether a graceful shutdown leaves all processes running, for the next daemon.
+    public var keepsProxies: Bool
+    /// For how long an Envoy that takes over from another may load its configuration.
+    public var takeoverTime: Duration
+    /// How often a running Envoy is asked over its admin interface.
+    public var healthInterval: Duration
+    /// An Envoy that has not answered for so long, and three times, is ended and started anew.
+    public var silenceLimit: Duration
 
     /// Makes a configuration.
     public init(
@@ -25,7 +33,11 @@ public struct SupervisorConfiguration: Sendable {
         drainTime: Duration = .seconds(20),
         shutdownDrainTime: Duration = .seconds(2),
         logLevel: String = "info",
-        concurrentStarts: Int = 8
+        concurrentStarts: Int = 8,
+        keepsProxies: Bool = false,
+        takeoverTime: Duration = .seconds(60),
+        healthInterval: Duration = .milliseconds(2500),
+        silenceLimit: Duration = .seconds(8)
     ) {
         self.envoyPath = envoyPath
         self.stateDirectory = stateDirectory
@@ -34,6 +46,10 @@ public struct SupervisorConfiguration: Sendable {
         self.shutdownDrainTime = shutdownDrainTime
         self.logLevel = logLevel
         self.concurrentStarts = concurrentStarts
+        self.keepsProxies = keepsProxies
+        self.takeoverTime = takeoverTime
+        self.healthInterval = healthInterval
+        self.silenceLimit = silenceLimit
     }
 }
 
@@ -57,4 +73,30 @@ public enum ProcessKind: String, CaseIterable, Hashable, Sendable {
     case envoy
     /// The application beside it.
     case application
+}
+
+/// How far the upgrade of one proxy is.
+public struct ProxyUpgrade: Hashable, Sendable {
+    /// What happens to a proxy.
+    public enum Step: Hashable, Sendable {
+        /// Another Envoy is about to take over.
+        case started
+        /// The other serves, and the old one takes no more connections; their versions.
+        case finished(from: String?, to: String?)
+        /// The old one goes on serving, and the upgrade of further proxies is given up.
+        case failed(reason: String)
+        /// There is nothing to do.
+        case skipped(reason: String)
+    }
+
+    /// The proxy.
+    public var proxy: ProxyID
+    /// What happens to it.
+    public var step: Step
+
+    /// Makes a step.
+    public init(_ proxy: ProxyID, _ step: Step) {
+        self.proxy = proxy
+        self.step = step
+    }
 }

@@ -150,7 +150,7 @@ struct ApplicationTests {
                 stateDirectory: state,
                 xdsSocketPath: ""
             ),
-            bootstrap: { _, _ in [] },
+            bootstrap: Harness.idleBootstrap,
             authorize: { _, _ in },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )

@@ -18,18 +18,21 @@ final class Harness: Sendable {
     private init(
         envoyPath: String,
         stateDirectory: String,
-        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
+        configure: (inout SupervisorConfiguration) -> Void
     ) {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let tokens = TokenBook()
         self.stateDirectory = stateDirectory
         self.tokens = tokens
+        var configuration = SupervisorConfiguration(
+            envoyPath: envoyPath,
+            stateDirectory: stateDirectory,
+            xdsSocketPath: "\(stateDirectory)/xds.sock"
+        )
+        configure(&configuration)
         supervisor = EnvoySupervisor(
-            configuration: SupervisorConfiguration(
-                envoyPath: envoyPath,
-                stateDirectory: stateDirectory,
-                xdsSocketPath: "\(stateDirectory)/xds.sock"
-            ),
+            configuration: configuration,
             bootstrap: bootstrap,
             authorize: { proxy, token in if let token { tokens.add(proxy, token) } },
             logger: logger
@@ -41,12 +44,17 @@ final class Harness: Sendable {
     static func run(
         envoyPath: String = Harness.idleEnvoy,
         stateDirectory: String? = nil,
-        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = { _, _ in [] },
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = idleBootstrap,
+        configure: (inout SupervisorConfiguration) -> Void = { _ in },
         _ body: @Sendable (Harness) async throws -> Void
     ) async throws {
         let folder = stateDirectory ?? newFolder()
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        let harness = Harness(envoyPath: envoyPath, stateDirectory: folder, bootstrap: bootstrap)
+        var keepsFolder = false
+        let harness = Harness(envoyPath: envoyPath, stateDirectory: folder, bootstrap: bootstrap) {
+            configure(&$0)
+            keepsFolder = $0.keepsProxies
+        }
+        defer { if !keepsFolder { try? FileManager.default.removeItem(atPath: folder) } }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await harness.services.run() }
             do {
@@ -99,10 +107,30 @@ final class Harness: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// A program that runs and never becomes ready.
+    /// A program that answers as Envoy's admin interface does, at the socket that its bootstrap is.
     static let idleEnvoy: String = {
         let path = NSTemporaryDirectory() + "idle-envoy-\(getpid())"
-        let script = Data("#!/bin/sh\nexec sleep 1000\n".utf8)
+        let script = Data(
+            """
+            #!/usr/bin/env python3
+            import socket, sys
+            if "validate" in sys.argv: sys.exit(0)
+            path = open(sys.argv[sys.argv.index("-c") + 1]).read()
+            server = socket.socket(socket.AF_UNIX)
+            server.bind(path)
+            server.listen(64)
+            while True:
+                client, _ = server.accept()
+                asked = client.recv(4096).decode()
+                body = ""
+                if "workers_started" in asked: body = "listener_manager.workers_started: 1\\n"
+                if "server_info" in asked: body = '"version": "0/1.40.0/Clean"'
+                head = f"HTTP/1.1 200 OK\\r\\ncontent-length: {len(body)}\\r\\nconnection: close"
+                client.sendall(f"{head}\\r\\n\\r\\n{body}".encode())
+                client.close()
+
+            """.utf8
+        )
         _ = FileManager.default.createFile(
             atPath: path,
             contents: script,
@@ -110,17 +138,28 @@ final class Harness: Sendable {
         )
         return path
     }()
+
+    /// The bootstrap of `idleEnvoy`.
+    @Sendable static func idleBootstrap(
+        _ plan: ProxyPlan,
+        _ parameters: BootstrapParameters
+    ) -> [UInt8] {
+        Array(parameters.adminSocketPath.utf8)
+    }
 }
 
 /// The tokens that were made known.
 final class TokenBook: Sendable {
-    private let tokens = Mutex<[ProxyID: Set<String>]>([:])
+    private let tokens = Mutex<[ProxyID: [String]]>([:])
 
     func add(_ proxy: ProxyID, _ token: String) {
-        tokens.withLock { _ = $0[proxy, default: []].insert(token) }
+        tokens.withLock { $0[proxy, default: []].append(token) }
     }
 
-    subscript(proxy: ProxyID) -> Set<String> { tokens.withLock { $0[proxy] ?? [] } }
+    subscript(proxy: ProxyID) -> Set<String> { tokens.withLock { Set($0[proxy] ?? []) } }
+
+    /// The one that counts.
+    func last(_ proxy: ProxyID) -> String? { tokens.withLock { $0[proxy]?.last } }
 }
 
 /// A proxy's plan for tests.

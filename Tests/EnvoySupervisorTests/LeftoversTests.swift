@@ -8,11 +8,11 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct LeftoversTests {
-    /// Starts a process as an earlier daemon would have, and records it.
+    /// Starts a process as an earlier daemon would have, and records it as a proxy's application.
     private func leave(
         _ script: String,
         in state: String,
-        changeRecord: (inout ProcessRecord) -> Void = { _ in }
+        changeRecord: (inout ProxyRecord) -> Void = { _ in }
     ) throws -> (process: RunningProcess, folder: ProxyFolder) {
         let proxy = ProxyID(ObjectReference(namespace: "demo", name: "old"))
         let folder = ProxyFolder(of: proxy, stateDirectory: state)
@@ -21,30 +21,43 @@ struct LeftoversTests {
             arguments: ["sh", "-c", script],
             environment: Command.ownEnvironment
         )
-        let pid = try command.start(logPath: folder.logPath(.envoy))
+        let pid = try command.start(logPath: folder.logPath(.application))
         let process = try #require(RunningProcess(pid: pid))
-        var record = ProcessRecord(envoy: process.identity)
+        var record = ProxyRecord(proxy)
+        record.application = ProxyRecord.Application(
+            identity: process.identity,
+            plan: Fingerprint(["old"])
+        )
         changeRecord(&record)
         try folder.write(record)
         return (process, folder)
     }
 
     @Test(arguments: ["exec sleep 1000", "trap '' TERM; sleep 1000; sleep 1000"])
-    func `processes of an earlier daemon are ended at start`(script: String) async throws {
+    func `processes of a proxy that the first plan does not have are ended`(
+        script: String
+    ) async throws {
         let state = Harness.newFolder()
         let old = try leave(script, in: state)
         let plan = makePlan(command: ["sleep", "1000"])
         try await Harness.run(stateDirectory: state) { harness in
             harness.supervisor.apply(plan)
-            await harness.wait(for: plan.id) { $0?.application?.pid != nil }
+            await harness.wait(for: ProxyID(ObjectReference(namespace: "demo", name: "old"))) {
+                $0 != nil
+            }
+            await harness.wait(for: ProxyID(ObjectReference(namespace: "demo", name: "old"))) {
+                $0 == nil
+            }
             #expect(!isRunning(Int(old.process.identity.pid)))
-            #expect(ProcessRecord.read(old.folder.path) == nil)
+            #expect(ProxyRecord.read(old.folder.path) == nil)
         }
     }
 
     @Test func `a process that merely has a recorded number is spared`() async throws {
         let state = Harness.newFolder()
-        let foreign = try leave("exec sleep 1000", in: state) { $0.envoy?.startTime -= 1 }
+        let foreign = try leave("exec sleep 1000", in: state) {
+            $0.application?.identity.startTime -= 1
+        }
         defer { foreign.process.signalGroup(SIGKILL) }
         let plan = makePlan(command: ["sleep", "1000"])
         try await Harness.run(stateDirectory: state) { harness in
@@ -55,12 +68,14 @@ struct LeftoversTests {
         #expect(isRunning(Int(foreign.process.identity.pid)))
     }
 
-    @Test func `a record of another boot counts for nothing`() throws {
-        let state = Harness.newFolder()
-        defer { try? FileManager.default.removeItem(atPath: state) }
-        let old = try leave("exec sleep 1000", in: state) { $0.boot = "another" }
-        defer { old.process.signalGroup(SIGKILL) }
-        #expect(ProcessRecord.read(old.folder.path) == nil)
+    @Test func `a record of another boot or of a newer format counts for nothing`() throws {
+        for change: (inout ProxyRecord) -> Void in [{ $0.boot = "another" }, { $0.format = 99 }] {
+            let state = Harness.newFolder()
+            defer { try? FileManager.default.removeItem(atPath: state) }
+            let old = try leave("exec sleep 1000", in: state, changeRecord: change)
+            defer { old.process.signalGroup(SIGKILL) }
+            #expect(ProxyRecord.read(old.folder.path) == nil)
+        }
     }
 
     @Test func `running processes are recorded with their start times`() async throws {
@@ -68,13 +83,19 @@ struct LeftoversTests {
         try await Harness.run { harness in
             harness.supervisor.apply(plan)
             let seen = await harness.wait(for: plan.id) { processes in
-                processes?.process.pid != nil && processes?.application?.pid != nil
+                processes?.process.pid != nil && processes?.application?.phase == .running
             }
             let folder = ProxyFolder(of: plan.id, stateDirectory: harness.stateDirectory)
-            let record = try #require(ProcessRecord.read(folder.path))
-            #expect(record.envoy.map { Int($0.pid) } == seen?.process.pid)
-            #expect(record.application.map { Int($0.pid) } == seen?.application?.pid)
-            #expect(record.envoy.flatMap { RunningProcess($0) } != nil)
+            let record = try #require(ProxyRecord.read(folder.path))
+            #expect(record.proxy == plan.id)
+            let envoy = try #require(record.envoys.first)
+            #expect(record.envoys.count == 1 && envoy.isReady)
+            #expect(envoy.identity.map { Int($0.pid) } == seen?.process.pid)
+            #expect(record.application.map { Int($0.identity.pid) } == seen?.application?.pid)
+            #expect(envoy.identity.flatMap { RunningProcess($0) } != nil)
+            #expect(harness.tokens[plan.id] == [envoy.start.token])
+            let attributes = try FileManager.default.attributesOfItem(atPath: folder.recordPath)
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
         }
     }
 }

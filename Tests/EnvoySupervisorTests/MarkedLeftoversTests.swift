@@ -19,7 +19,9 @@ import Testing
         )
         let marked = try #require(RunningProcess(pid: command.start(logPath: "/dev/null")))
         let stranger = try #require(RunningProcess(pid: other.start(logPath: "/dev/null")))
-        await Leftovers.end(stateDirectory: state, logger: .init(label: "test"))
+        let leftovers = Adoption(stateDirectory: state).leftovers
+        #expect(leftovers.map(\.identity) == [marked.identity])
+        await Leftovers.end(leftovers, logger: .init(label: "test"))
         #expect(marked.hasEnded)
         #expect(!stranger.hasEnded)
         stranger.signal(SIGKILL)

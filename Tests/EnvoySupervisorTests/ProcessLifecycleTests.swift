@@ -3,9 +3,9 @@ import Testing
 
 @testable import EnvoySupervisor
 
-/// Always in the middle, so that jitter changes nothing.
+/// Always the least, so that jitter changes nothing.
 struct EvenGenerator: RandomNumberGenerator {
-    mutating func next() -> UInt64 { UInt64.max / 2 }
+    mutating func next() -> UInt64 { 0 }
 }
 
 struct ProcessLifecycleTests {
@@ -27,7 +27,7 @@ struct ProcessLifecycleTests {
         var lifecycle = ProcessLifecycle(policy)
         _ = lifecycle.wanted()
         _ = lifecycle.started(pid: 7, startTimeSeconds: 1, at: start)
-        lifecycle.becameReady()
+        _ = lifecycle.becameReady()
         return lifecycle
     }
 
@@ -53,7 +53,7 @@ struct ProcessLifecycleTests {
         #expect(lifecycle.started(pid: 7, startTimeSeconds: 1, at: start) == [.probe])
         #expect(lifecycle.observation.phase == .starting)
         #expect(lifecycle.observation.pid == 7)
-        lifecycle.becameReady()
+        #expect(lifecycle.becameReady() == [])
         #expect(lifecycle.observation.phase == .running)
         #expect(lifecycle.observation.startTimeSeconds == 1)
     }
@@ -82,33 +82,45 @@ struct ProcessLifecycleTests {
             seen += pauses(actions)
             #expect(try fire(actions, &lifecycle) == [.start])
             #expect(lifecycle.observation.restarts == restarts)
+            #expect(lifecycle.observation.failures == restarts)
         }
-        let expected = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
+        let expected = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 60, 60, 60]
         for (pause, seconds) in zip(seen, expected) {
             #expect(abs(pause / .seconds(1) - seconds) < 0.01)
         }
         #expect(seen.count == expected.count)
     }
 
-    @Test mutating func `a crash after 30 s counts as the first`() throws {
+    @Test mutating func `a crash after 60 s counts as the first`() throws {
         var lifecycle = running(Self.envoy)
         _ = lifecycle.exited("crash", at: start, using: &generator)
         _ = lifecycle.started(pid: 8, startTimeSeconds: 2, at: start)
         #expect(
-            lifecycle.exited("crash", at: start + .seconds(30), using: &generator) == [.start]
+            lifecycle.exited("crash", at: start + .seconds(60), using: &generator) == [.start]
         )
-        _ = lifecycle.started(pid: 9, startTimeSeconds: 3, at: start + .seconds(30))
-        let actions = lifecycle.exited("crash", at: start + .seconds(59), using: &generator)
+        _ = lifecycle.started(pid: 9, startTimeSeconds: 3, at: start + .seconds(60))
+        let actions = lifecycle.exited("crash", at: start + .seconds(119), using: &generator)
         #expect(pauses(actions).count == 1)
     }
 
-    @Test(arguments: [2, 5, 11, 60])
-    func `jitter stays within a quarter and within the limits`(failures: Int) {
+    @Test mutating func `who runs for 60 s has recovered`() throws {
+        var lifecycle = running(Self.envoy)
+        _ = lifecycle.exited("crash", at: start, using: &generator)
+        #expect(lifecycle.observation.failures == 1)
+        _ = lifecycle.started(pid: 8, startTimeSeconds: 2, at: start)
+        let actions = lifecycle.becameReady()
+        #expect(pauses(actions) == [.seconds(60)])
+        #expect(try fire(actions, &lifecycle) == [])
+        #expect(lifecycle.observation.failures == 0 && lifecycle.observation.restarts == 1)
+    }
+
+    @Test(arguments: [2, 5, 9, 10, 11, 60])
+    func `chance only makes pauses longer, by a quarter at most`(failures: Int) {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<200 {
             let seconds = Backoff.pause(failures: failures, using: &generator) / .seconds(1)
-            let base = min(0.1 * Double(1 << min(failures - 2, 9)), 30)
-            #expect(seconds >= max(0.1, base * 0.75) && seconds <= min(30, base * 1.25))
+            let base = failures < 10 ? 0.1 * Double(1 << (failures - 2)) : 60
+            #expect(seconds >= base && seconds <= base * 1.25)
         }
     }
 
@@ -197,5 +209,60 @@ struct ProcessLifecycleTests {
         #expect(lifecycle.wanted() == [])
         _ = lifecycle.drained()
         #expect(lifecycle.exited("exited", at: start, using: &generator) == [.start])
+    }
+
+    // MARK: Gates, takeovers, adoption
+
+    private static let replaceable = ProcessLifecycle.Policy(
+        hasReadiness: true,
+        drainTime: .seconds(20),
+        killAfter: .seconds(3),
+        canBeReplaced: true
+    )
+
+    @Test func `a removed proxy that has drained waits for its application`() {
+        var lifecycle = running(Self.envoy)
+        lifecycle.hasDependent = true
+        _ = lifecycle.removed(drainTime: .seconds(20))
+        #expect(lifecycle.drained() == [] && lifecycle.isHeld)
+        #expect(lifecycle.observation.phase == .draining)
+        #expect(lifecycle.dependentEnded().first == .terminate)
+    }
+
+    @Test func `the end of an application that nobody waits for ends no proxy`() {
+        var lifecycle = running(Self.envoy)
+        lifecycle.hasDependent = true
+        #expect(lifecycle.dependentEnded() == [])
+        #expect(lifecycle.isRunning)
+    }
+
+    @Test func `a running Envoy with other settings is replaced and does not end`() {
+        var lifecycle = running(Self.replaceable)
+        #expect(lifecycle.changed() == [.replace])
+        #expect(lifecycle.observation.phase == .running)
+        lifecycle.replaced(pid: 9, startTimeSeconds: 5, at: start)
+        #expect(lifecycle.observation.pid == 9 && lifecycle.observation.upgrades == 1)
+        #expect(lifecycle.observation.restarts == 0 && lifecycle.isRunning)
+    }
+
+    @Test mutating func `an Envoy that does not answer is ended and starts at once`() {
+        var lifecycle = running(Self.replaceable)
+        #expect(lifecycle.silent("did not answer for 9 s") == [.kill])
+        #expect(lifecycle.exited("killed", at: start, using: &generator) == [.start])
+        #expect(lifecycle.observation.lastError == "did not answer for 9 s")
+        #expect(lifecycle.observation.restarts == 1)
+    }
+
+    @Test mutating func `an adopted Envoy is as old as it says`() {
+        var lifecycle = ProcessLifecycle(Self.replaceable)
+        let known = ProcessObservation(phase: .running, pid: 4, restarts: 3)
+        #expect(lifecycle.adopted(known, isReady: true, age: .seconds(61), at: start) == [])
+        #expect(lifecycle.isRunning && lifecycle.observation.restarts == 3)
+        #expect(lifecycle.exited("crash", at: start, using: &generator) == [.start])
+        var loading = ProcessLifecycle(Self.replaceable)
+        #expect(loading.adopted(known, isReady: false, age: .zero, at: start) == [.probe])
+        var dead = ProcessLifecycle(Self.replaceable)
+        #expect(dead.adoptedDead(known, reason: "gone") == [.start])
+        #expect(dead.observation.restarts == 4 && dead.observation.lastError == "gone")
     }
 }

@@ -1,0 +1,158 @@
+import Glibc
+import Logging
+import MeshModel
+import MeshPlan
+
+/// Starts of processes, and the records of them.
+extension Fleet {
+    mutating func startQueued() {
+        var waiting: [Turn] = []
+        while loading.count < configuration.concurrentStarts, !queue.isEmpty {
+            let turn = queue.removeFirst()
+            guard let unit = units[turn.key.proxy], let process = self[turn.key] else { continue }
+            if unit.awaitsPlan {
+                waiting.append(turn)
+            } else if turn.takesOver {
+                prepareTakeover(turn.key)
+            } else if process.lifecycle.isWaiting {
+                start(turn.key)
+            }
+        }
+        queue = waiting + queue
+    }
+
+    mutating func start(_ key: ProcessKey) {
+        do {
+            let run = try launch(key)
+            self[key]?.run = run
+            if key.kind == .envoy { loading.insert(ObjectIdentifier(run.stop)) }
+            record(key.proxy)
+            let pid = Int(run.process.identity.pid)
+            logger.info("process started", metadata: metadata(key, "pid", "\(pid)"))
+            change(key) {
+                $0.started(pid: pid, startTimeSeconds: run.startTimeSeconds, at: .now)
+            }
+            watchExit(run.process, key)
+        } catch {
+            let reason = "\(error)"
+            logger.warning("process not started", metadata: metadata(key, "reason", reason))
+            var random = random
+            change(key) { $0.failedToStart(reason, using: &random) }
+        }
+    }
+
+    private mutating func launch(_ key: ProcessKey) throws -> ManagedProcess.Run {
+        guard let unit = units[key.proxy], let plan = unit.plan else {
+            preconditionFailure("only a wanted process is started")
+        }
+        try unit.folder.make()
+        switch key.kind {
+        case .envoy:
+            let baseID = HotRestart.newBaseID(using: &random)
+            // The files of one that still finishes are not touched.
+            let slot = unit.predecessor?.envoy?.slot.other ?? .first
+            let start = envoyStart(plan, unit.folder, slot, baseID: baseID, epoch: 0)
+            try writeBootstrap(plan, unit.folder, start)
+            authorize(plan.id, start.token)
+            let launched = launch(plan, unit.folder)
+            units[key.proxy]?.launched = launched
+            units[key.proxy]?.refused = nil
+            record(key.proxy, starting: start)
+            return try launch(start, plan, unit.folder)
+        case .application:
+            guard let application = plan.application else {
+                preconditionFailure("only a wanted application is started")
+            }
+            units[key.proxy]?.launchedApplication = application.fingerprint
+            let command = application.startCommand(stateDirectory: configuration.stateDirectory)
+            return try launch(command, logPath: unit.folder.logPath(.application))
+        }
+    }
+
+    /// Starts an Envoy.
+    func launch(
+        _ start: EnvoyStart,
+        _ plan: ProxyPlan,
+        _ folder: ProxyFolder
+    ) throws -> ManagedProcess.Run {
+        unlink(start.adminSocketPath)
+        let command = configuration.envoyCommand(concurrency: plan.concurrency, folder, start)
+        var run = try launch(command, logPath: folder.logPath(.envoy))
+        run.envoy = start
+        return run
+    }
+
+    /// Starts a process.
+    func launch(_ command: Command, logPath: String) throws -> ManagedProcess.Run {
+        let offset = (try? Descriptor.open(logPath, O_RDONLY))?.status.size ?? 0
+        let pid = try command.start(logPath: logPath)
+        guard let process = RunningProcess(pid: pid) else {
+            kill(-pid, SIGKILL)
+            throw SystemError("cannot watch process \(pid)")
+        }
+        return ManagedProcess.Run(
+            process: process,
+            logOffset: offset,
+            startTimeSeconds: time(nil)
+        )
+    }
+
+    /// How an Envoy of `plan` is started.
+    func envoyStart(
+        _ plan: ProxyPlan,
+        _ folder: ProxyFolder,
+        _ slot: EnvoySlot,
+        baseID: Int,
+        epoch: Int
+    ) -> EnvoyStart {
+        EnvoyStart(
+            slot: slot,
+            adminSocketPath: folder.adminSocketPath(slot),
+            baseID: baseID,
+            epoch: epoch,
+            token: ProxyFolder.newToken(),
+            settings: EnvoySettings(plan),
+            template: template(plan, folder),
+            binary: Fingerprint(fileAt: configuration.envoyPath)
+        )
+    }
+
+    func writeBootstrap(_ plan: ProxyPlan, _ folder: ProxyFolder, _ start: EnvoyStart) throws {
+        let parameters = BootstrapParameters(
+            xdsSocketPath: configuration.xdsSocketPath,
+            adminSocketPath: start.adminSocketPath,
+            token: start.token
+        )
+        try Files.write(bootstrap(plan, parameters), to: folder.bootstrapPath(start.slot))
+    }
+
+    func launch(_ plan: ProxyPlan, _ folder: ProxyFolder) -> Launch {
+        Launch(settings: EnvoySettings(plan), template: template(plan, folder))
+    }
+
+    /// What is the same for every start of an Envoy with `plan`.
+    private func template(_ plan: ProxyPlan, _ folder: ProxyFolder) -> Fingerprint {
+        let parameters = BootstrapParameters(
+            xdsSocketPath: configuration.xdsSocketPath,
+            adminSocketPath: folder.adminSocketPath(.first),
+            token: ""
+        )
+        let options = configuration.envoyOptions(concurrency: plan.concurrency)
+        return Fingerprint([bootstrap(plan, parameters)] + options.map { Array($0.utf8) })
+    }
+
+    /// Writes down what runs, and what is about to: whoever comes next finds it by its arguments.
+    func record(_ id: ProxyID, starting start: EnvoyStart? = nil) {
+        guard let unit = units[id] else { return }
+        var record = unit.record(id)
+        if let start { record.envoys.append(ProxyRecord.Envoy(start: start)) }
+        do {
+            try unit.folder.write(record)
+        } catch {
+            logger.warning(
+                "cannot record processes",
+                metadata: ["proxy": "\(id)", "reason": "\(error)"]
+            )
+        }
+    }
+}
