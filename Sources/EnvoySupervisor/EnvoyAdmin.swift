@@ -47,13 +47,17 @@ struct EnvoyAdmin: Sendable {
     }
 
     /// What a look at a running Envoy gave.
-    enum Look: Hashable { case answered, silent, closed }
+    enum Look: Hashable {
+        /// With the statistics that tell of its use.
+        case answered(EnvoyStats)
+        case silent
+        case closed
+    }
 
     /// Whether Envoy answers; one that told its admin interface to close is alive all the same.
     func look() async -> Look {
         do {
-            _ = try await ask("GET", "/ready")
-            return .answered
+            return .answered(EnvoyStats(text: try await ask("GET", EnvoyStats.path).text))
         } catch let error as HTTPError {
             return error.kind == .timedOut ? .silent : .closed
         } catch {
@@ -149,18 +153,21 @@ enum EnvoyWatch {
     ///   - stop: Set when it ends.
     ///   - interval: From one look to the next.
     ///   - limit: How long it may be silent.
+    ///   - answered: Takes the statistics of each look.
     /// - Returns: For how long it has been silent; nil when it ended.
     static func untilSilent(
         _ admin: EnvoyAdmin,
         stop: StopFlag,
         interval: Duration,
-        limit: Duration
+        limit: Duration,
+        answered: (EnvoyStats) -> Void
     ) async -> Duration? {
         var lastAnswer = ContinuousClock.now
         var silences = 0
         while !stop.isSet, !Task.isCancelled {
-            // The one place where a running Envoy is asked regularly; its use can be measured here.
-            switch await admin.look() {
+            let look = await admin.look()
+            if case .answered(let stats) = look { answered(stats) }
+            switch look {
             case .answered, .closed:
                 lastAnswer = .now
                 silences = 0

@@ -89,16 +89,6 @@ extension String {
 extension EnvoyAdmin {
     /// What it uses; nil when nobody answers in 2 s.
     func stats() async -> EnvoyStats? {
-        let response = try? await client.response(
-            to: HTTPRequest(
-                "GET",
-                "http://envoy\(EnvoyStats.path)",
-                unixSocketPath: socketPath,
-                connectTimeout: .seconds(1),
-                timeout: .seconds(2)
-            )
-        )
-        guard let response, response.status == 200 else { return nil }
-        return EnvoyStats(text: response.text)
+        if case .answered(let stats) = await look() { stats } else { nil }
     }
 }

@@ -21,6 +21,7 @@ public final class EnvoySupervisor: Service {
     let configuration: SupervisorConfiguration
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
+    private let report: @Sendable (ProxyID, UsageReport) -> Void
     private let logger: Logger
     private let observers: AsyncStream<[ProxyID: ProxyProcesses]>.Continuation
     /// Has no bound, and needs none: a process causes few events until these are handled.
@@ -37,14 +38,16 @@ public final class EnvoySupervisor: Service {
     /// `bootstrap` gives a proxy's bootstrap as JSON; whenever it gives another for a proxy that
     /// runs, another Envoy takes over. `authorize` is told the token with which a
     /// proxy will prove itself, before each start; should that Envoy not take over, the token of the
-    /// one that stays again.
+    /// one that stays again. `report` is told what each proxy uses, every few seconds.
     public init(
         configuration: SupervisorConfiguration,
         bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
         authorize: @escaping @Sendable (ProxyID, String?) -> Void,
+        report: @escaping @Sendable (ProxyID, UsageReport) -> Void = { _, _ in },
         logger: Logger
     ) {
         self.configuration = configuration
+        self.report = report
         self.bootstrap = bootstrap
         self.authorize = authorize
         self.logger = logger
@@ -110,6 +113,11 @@ public final class EnvoySupervisor: Service {
         await withTaskCancellationOrGracefulShutdownHandler {
             await Leftovers.end(adoption.leftovers, logger: logger)
             await withDiscardingTaskGroup { group in
+                group.addTask { [post] in
+                    while (try? await Task.sleep(for: .seconds(5))) != nil {
+                        post.yield(.rotateLogs)
+                    }
+                }
                 await handleEvents(adoption) { task in
                     group.addTask { [self] in await perform(task) }
                 }
@@ -129,8 +137,10 @@ public final class EnvoySupervisor: Service {
             watchExit: { [watcher, post] process, key in
                 process.onExit(watcher) { post.yield(.process(key, .leaderEnded(process, $0))) }
             },
+            report: report,
             logger: logger
         )
+        defer { if !configuration.keepsProxies { fleet.groups.removeParents() } }
         for task in fleet.adopt(adoption) { addTask(task) }
         var shown = fleet.observations
         if !shown.isEmpty { observers.yield(shown) }
@@ -163,14 +173,22 @@ public final class EnvoySupervisor: Service {
             if isReady {
                 post.yield(.process(key, .ready(stop, version: await admin.version())))
             }
-        case .look(let key, let socketPath, let stop):
+        case .look(let key, let socketPath, let stop, let pid, let controlGroup):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
+            var meter = UsageMeter(pid: pid, admin: admin, controlGroup: controlGroup)
             let silence = await EnvoyWatch.untilSilent(
                 admin,
                 stop: stop,
                 interval: configuration.healthInterval,
                 limit: configuration.silenceLimit
-            )
+            ) { stats in
+                guard let measurement = meter?.measure(stats, timeSeconds: Self.timeSeconds) else {
+                    return
+                }
+                if let usage = measurement.usage, !stop.isSet {
+                    report(key.proxy, .usage(usage, isShedding: measurement.isShedding))
+                }
+            }
             if let silence { post.yield(.process(key, .silent(stop, silence))) }
         case .probeApplication(let key, let application, let stop):
             if await ListeningProbe(application).untilListening(stop: stop) {
@@ -184,6 +202,13 @@ public final class EnvoySupervisor: Service {
             await waitForGroup(process)
             post.yield(.process(key, .ended(process, exit)))
         }
+    }
+
+    /// In seconds since 1970.
+    private static var timeSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     /// Waits until no process of a group runs whose leader has ended, or gives up after 10 s.

@@ -9,6 +9,8 @@ enum FleetEvent: Sendable {
     case wanted([ProxyID: ProxyPlan], keepsUnowned: Bool)
     case upgrade(Set<ProxyID>?, AsyncStream<ProxyUpgrade>.Continuation)
     case shutDown
+    /// It is time to look how big the logs are.
+    case rotateLogs
     case process(ProcessKey, ProcessEvent)
 }
 
@@ -38,7 +40,7 @@ enum FleetTask: Sendable {
     case probe(ProcessKey, socketPath: String, StopFlag, takesOver: Bool)
     case probeApplication(ProcessKey, ApplicationPlan, StopFlag)
     case drain(ProcessKey, socketPath: String, StopFlag, settle: Duration)
-    case look(ProcessKey, socketPath: String, StopFlag)
+    case look(ProcessKey, socketPath: String, StopFlag, pid: Int32, ControlGroup?)
     case groupEnd(ProcessKey, RunningProcess, ProcessExit)
 }
 
@@ -63,6 +65,8 @@ struct Fleet {
     let authorize: @Sendable (ProxyID, String?) -> Void
     let watcher: DescriptorWatcher
     let watchExit: @Sendable (RunningProcess, ProcessKey) -> Void
+    let groups: ControlGroups
+    let report: @Sendable (ProxyID, UsageReport) -> Void
     let logger: Logger
 
     var units: [ProxyID: ProxyUnit] = [:]
@@ -74,6 +78,7 @@ struct Fleet {
     var isFirstWish = true
     var upgrades: [UpgradeRun] = []
     var lastNumber = 0
+    var rotation: LogRotation
     var tasks: [FleetTask] = []
     var random = SystemRandomNumberGenerator()
 
@@ -83,8 +88,12 @@ struct Fleet {
         authorize: @escaping @Sendable (ProxyID, String?) -> Void,
         watcher: DescriptorWatcher,
         watchExit: @escaping @Sendable (RunningProcess, ProcessKey) -> Void,
+        report: @escaping @Sendable (ProxyID, UsageReport) -> Void,
         logger: Logger
     ) {
+        groups = ControlGroups(stateDirectory: configuration.stateDirectory)
+        self.report = report
+        rotation = LogRotation(capBytes: configuration.logSizeBytes)
         self.configuration = configuration
         self.bootstrap = bootstrap
         self.authorize = authorize
@@ -106,6 +115,7 @@ struct Fleet {
             if !isShuttingDown { reconcile(proxies, keepsUnowned: keepsUnowned) }
         case .upgrade(let proxies, let steps): beginUpgrade(proxies, steps)
         case .shutDown: shutDown()
+        case .rotateLogs: rotateLogs()
         case .process(let key, let event):
             if self[key] != nil { handle(event, key) }
         }

@@ -44,6 +44,7 @@ extension Adoption.Found {
 extension Fleet {
     mutating func adopt(_ adoption: Adoption) -> [FleetTask] {
         for found in adoption.proxies where found.isAlive { adopt(found) }
+        groups.removeStale(except: units.values.flatMap(\.runs).compactMap(\.controlGroup))
         defer { tasks = [] }
         return tasks
     }
@@ -90,7 +91,8 @@ extension Fleet {
             logOffset: 0,
             startTimeSeconds: envoy.entry.startTimeSeconds ?? time(nil),
             envoy: envoy.entry.start,
-            version: envoy.entry.version
+            version: envoy.entry.version,
+            controlGroup: adopted(envoy)
         )
     }
 

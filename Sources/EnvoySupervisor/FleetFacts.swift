@@ -56,7 +56,15 @@ extension Fleet {
     /// Looks after a running Envoy from time to time.
     mutating func watchHealth(_ key: ProcessKey) {
         guard let run = self[key]?.run, let start = run.envoy else { return }
-        tasks.append(.look(key, socketPath: start.adminSocketPath, run.stop))
+        tasks.append(
+            .look(
+                key,
+                socketPath: start.adminSocketPath,
+                run.stop,
+                pid: run.process.identity.pid,
+                run.controlGroup
+            )
+        )
     }
 
     private mutating func wasSilent(_ run: StopFlag, _ silence: Duration, _ key: ProcessKey) {
@@ -109,7 +117,8 @@ extension Fleet {
         _ exit: ProcessExit,
         _ key: ProcessKey
     ) {
-        guard let role = role(process, key), let run = run(role, key) else { return }
+        guard let role = role(process, key), var run = run(role, key) else { return }
+        closeControlGroup(of: &run, key)
         switch role {
         case .main: mainEnded(run, exit, key)
         case .successor: successorEnded(run, exit, key)

@@ -77,23 +77,37 @@ extension Fleet {
     ) throws -> ManagedProcess.Run {
         unlink(start.adminSocketPath)
         let command = configuration.envoyCommand(concurrency: plan.concurrency, folder, start)
-        var run = try launch(command, logPath: folder.logPath(.envoy))
-        run.envoy = start
-        return run
+        let group = groups.make(for: plan.id, start: start.epoch, plan.resources)
+        do {
+            let path = folder.logPath(.envoy)
+            var run = try launch(command, logPath: path, controlGroup: group)
+            run.envoy = start
+            return run
+        } catch {
+            group.remove()
+            throw error
+        }
     }
 
     /// Starts a process.
-    func launch(_ command: Command, logPath: String) throws -> ManagedProcess.Run {
+    func launch(
+        _ command: Command,
+        logPath: String,
+        controlGroup: ControlGroup? = nil
+    ) throws -> ManagedProcess.Run {
         let offset = (try? Descriptor.open(logPath, O_RDONLY))?.status.size ?? 0
-        let pid = try command.start(logPath: logPath)
-        guard let process = RunningProcess(pid: pid) else {
-            kill(-pid, SIGKILL)
-            throw SystemError("cannot watch process \(pid)")
+        let started = try command.start(logPath: logPath, controlGroup: controlGroup)
+        guard let process = RunningProcess(pid: started.pid) else {
+            kill(-started.pid, SIGKILL)
+            throw SystemError("cannot watch process \(started.pid)")
         }
+        var controlGroup = controlGroup
+        if let problem = started.joinProblem { controlGroup?.problem = problem }
         return ManagedProcess.Run(
             process: process,
             logOffset: offset,
-            startTimeSeconds: time(nil)
+            startTimeSeconds: time(nil),
+            controlGroup: controlGroup
         )
     }
 

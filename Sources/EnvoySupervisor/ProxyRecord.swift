@@ -62,6 +62,8 @@ struct ProxyRecord: Hashable, Codable, Sendable {
         /// In seconds since 1970.
         var startTimeSeconds: Int?
         var version: String?
+        /// Where its limits are enforced.
+        var controlGroup: ControlGroup?
     }
 
     /// An application that was started.

@@ -18,6 +18,8 @@ struct ManagedProcess {
         var version: String?
         /// Why it was ended, when we ended it.
         var verdict: String?
+        /// Of an Envoy, where its limits are enforced.
+        var controlGroup: ControlGroup?
     }
 
     let key: ProcessKey
@@ -79,7 +81,8 @@ struct ProxyUnit {
     var observation: ProxyProcesses {
         ProxyProcesses(
             process: envoy.lifecycle.observation,
-            application: application?.lifecycle.observation
+            application: application?.lifecycle.observation,
+            enforcement: envoy.run?.controlGroup?.enforcement
         )
     }
 
@@ -120,7 +123,8 @@ struct ProxyUnit {
                 start: start,
                 isReady: isReady,
                 startTimeSeconds: run.startTimeSeconds,
-                version: run.version
+                version: run.version,
+                controlGroup: run.controlGroup
             )
         }
     }

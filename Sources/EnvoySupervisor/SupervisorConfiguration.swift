@@ -25,6 +25,9 @@ public struct SupervisorConfiguration: Sendable {
     /// An Envoy that has not answered for so long, and three times, is ended and started anew.
     public var silenceLimit: Duration
 
+    /// From what size on a log of a process gives way to an empty one, in bytes.
+    public var logSizeBytes: Int
+
     /// Makes a configuration.
     public init(
         envoyPath: String,
@@ -37,7 +40,8 @@ public struct SupervisorConfiguration: Sendable {
         keepsProxies: Bool = false,
         takeoverTime: Duration = .seconds(60),
         healthInterval: Duration = .milliseconds(2500),
-        silenceLimit: Duration = .seconds(8)
+        silenceLimit: Duration = .seconds(8),
+        logSizeBytes: Int = 10 << 20
     ) {
         self.envoyPath = envoyPath
         self.stateDirectory = stateDirectory
@@ -50,6 +54,7 @@ public struct SupervisorConfiguration: Sendable {
         self.takeoverTime = takeoverTime
         self.healthInterval = healthInterval
         self.silenceLimit = silenceLimit
+        self.logSizeBytes = logSizeBytes
     }
 }
 
@@ -59,12 +64,27 @@ public struct ProxyProcesses: Hashable, Sendable {
     public var process: ProcessObservation
     /// The application, when Heddle runs it.
     public var application: ProcessObservation?
+    /// How the proxy's limits are enforced; nil while it does not run.
+    public var enforcement: LimitEnforcement?
 
     /// Makes an observation.
-    public init(process: ProcessObservation, application: ProcessObservation? = nil) {
+    public init(
+        process: ProcessObservation,
+        application: ProcessObservation? = nil,
+        enforcement: LimitEnforcement? = nil
+    ) {
         self.process = process
         self.application = application
+        self.enforcement = enforcement
     }
+}
+
+/// What was seen of a proxy's use.
+public enum UsageReport: Hashable, Sendable {
+    /// What it uses now, and whether it refuses work as its memory runs short.
+    case usage(ProxyUsage, isShedding: Bool)
+    /// The kernel ended it as it went over its memory limit; what it had used at the most.
+    case outOfMemoryKill(limitBytes: Int, peakBytes: Int)
 }
 
 /// The two processes that the supervisor runs for a proxy.

@@ -46,9 +46,18 @@ struct UsageMeter: Sendable {
         timeSeconds: Double,
         now: ContinuousClock.Instant = .now
     ) async -> Measurement? {
+        guard let stats = await admin.stats() else { return nil }
+        return measure(stats, timeSeconds: timeSeconds, now: now)
+    }
+
+    /// The same with `stats` that were asked for just now.
+    mutating func measure(
+        _ stats: EnvoyStats,
+        timeSeconds: Double,
+        now: ContinuousClock.Instant = .now
+    ) -> Measurement? {
         guard let cpuSeconds = process.cpuSeconds, let memory = process.memory else { return nil }
         let throttling = cpu.map { ControlGroupEvidence(throttlingOf: $0) }
-        guard let stats = await admin.stats() else { return nil }
         let reading = UsageReading(
             time: now,
             cpuSeconds: cpuSeconds,

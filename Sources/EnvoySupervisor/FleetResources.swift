@@ -1,0 +1,57 @@
+import Logging
+import MeshModel
+
+/// Control groups and logs of processes.
+extension Fleet {
+    /// The control group of an Envoy that was found running.
+    func adopted(_ envoy: Adoption.Envoy) -> ControlGroup? {
+        guard var group = envoy.entry.controlGroup else { return nil }
+        if case .proxyOnly(let reason) = group.enforcement(of: envoy.process.identity.pid) {
+            group.problem = reason
+        }
+        return group
+    }
+
+    /// Removes the control group of an Envoy that has ended, and says so if the kernel ended it for want
+    /// of memory.
+    mutating func closeControlGroup(of run: inout ManagedProcess.Run, _ key: ProcessKey) {
+        guard let group = run.controlGroup else { return }
+        let evidence = group.evidence
+        group.remove()
+        guard evidence.outOfMemoryKills > 0, run.verdict == nil else { return }
+        let limit = run.envoy?.settings?.memoryLimitBytes
+        let text = limit.map { " of \(memoryQuantity($0))" } ?? ""
+        run.verdict = "killed by the kernel as it went over its memory limit\(text)"
+        guard let limit else { return }
+        let peak = evidence.peakMemoryBytes ?? limit
+        report(key.proxy, .outOfMemoryKill(limitBytes: limit, peakBytes: peak))
+    }
+
+    /// Empties logs that have grown too big.
+    mutating func rotateLogs() {
+        for (id, unit) in units {
+            let paths = ProcessKind.allCases.map { unit.folder.logPath($0) }
+            let (emptied, problems) = rotation.rotate(paths)
+            for problem in problems {
+                logger.warning(
+                    "log not rotated",
+                    metadata: ["proxy": "\(id)", "reason": "\(problem)"]
+                )
+            }
+            // Places in it that were noted mean nothing any more.
+            if emptied.contains(unit.folder.logPath(.envoy)) {
+                units[id]?.envoy.run?.logOffset = 0
+                units[id]?.successor?.run.logOffset = 0
+                units[id]?.predecessor?.logOffset = 0
+            }
+            if emptied.contains(unit.folder.logPath(.application)) {
+                units[id]?.application?.run?.logOffset = 0
+            }
+        }
+    }
+}
+
+/// `32Mi` where that is exact, else bytes.
+private func memoryQuantity(_ bytes: Int) -> String {
+    bytes % (1 << 20) == 0 ? "\(bytes >> 20)Mi" : "\(bytes)"
+}
