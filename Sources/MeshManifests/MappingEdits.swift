@@ -24,7 +24,7 @@ struct MappingEdits {
 
     private let bytes: [UInt8]
     private let lineBreak: String
-    /// By how much the file indents.
+    /// By how much the file indents; the nearest mapping tells.
     private var step = 2
     private var edits: [Edit] = []
 
@@ -68,6 +68,8 @@ struct MappingEdits {
             throw obstacle(mapping, path)
         }
         let isQuoting = entries.first?.isKeyDoubleQuoted ?? isQuoting
+        let outerStep = step
+        defer { step = outerStep }
         var missing: [(key: String, value: WantedValue)] = []
         for member in members {
             let field = path.isEmpty ? member.key : pathOfMember(member.key, in: path)
@@ -102,7 +104,12 @@ struct MappingEdits {
     ) throws(EditObstacle) {
         let node = entry.value
         switch (value, node.content) {
-        case (.members(let members), .mapping):
+        case (.members(let members), .mapping(let inner, let isInnerFlow)):
+            if !isFlow, !isInnerFlow, let first = inner.first {
+                let place = column(first.keyRange.lowerBound)
+                let deeper = place - column(entry.keyRange.lowerBound)
+                if deeper > 0 { step = deeper }
+            }
             try set(members, in: node, path: field, isQuoting: isQuoting)
         case (.members(let members), .scalar(.plain(isNull: true)))
         where node.range.isEmpty && !isFlow:

@@ -302,20 +302,20 @@ extension ResourceEdit {
         guard areOthersSame, let node = try? parseYAML(new[place.index]) else {
             throw cannotEdit(place)
         }
-        var found: [String: String?] = [:]
+        var found: [String: FoundChange] = [:]
         collectChanges(from: place.root, to: node, "", into: &found)
         for change in changes {
             let field = change.keys.reduce(place.objectPath) {
                 $0.isEmpty ? $1 : pathOfMember($1, in: $0)
             }
-            guard found.removeValue(forKey: field) == .some(change.text) else {
+            guard found.removeValue(forKey: field)?.text == change.text else {
                 throw cannotEdit(place)
             }
         }
-        guard let other = found.keys.min() else { return }
+        guard let (other, change) = found.min(by: { $0.key < $1.key }) else { return }
         throw failure(
             other,
-            line: place.object.line,
+            line: change.line,
             "it would change too, as it shares what is written through an anchor",
             "write the resources of one of them out"
         )
@@ -336,12 +336,20 @@ extension ResourceEdit {
     }
 }
 
-/// Collects the paths at which `new` differs from `old`, with the new texts; of what is gone, nil.
+/// A value that is another one.
+private struct FoundChange {
+    /// What is there now; nil when nothing is, or no scalar.
+    var text: String?
+    /// The line of what was there before.
+    var line: Int
+}
+
+/// Collects the paths at which `new` differs from `old`.
 private func collectChanges(
     from old: YAMLNode?,
     to new: YAMLNode?,
     _ path: String,
-    into changes: inout [String: String?]
+    into changes: inout [String: FoundChange]
 ) {
     let members = new?.entries ?? []
     if new?.entries != nil, old.map({ $0.isNull || $0.entries != nil }) ?? true {
@@ -352,8 +360,9 @@ private func collectChanges(
             let field = path.isEmpty ? member.key : pathOfMember(member.key, in: path)
             collectChanges(from: known[member.key], to: member.value, field, into: &changes)
         }
-        for key in known.keys where !kept.contains(key) {
-            changes[path.isEmpty ? key : pathOfMember(key, in: path)] = .some(nil)
+        for (key, value) in known where !kept.contains(key) {
+            let field = path.isEmpty ? key : pathOfMember(key, in: path)
+            changes[field] = FoundChange(line: value.line)
         }
         return
     }
@@ -363,7 +372,7 @@ private func collectChanges(
             collectChanges(from: pair.0, to: pair.1, "\(path)[\(index)]", into: &changes)
         }
     case (.scalar(let before)?, .scalar(let after)?) where before.isSame(as: after): break
-    default: changes[path] = .some(new?.text)
+    default: changes[path] = FoundChange(text: new?.text, line: (old ?? new)?.line ?? 0)
     }
 }
 

@@ -466,7 +466,7 @@ private func workload(_ rest: String, break lineBreak: String = "\n") -> String 
         (
             "sidecar: {resources: 4}\n",
             "demo.yaml:6: error: Workload demo/blue: spec.sidecar.resources: expected a mapping, found "
-                + "the number 4; give a mapping"
+                + "the number 4; put fields under it"
         ),
         (
             "sidecar:\n\tresources: {}\n",

@@ -12,7 +12,7 @@ struct DailyPeaks: Hashable, Sendable {
     /// Peaks of `days`; nil when they can't be ones on `lastDay`.
     init?(days: [Int], values: [Int], lastDay: Int) {
         guard days.count == values.count, zip(days, days.dropFirst()).allSatisfy(<),
-            days.allSatisfy({ (max(0, lastDay - Self.dayCount + 1)...lastDay).contains($0) }),
+            days.allSatisfy({ (lastDay - Self.dayCount + 1...lastDay).contains($0) }),
             values.allSatisfy({ (0...1 << 40).contains($0) })
         else { return nil }
         self.days = days

@@ -53,18 +53,25 @@ enum SizingRule {
     static let margin = 1.15
     /// What is added beside it as long as nothing is known, and nothing of it after a day.
     static let marginOfIgnorance = 0.35
-    /// What a memory limit has beside the margin of a request: it ends the proxy.
-    static let marginOfLimit = 0.35
+    /// The share of its memory limit that a proxy may use before it refuses work.
+    ///
+    /// Of a limit L Envoy's heap may have 0.85 L - 9 MiB, and it takes no connections from 0.80 of that
+    /// on; what it uses is its heap and 9 MiB, measured.
+    static let shareOfLimit = 0.68
+    /// Two Envoys run during a hot restart, and each has its own connections.
+    static let limitPerPeak = 2.0
+    /// A limit costs nothing until it is reached, so only one of more than this much is called too high.
+    static let generosity = 2.0
     /// By how much of a day's share more than needed may be asked for without being called too much.
     static let allowanceDays = 0.05
     /// From which share of time on a CPU limit counts as too low.
     static let throttledShare = 0.05
     /// Idle proxies need less, and nobody gains by asking for less.
     static let leastMillicores = 5
-    /// An idle Envoy has 14 MiB of its own; with the margin and its first listeners it is this.
+    /// An Envoy with few clusters and little traffic has 17 to 19 MB, measured.
     static let leastMemoryBytes = 24 << 20
-    /// App Mesh's own default, at which an Envoy starts.
-    static let leastMemoryLimitBytes = 32 << 20
+    /// At 32 MiB an Envoy refuses work under any load, measured.
+    static let leastMemoryLimitBytes = 40 << 20
     static let mostMillicores = 256_000
     static let mostMemoryBytes = 1 << 41
 
@@ -117,8 +124,8 @@ struct Needs: Hashable, Sendable {
         let memory = Double(forecast.memoryBytes)
         memoryRequest = Need(target: memory * SizingRule.margin, lower: memory, upper: .infinity)
         memoryLimit = Need(
-            target: memory * (SizingRule.margin + SizingRule.marginOfLimit),
-            lower: memory * 1.1,
+            target: memory * SizingRule.limitPerPeak,
+            lower: memory / SizingRule.shareOfLimit,
             upper: .infinity
         )
         cpuRequest = Need(
@@ -162,14 +169,14 @@ struct Needs: Hashable, Sendable {
             upper: request * allowance
         )
         let limit = max(
-            peak * (margin + SizingRule.marginOfLimit),
+            peak * max(margin / SizingRule.shareOfLimit, SizingRule.limitPerPeak),
             request,
             Double(SizingRule.leastMemoryLimitBytes)
         )
         memoryLimit = Need(
             target: limit,
-            lower: max(peak * 1.1, enough),
-            upper: confidence < 1 ? .infinity : limit * allowance
+            lower: max(peak / SizingRule.shareOfLimit, enough),
+            upper: confidence < 1 ? .infinity : limit * SizingRule.generosity
         )
     }
 }
@@ -207,7 +214,10 @@ extension SidecarResources {
                 before: before?.memoryLimitBytes,
                 rounded: SizingRule.memoryBytes
             )
-            return max(settled, result.memoryRequestBytes)
+            guard settled < result.memoryRequestBytes else { return settled }
+            // The limit has to go along with the request.
+            let target = SizingRule.memoryBytes(needs.memoryLimit.target)
+            return max(target, result.memoryRequestBytes)
         }
         result.cpuLimitMillicores = cpuLimitMillicores.map { limit in
             settledCPULimit(limit, usage, before: before?.cpuLimitMillicores)
@@ -260,8 +270,10 @@ private func settledAmount(
     let target = rounded(need.target)
     let lower = need.lower * (wasLow ? 1.05 : didFit ? 0.95 : 1)
     let upper = need.upper * (wasHigh ? 0.95 : didFit ? 1.05 : 1)
-    let isLow = asked < lower && Double(target) > asked * (wasLow ? 1.05 : 1.1)
-    let isHigh = asked > upper && Double(target) < asked * (wasHigh ? 0.95 : 0.9)
+    let goesUp = wasLow ? need.target > asked * 1.05 : Double(target) > asked * 1.1
+    let goesDown = wasHigh ? need.target < asked * 0.95 : Double(target) < asked * 0.9
+    let isLow = asked < lower && goesUp && target > amount
+    let isHigh = asked > upper && goesDown && target < amount
     guard isLow || isHigh else { return amount }
     guard let before, isLow ? wasLow : wasHigh, target < before else { return target }
     return rounded(need.target * 1.1) < before ? target : before

@@ -136,7 +136,7 @@ private func mebibytes(_ bytes: Double) -> String {
 }
 
 /// `31Mi`: whole mebibytes, begun ones counted.
-private func mebibytes(_ bytes: Int) -> String { "\((max(bytes, 0) + (1 << 20) - 1) >> 20)Mi" }
+private func mebibytes(_ bytes: Int) -> String { "\(bytes > 0 ? (bytes - 1) >> 20 + 1 : 0)Mi" }
 
 /// `4m`: whole thousandths of a core, begun ones counted.
 private func millicores(_ amount: Double) -> String {

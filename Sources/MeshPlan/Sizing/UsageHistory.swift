@@ -40,7 +40,7 @@ public struct UsageHistory: Hashable, Sendable {
     var memoryPeaks = DailyPeaks()
     var requestPeaks = DailyPeaks()
     var shortages: [Shortage] = []
-    /// Tenths of seconds that count for throttling, and millionths of them in which it was held up.
+    /// The time that counts for throttling, and how much of it was held up, in tenths of microseconds.
     var throttlingTime = 0
     var throttledTime = 0
     /// The windows that have samples.
@@ -92,7 +92,7 @@ public struct UsageHistory: Hashable, Sendable {
             requestPeaks.add(Int(rate.rounded(.up)), day: day)
         }
         if let share = usable(usage.throttledShare, upTo: 1) {
-            throttlingTime += Int(tenths)
+            throttlingTime += Int(tenths) * 1_000_000
             throttledTime += Int((Double(tenths) * share * 1e6).rounded())
         }
     }
@@ -154,7 +154,7 @@ public struct UsageHistory: Hashable, Sendable {
             neededMemoryBytes: shortages.map(\.needBytes).max(),
             sheddingPeriods: shortages.reduce(0) { $0 + $1.sheddings },
             throttledShare: throttlingTime > 0
-                ? Double(throttledTime) / Double(throttlingTime) / 1e6 : 0
+                ? Double(throttledTime) / Double(throttlingTime) : 0
         )
     }
 

@@ -54,8 +54,8 @@ extension UsageHistory: Codable {
         (memory, memoryPeaks) = try series(.memory, .memoryBytes)
         (requests, requestPeaks) = try series(.requests, .requestsPerSecond)
         let throttling = try values.decode([Int].self, forKey: .throttling)
-        guard throttling.count == 2, (0...1 << 40).contains(throttling[0]),
-            (0...throttling[0] * 1_000_000).contains(throttling[1])
+        guard throttling.count == 2, (0...1 << 60).contains(throttling[0]),
+            (0...throttling[0]).contains(throttling[1])
         else { throw corrupted(.throttling, "it is not a share of time") }
         (throttlingTime, throttledTime) = (throttling[0], throttling[1])
         let rows = try values.decode([[Int]].self, forKey: .shortages)
@@ -89,7 +89,7 @@ extension UsageHistory: Codable {
 
     /// Whether `day` is one of those that still count.
     private func isRecent(_ day: Int) -> Bool {
-        day <= self.day && self.day - day < DailyPeaks.dayCount
+        (self.day - DailyPeaks.dayCount + 1...self.day).contains(day)
     }
 }
 
@@ -129,7 +129,7 @@ private struct EncodedSeries: Codable {
 
 extension UsageHistory.Shortage {
     fileprivate init?(_ row: [Int]) {
-        guard row.count == 5, row.allSatisfy({ $0 >= 0 }), row[1] <= Self.largestCount,
+        guard row.count == 5, row.dropFirst().allSatisfy({ $0 >= 0 }), row[1] <= Self.largestCount,
             row[2] <= Self.largestCount, row[3] <= UsageHistory.largestBytes,
             row[4] <= UsageHistory.largestBytes * 2
         else { return nil }

@@ -123,12 +123,12 @@ private func recommend(
         let usage = summary(mebibytes: 31, kills: 2, killLimit: 32 * mebibyte)
         let result = recommend(resources(cpu: 5, mebibytes: 32, limit: 32), usage)
         #expect(result.verdict == .undersized)
-        #expect(result.recommended.memoryLimitBytes == 48 * mebibyte)
+        #expect(result.recommended.memoryLimitBytes == 64 * mebibyte)
         #expect(result.recommended.memoryRequestBytes == 48 * mebibyte)
         #expect(result.reasons.first == "was killed twice for memory under its limit of 32Mi")
         #expect(
             result.reasons.last
-                == "its memory limit of 32Mi leaves too little room and should be 48Mi"
+                == "its memory limit of 32Mi leaves too little room and should be 64Mi"
         )
     }
 
@@ -136,7 +136,7 @@ private func recommend(
         var usage = summary(mebibytes: 60, sheddings: 3)
         usage.neededMemoryBytes = 80 * mebibyte
         let result = recommend(resources(cpu: 5, mebibytes: 64, limit: 64), usage)
-        #expect(result.recommended.memoryLimitBytes == 96 * mebibyte)
+        #expect(result.recommended.memoryLimitBytes == 120 * mebibyte)
         #expect(result.reasons.first == "refused work 3 times as its memory ran short")
     }
 
@@ -166,8 +166,8 @@ private func recommend(
         let asked = resources(mebibytes: 40, limit: 512)
         #expect(recommend(asked, summary(days: 0.9)).recommended.memoryLimitBytes == 512 * mebibyte)
         let result = recommend(asked, summary(days: 1.1))
-        #expect(result.recommended.memoryLimitBytes == 48 * mebibyte)
-        #expect(result.reasons.last == "its memory limit of 512Mi could be 48Mi")
+        #expect(result.recommended.memoryLimitBytes == 64 * mebibyte)
+        #expect(result.reasons.last == "its memory limit of 512Mi could be 64Mi")
     }
 
     @Test func `without history nothing is taken away and what is expected is told`() {
@@ -177,7 +177,7 @@ private func recommend(
         #expect(result.isForecast)
         #expect(
             result.reasons == [
-                "no history yet: 14 clusters and 6 routes are expected to take 16Mi"
+                "no history yet: 14 clusters and 6 routes are expected to take 17Mi"
             ]
         )
     }
@@ -185,12 +185,12 @@ private func recommend(
     @Test func `a forecast asks for more where too little is asked for`() {
         let result = recommend(resources(cpu: 10, mebibytes: 16), nil, rate: 1000)
         #expect(result.verdict == .undersized)
-        #expect(result.recommended.memoryRequestBytes == 48 * mebibyte)
-        #expect(result.recommended.cpuRequestMillicores == 475)
+        #expect(result.recommended.memoryRequestBytes == 32 * mebibyte)
+        #expect(result.recommended.cpuRequestMillicores == 150)
         #expect(
             result.reasons == [
-                "no history yet: 14 clusters and 6 routes are expected to take 39Mi; 16Mi is asked for "
-                    + "and should be 48Mi"
+                "no history yet: 14 clusters and 6 routes are expected to take 22Mi; 16Mi is asked for "
+                    + "and should be 32Mi"
             ]
         )
     }
@@ -201,7 +201,7 @@ private func recommend(
         #expect(
             result.reasons.last
                 == "measured for 4 hours only, and other hours may need more: 14 clusters and 6 routes "
-                + "are expected to take 16Mi"
+                + "are expected to take 17Mi"
         )
         // A few minutes are too little to call 40Mi too much.
         let minutes = recommend(resources(mebibytes: 40), summary(mebibytes: 12, days: 0.005))
