@@ -104,14 +104,7 @@ extension Manifest {
 extension XDSObservation {
     /// Whether all that was sent was accepted.
     fileprivate var isAcknowledged: Bool {
-        ResourceType.allCases.allSatisfy { type in
-            switch sync[type] {
-            case .synced: true
-            // Nothing has a secret without TLS.
-            case nil, .notSent: type == .secrets
-            case .pending, .refused: false
-            }
-        }
+        ResourceType.allCases.allSatisfy { sync[$0] == .synced }
     }
 }
 

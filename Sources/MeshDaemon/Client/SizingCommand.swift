@@ -34,9 +34,6 @@ public struct SizingCommand: Sendable {
         }
     }
 
-    /// Writes resources into a manifest's text.
-    var edit: ResourceEdit = editedManifest
-
     /// Makes the command for all proxies.
     public init() {}
 
@@ -70,8 +67,9 @@ public struct SizingCommand: Sendable {
         _ report: SizingReport,
         _ console: Console
     ) -> ExitStatus {
-        var edits = SizingEdits(report, application, edit)
-        edits.make()
+        var edits = SizingEdits(report, application)
+        edits.make { console.progress("editing the manifest of \($0) ...") }
+        console.progress(nil)
         for file in edits.changed { console.print(file.diff) }
         if !application.isDryRun { edits.write() }
         for refusal in edits.refusals.sorted(by: { $0.proxy < $1.proxy }) {

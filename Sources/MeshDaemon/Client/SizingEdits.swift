@@ -2,16 +2,6 @@ import MeshManifests
 import MeshModel
 import MeshPlan
 
-/// Writes what a Workload's proxy asks for into the text of the manifest at `path`; the rest of the
-/// text stays as it is.
-typealias ResourceEdit =
-    @Sendable (
-        _ resources: SidecarResources,
-        _ workload: ObjectReference,
-        _ text: String,
-        _ path: String
-    ) throws(ClientFailure) -> String
-
 /// The edits of manifests that recommendations ask for.
 struct SizingEdits {
     /// Why a recommendation is not followed.
@@ -37,21 +27,15 @@ struct SizingEdits {
     private var fitting = 0
     private let report: SizingReport
     private let application: SizingCommand.Application
-    private let edit: ResourceEdit
 
     /// The edits that `report` asks for.
-    init(
-        _ report: SizingReport,
-        _ application: SizingCommand.Application,
-        _ edit: @escaping ResourceEdit
-    ) {
+    init(_ report: SizingReport, _ application: SizingCommand.Application) {
         self.report = report
         self.application = application
-        self.edit = edit
     }
 
-    /// Makes the new texts; nothing is written.
-    mutating func make() {
+    /// Makes the new texts and tells which it is at; nothing is written.
+    mutating func make(progress: (ObjectReference) -> Void) {
         var files: [String: [SizingReport.Advice]] = [:]
         for advice in report.advice {
             guard advice.verdict != .fitting else {
@@ -72,10 +56,16 @@ struct SizingEdits {
             }
             files[file, default: []].append(advice)
         }
-        for (path, advice) in files.sorted(by: { $0.key < $1.key }) { change(path, advice) }
+        for (path, advice) in files.sorted(by: { $0.key < $1.key }) {
+            change(path, advice, progress)
+        }
     }
 
-    private mutating func change(_ path: String, _ advice: [SizingReport.Advice]) {
+    private mutating func change(
+        _ path: String,
+        _ advice: [SizingReport.Advice],
+        _ progress: (ObjectReference) -> Void
+    ) {
         let file: EditedFile
         do throws(ClientFailure) {
             file = try EditedFile(path: path)
@@ -85,13 +75,9 @@ struct SizingEdits {
         }
         var change = Changed(file: file, text: file.text, proxies: [])
         for advice in advice {
+            progress(advice.reference)
             do throws(ClientFailure) {
-                change.text = try edit(
-                    advice.recommended,
-                    advice.reference,
-                    change.text,
-                    path
-                )
+                change.text = try edited(change.text, path, advice)
                 change.proxies.append(advice.reference)
             } catch {
                 refuse(advice.reference, error.description)
@@ -134,8 +120,21 @@ struct SizingEdits {
     }
 }
 
-/// Writes what a Workload's proxy asks for into a manifest.
-let editedManifest: ResourceEdit = {
-    (resources, workload, text, path) throws(ClientFailure) in
-    throw ClientFailure(.badNews, "cannot edit \(path): this Heddle does not edit manifests")
+/// The manifest `text` with what `advice` recommends; the rest of it stays as it is.
+private func edited(
+    _ text: String,
+    _ path: String,
+    _ advice: SizingReport.Advice
+) throws(ClientFailure) -> String {
+    do throws(ManifestEditError) {
+        let bytes = try settingResources(
+            advice.recommended,
+            ofProxyBeside: advice.reference,
+            in: Array(text.utf8),
+            path: path
+        )
+        return String(decoding: bytes, as: UTF8.self)
+    } catch {
+        throw ClientFailure(.badNews, error.description)
+    }
 }

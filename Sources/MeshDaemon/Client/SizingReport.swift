@@ -188,7 +188,7 @@ extension SizingReport.Advice {
 
     /// How far to trust it, and why it is so, below the rows.
     fileprivate func explanation(isVerbose: Bool) -> String {
-        var lines = [confidence + (reasons.first.map { ": \($0)" } ?? "")]
+        var lines = [confidence + (reasons.first.map { "; \($0)" } ?? "")]
         if isVerbose {
             lines += reasons.dropFirst()
             if let source { lines.append("asked for at \(source)") }
@@ -198,9 +198,7 @@ extension SizingReport.Advice {
 
     /// How far to trust it, in words: as much as the history is long.
     var confidence: String {
-        guard !isForecast else {
-            return "forecast from its configuration, as it was not measured for long enough"
-        }
+        guard !isForecast else { return "forecast from its configuration" }
         let days = history["confidenceDays"]?.double ?? 0
         let word = days < 0.5 ? "low" : days < 2 ? "medium" : "high"
         let time = humanDuration(seconds: ResourceQuantity.whole(days * 86_400))

@@ -71,9 +71,16 @@ struct ProxySample {
             .false,
             reason: "ProxyStarting"
         )
-        recommend("blue-1", cpu: 25, memoryMi: 48, .oversized, ["It used 12m at most."])
-        recommend("green-1", cpu: 250, memoryMi: 256, .fitting, ["It uses what it asks for."])
-        recommend("red-1", cpu: 25, memoryMi: 40, .oversized, isForecast: true, ["3 clusters."])
+        recommend("blue-1", cpu: 25, memoryMi: 48, .oversized, ["used 12m at most"])
+        recommend("green-1", cpu: 250, memoryMi: 256, .fitting, ["uses what it asks for"])
+        recommend(
+            "red-1",
+            cpu: 25,
+            memoryMi: 40,
+            .oversized,
+            isForecast: true,
+            ["no history yet: 3 clusters"]
+        )
     }
 
     private mutating func add(
@@ -107,9 +114,7 @@ struct ProxySample {
             ),
             xds: XDSObservation(
                 isConnected: true,
-                sync: [
-                    .clusters: .synced, .endpoints: .synced, .listeners: .synced, .routes: .synced,
-                ]
+                sync: Dictionary(uniqueKeysWithValues: ResourceType.allCases.map { ($0, .synced) })
             )
         )
     }

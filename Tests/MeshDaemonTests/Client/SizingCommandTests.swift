@@ -25,13 +25,13 @@ import Testing
                 NAME           VERDICT      RESOURCE   REQUESTED   P50     P95     MAX     RECOMMENDED   CHANGE
                 demo/blue-1    Oversized    cpu        250m        4m      8m      12m     25m           -225m
                                             memory     256Mi       20Mi    40Mi    60Mi    48Mi          -208Mi
-                  measured for 2d6h, high confidence: It used 12m at most.
+                  measured for 2d6h, high confidence; used 12m at most
                 demo/green-1   Fitting      cpu        250m        120m    240m    360m    250m          -
                                             memory     256Mi       100Mi   200Mi   300Mi   256Mi         -
-                  measured for 7d, high confidence: It uses what it asks for.
+                  measured for 7d, high confidence; uses what it asks for
                 demo/red-1     Oversized?   cpu        250m        -       -       -       25m           -225m
                                             memory     256Mi       -       -       -       40Mi          -216Mi
-                  forecast from its configuration, as it was not measured for long enough: 3 clusters.
+                  forecast from its configuration; no history yet: 3 clusters
 
                 3 proxies asked for 750m cpu and 768Mi memory, need 300m cpu and 344Mi memory
                 Next: heddle sizing --apply --dry-run
@@ -42,14 +42,14 @@ import Testing
 
     @Test func `all reasons and the place are there when asked for`() async throws {
         var sample = ProxySample()
-        sample.recommend("blue-1", cpu: 25, memoryMi: 48, .oversized, ["First.", "Second."])
+        sample.recommend("blue-1", cpu: 25, memoryMi: 48, .oversized, ["first", "second"])
         let status = try await sizing(sample) {
             $0.names = ["blue-1"]
             $0.isVerbose = true
         }
         #expect(status == .ok)
         #expect(
-            recorder.output.contains("First.\n  Second.\n  asked for at /mesh/mesh.yaml:3\n")
+            recorder.output.contains("first\n  second\n  asked for at /mesh/mesh.yaml:3\n")
         )
         #expect(!recorder.output.contains("green"))
     }
@@ -130,25 +130,25 @@ import Testing
 
     init() throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try "name: blue-1\nmemory: 256Mi\n".write(toFile: file, atomically: true, encoding: .utf8)
+        try Self.manifest.write(toFile: file, atomically: true, encoding: .utf8)
     }
 
     deinit { try? FileManager.default.removeItem(at: folder) }
 
-    private func text() throws -> String { try String(contentsOfFile: file, encoding: .utf8) }
+    private static let manifest = """
+        apiVersion: heddle.dev/v1alpha1
+        kind: Workload
+        metadata: {name: blue-1, namespace: demo}
+        spec:
+          sidecar:
+            resources:
+              requests:
+                cpu: 250m # as advised
+                memory: 256Mi
 
-    /// Writes the memory in place of what a line has.
-    private static let edit: ResourceEdit = {
-        resources,
-        workload,
-        text,
-        path throws(ClientFailure) in
-        guard text.contains("name: \(workload.name)\n") else {
-            throw ClientFailure(.badNews, "\(path): no Workload \(workload)")
-        }
-        let memory = ResourceQuantity.memory(resources.memoryRequestBytes)
-        return text.replacing("memory: 256Mi", with: "memory: \(memory)")
-    }
+        """
+
+    private func text() throws -> String { try String(contentsOfFile: file, encoding: .utf8) }
 
     private func apply(
         _ application: SizingCommand.Application = SizingCommand.Application(),
@@ -160,22 +160,25 @@ import Testing
         var command = SizingCommand()
         command.names = names
         command.application = application
-        command.edit = Self.edit
         let transport = HandlerTransport(handler: sample.handler())
         return try await command.run(transport, recorder.console())
     }
 
     @Test func `edits the file and prints the difference`() async throws {
         #expect(try await apply() == .ok)
-        #expect(try text() == "name: blue-1\nmemory: 48Mi\n")
+        #expect(try text().hasSuffix("    cpu: 25m # as advised\n        memory: 48Mi\n"))
         #expect(
             recorder.output == """
                 --- \(file)
                 +++ \(file)
-                @@ -1,2 +1,2 @@
-                 name: blue-1
-                -memory: 256Mi
-                +memory: 48Mi
+                @@ -5,5 +5,5 @@
+                   sidecar:
+                     resources:
+                       requests:
+                -        cpu: 250m # as advised
+                -        memory: 256Mi
+                +        cpu: 25m # as advised
+                +        memory: 48Mi
 
                 """
         )
@@ -187,7 +190,7 @@ import Testing
     @Test func `a dry run writes nothing`() async throws {
         #expect(try await apply(SizingCommand.Application(isDryRun: true)) == .ok)
         #expect(try text().contains("256Mi"))
-        #expect(recorder.output.contains("+memory: 48Mi"))
+        #expect(recorder.output.contains("+        memory: 48Mi"))
         #expect(recorder.notes == "would change 1 proxy in 1 file; nothing was written\n")
     }
 
@@ -234,9 +237,14 @@ import Testing
     }
 
     @Test func `a Workload that is not in the file is refused`() async throws {
-        try "other: 1\n".write(toFile: file, atomically: true, encoding: .utf8)
+        let other = Self.manifest.replacing("blue-1", with: "other")
+        try other.write(toFile: file, atomically: true, encoding: .utf8)
         #expect(try await apply() == .badNews)
-        #expect(recorder.notes.contains("\(file): no Workload demo/blue-1"))
-        #expect(try text() == "other: 1\n")
+        #expect(
+            recorder.notes.contains(
+                "\(file):1: error: Workload demo/blue-1: it is not in this file; name the file that has it"
+            )
+        )
+        #expect(try text() == other)
     }
 }
