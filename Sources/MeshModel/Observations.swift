@@ -172,6 +172,8 @@ public struct XDSObservation: Hashable, Sendable {
     /// What the proxy's checks of its own application tell, by the listener's port; a port is absent
     /// while nothing is known.
     public var health: [Port: ApplicationHealth]
+    /// A short hash over all that the proxy acknowledged last; nil before it acknowledged anything.
+    public var acknowledgedVersion: String?
 
     /// Makes an observation; without arguments that of a proxy that never connected.
     public init(
@@ -179,13 +181,15 @@ public struct XDSObservation: Hashable, Sendable {
         sync: [ResourceType: Sync] = [:],
         refusals: [Refusal] = [],
         listeners: [String: String] = [:],
-        health: [Port: ApplicationHealth] = [:]
+        health: [Port: ApplicationHealth] = [:],
+        acknowledgedVersion: String? = nil
     ) {
         self.isConnected = isConnected
         self.sync = sync
         self.refusals = refusals
         self.listeners = listeners
         self.health = health
+        self.acknowledgedVersion = acknowledgedVersion
     }
 }
 
