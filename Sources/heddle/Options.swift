@@ -54,5 +54,6 @@ struct NamespaceOption: ParsableArguments {
 
 extension GetCommand.Format: ExpressibleByArgument {}
 extension StatusCommand.Format: ExpressibleByArgument {}
+extension EventsCommand.Format: ExpressibleByArgument {}
 extension CertificatesCommand.Format: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

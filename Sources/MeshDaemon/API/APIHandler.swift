@@ -102,6 +102,8 @@ struct APIHandler: Sendable {
             return try certificate(namespace, name, request)
         case .rotation(let namespace, let name):
             return try await rotate(namespace, name, request)
+        case .events(let namespace): return try events(namespace, request)
+        case .event(let namespace, let name): return try event(namespace, name, request)
         case .metrics:
             return APIResponse(
                 contentType: MetricsText.contentType,

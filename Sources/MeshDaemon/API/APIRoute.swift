@@ -82,6 +82,10 @@ enum APIRoute: Hashable {
     case certificate(namespace: String?, name: String)
     /// `rotate` of one certificate, or of all.
     case rotation(namespace: String?, name: String?)
+    /// All events, of one namespace or of all.
+    case events(namespace: String?)
+    /// One event.
+    case event(namespace: String, name: String)
     /// `/metrics`.
     case metrics
 
@@ -90,7 +94,7 @@ enum APIRoute: Hashable {
         switch self {
         case .rotation: "POST"
         case .version, .health, .readiness, .coreVersions, .groups, .group, .resources, .list,
-            .object, .status, .log, .certificates, .certificate, .metrics:
+            .object, .status, .log, .certificates, .certificate, .events, .event, .metrics:
             "GET"
         }
     }
@@ -130,6 +134,15 @@ enum APIRoute: Hashable {
         }
         if apiVersion == Certificates.apiVersion, parts.first == Certificates.plural[...] {
             self.init(certificates: parts.dropFirst().map(String.init), namespace)
+            return
+        }
+        if apiVersion == Events.apiVersion, parts.first == Events.plural[...] {
+            let name = parts.dropFirst().first.map(String.init)
+            guard parts.count <= 2, name == nil || namespace != nil else { return nil }
+            self =
+                if let name, let namespace { .event(namespace: namespace, name: name) } else {
+                    .events(namespace: namespace)
+                }
             return
         }
         let kinds = Kind.allCases.filter { $0.apiVersion == apiVersion }

@@ -43,6 +43,7 @@ enum Discovery {
             "resources": .array(
                 kinds.flatMap(resources)
                     + (apiVersion == Certificates.apiVersion ? certificates : [])
+                    + (apiVersion == Events.apiVersion ? [events] : [])
             ),
         ]
     }
@@ -59,6 +60,11 @@ enum Discovery {
             "name": .string("\(Certificates.plural)/rotate"), "singularName": "",
             "namespaced": true, "kind": .string(Certificates.kind), "verbs": ["create"],
         ],
+    ]
+
+    private static let events: JSONValue = [
+        "name": .string(Events.plural), "singularName": "event", "namespaced": true,
+        "kind": .string(Events.kind), "shortNames": ["ev"], "verbs": ["get", "list", "watch"],
     ]
 
     private static func resources(_ kind: Kind) -> [JSONValue] {

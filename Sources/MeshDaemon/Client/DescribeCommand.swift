@@ -31,7 +31,11 @@ public struct DescribeCommand: Sendable {
             nowSeconds: console.nowSeconds(),
             isColoured: console.isColoured
         )
-        console.print(try description.text(of: object))
+        let events = try await client.document(Events.path(of: ObjectID(kind, object)))
+        console.print(
+            try description.text(of: object)
+                + description.eventsSection(events["items"]?.array ?? [])
+        )
         return .ok
     }
 }
