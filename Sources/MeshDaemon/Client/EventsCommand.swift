@@ -138,28 +138,3 @@ extension ObjectID {
         )
     }
 }
-
-extension Description {
-    /// The newest events of the object, as kubectl shows them; empty without any.
-    func eventsSection(_ events: [JSONValue]) -> String {
-        guard !events.isEmpty else { return "" }
-        var table = TextTable(headings: ["TYPE", "REASON", "AGE", "MESSAGE"])
-        table.rows = events.suffix(20).map { event in
-            func age(_ key: String) -> String {
-                let seconds = event[key]?.string.flatMap(secondsSince1970)
-                return seconds.map { humanDuration(seconds: max(0, nowSeconds - $0)) } ?? ""
-            }
-            let type = event["type"]?.string ?? ""
-            let count = event["count"]?.integer ?? 1
-            let times = count > 1 ? " (x\(count) over \(age("firstTimestamp")))" : ""
-            return [
-                TextTable.Cell(type, type == MeshEvent.Severity.warning.rawValue ? .red : nil),
-                TextTable.Cell(event["reason"]?.string ?? ""),
-                TextTable.Cell(age("lastTimestamp") + times),
-                TextTable.Cell(event["message"]?.string ?? ""),
-            ]
-        }
-        let lines = table.text(isColoured: isColoured).split(separator: "\n")
-        return "Events:\n" + lines.map { "  \($0)\n" }.joined()
-    }
-}
