@@ -172,7 +172,7 @@ public struct XDSObservation: Hashable, Sendable {
     /// What the proxy's checks of its own application tell, by the listener's port; a port is absent
     /// while nothing is known.
     public var health: [Port: ApplicationHealth]
-    /// A short hash over all that the proxy acknowledged last; nil before it acknowledged anything.
+    /// A short hash of all that the proxy accepted last; nil before it accepted anything.
     public var acknowledgedVersion: String?
 
     /// Makes an observation; without arguments that of a proxy that never connected.

@@ -106,6 +106,18 @@ import Testing
         )
     }
 
+    @Test func `a proxy that ended while no daemon looked was started again`() {
+        let revived = Self.state {
+            $0.process?.restarts = 1
+            $0.process?.lastError = "it ended while no heddle ran"
+        }
+        #expect(
+            reasons(Self.unobserved, revived) == [
+                "ProxyRestarted Workload", "ProxyReady Workload",
+            ]
+        )
+    }
+
     @Test func `an application is told of like a proxy`() {
         let running = Self.state { $0.application = ProcessObservation(phase: .running, pid: 9) }
         let loop = Self.state {

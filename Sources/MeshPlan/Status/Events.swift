@@ -24,26 +24,20 @@ public func events(
     nowSeconds: Int
 ) -> [MeshEvent] {
     var log = EventCollection(nowSeconds: nowSeconds)
+    // Most of a plan is as it was, so that only what differs is sorted.
     let proxies = Set(previous.plan.proxies.keys).union(next.plan.proxies.keys)
-    for id in proxies.sorted() {
-        let change = ProxyChange(id: id, previous: previous, next: next, nowSeconds: nowSeconds)
-        change.report(to: &log)
-    }
+    let changes = proxies.lazy
+        .map { ProxyChange(id: $0, previous: previous, next: next, nowSeconds: nowSeconds) }
+        .filter(\.isChanged).sorted { $0.id < $1.id }
+    for change in changes { change.report(to: &log) }
     guard !previous.plan.statuses.isEmpty else { return log.events }
-    for (id, status) in next.plan.statuses.sorted(by: { $0.key < $1.key }) {
-        let before = previous.plan.statuses[id]
-        guard before?.conditions != status.conditions else { continue }
-        if id.kind == .workload {
-            let proxy = ProxyID(id.reference)
-            let change = ProxyChange(
-                id: proxy,
-                previous: previous,
-                next: next,
-                nowSeconds: nowSeconds
-            )
-            if change.isAdopted { continue }
-        }
-        reportConditions(of: id, before?.conditions ?? [], status.conditions, to: &log)
+    let adopted = Set(changes.filter(\.isAdopted).map { ObjectID(.workload, $0.id.workload) })
+    let changed = next.plan.statuses.filter { id, status in
+        previous.plan.statuses[id]?.conditions != status.conditions && !adopted.contains(id)
+    }
+    for (id, status) in changed.sorted(by: { $0.key < $1.key }) {
+        let before = previous.plan.statuses[id]?.conditions ?? []
+        reportConditions(of: id, before, status.conditions, to: &log)
     }
     return log.events
 }

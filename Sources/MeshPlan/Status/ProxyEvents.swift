@@ -18,6 +18,16 @@ struct ProxyChange {
 
     private var object: ObjectID { ObjectID(.workload, id.workload) }
 
+    /// Whether anything differs that `report` might tell of.
+    var isChanged: Bool {
+        plans.after == nil || observations.before?.process != observations.after?.process
+            || observations.before?.application != observations.after?.application
+            || observations.before?.usage?.outOfMemoryKills
+                != observations.after?.usage?.outOfMemoryKills
+            || sizing.before?.verdict != sizing.after?.verdict
+            || sizing.before?.isForecast != sizing.after?.isForecast
+    }
+
     /// Whether this is the first that is known of a proxy that has run for a while.
     var isAdopted: Bool {
         guard observations.before?.process == nil, let process = observations.after?.process else {
@@ -65,7 +75,9 @@ struct ProxyChange {
     ) {
         guard let after, before != nil || isNew(after) else { return }
         let title = noun == "proxy" ? "Proxy" : "Application"
-        let restarts = before.map { after.restarts - $0.restarts } ?? 0
+        // One that ended while no daemon looked, and runs again when the next one first tells of it.
+        let isRevived = after.restarts > 0 && after.lastError != nil && after.pid != nil
+        let restarts = before.map { after.restarts - $0.restarts } ?? (isRevived ? 1 : 0)
         // An upgrade tells of itself.
         let isReplaced = after.upgrades > before?.upgrades ?? after.upgrades
         if restarts > 0 {

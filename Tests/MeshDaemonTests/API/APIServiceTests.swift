@@ -258,6 +258,8 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
                 "involvedObject.name=colors"
             )
             #expect(selected == "event/colors.1f7\n")
+            let newest = try await kubectl("events", "-n", "demo", "--types", "Warning")
+            #expect(newest.contains(" (x2 over "), "\(newest)")
             // By the object's uid.
             let node = try await kubectl("describe", "virtualnode", "blue", "-n", "demo")
             #expect(node.contains("heddle  It happened."), "\(node)")
