@@ -30,21 +30,26 @@ struct MeshAnnotations {
 extension Fields {
     /// The annotations of a Mesh, from the fields of the whole object.
     func meshAnnotations() -> MeshAnnotations {
-        let annotations = entry("metadata")?.value["annotations"]
-        // What is no string was reported with the metadata.
-        let strings = (annotations?.entries ?? []).filter { $0.value.string != nil }
-        let fields = Fields(
-            strings,
-            path: "metadata.annotations",
-            line: annotations?.line ?? line,
-            report: report
-        )
+        let fields = annotationFields()
         return MeshAnnotations(
             alwaysAllowed: fields.allowedDestinations(Annotation.alwaysAllowed.rawValue),
             healthChecks: fields.choice(Annotation.healthChecks.rawValue),
             mutualTLS: fields.choice(Annotation.mutualTLS.rawValue),
             accessControl: fields.choice(Annotation.accessControl.rawValue),
             trustDomain: fields.trustDomain(Annotation.trustDomain.rawValue)
+        )
+    }
+
+    /// The annotations as fields, from the fields of the whole object.
+    func annotationFields() -> Fields {
+        let annotations = entry("metadata")?.value["annotations"]
+        // What is no string was reported with the metadata.
+        let strings = (annotations?.entries ?? []).filter { $0.value.string != nil }
+        return Fields(
+            strings,
+            path: "metadata.annotations",
+            line: annotations?.line ?? line,
+            report: report
         )
     }
 

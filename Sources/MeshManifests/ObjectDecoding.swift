@@ -189,7 +189,8 @@ private func specification(
         let spec = root.spec { $0.backendGroup(metadata) }
         return decoded(MeshObject.backendGroup, spec, awsName: nil)
     case .workload:
-        let spec = root.spec { $0.workload() }
+        let annotations = root.sidecarAnnotations()
+        let spec = root.spec { $0.workload(annotations) }
         return decoded(MeshObject.workload, spec, awsName: nil)
     case .trafficPolicy:
         let spec = root.spec { $0.trafficPolicy(metadata) }

@@ -1,8 +1,8 @@
 import MeshModel
 
 extension Fields {
-    /// `spec` of a Workload.
-    func workload() -> WorkloadSpec? {
+    /// `spec` of a Workload; `annotations` count where it says nothing of resources.
+    func workload(_ annotations: SidecarAmounts = SidecarAmounts()) -> WorkloadSpec? {
         let address = string("address")
         if let address, !isIPAddress(address) {
             error(
@@ -18,7 +18,7 @@ extension Fields {
         let directory = filePath("workingDirectory")
         let sidecar = object("sidecar") { sidecar in
             (
-                resources: sidecar.object("resources") { $0.sidecarResources() },
+                resources: sidecar.object("resources") { $0.sidecarAmounts() },
                 mounts: sidecar.secretMounts()
             )
         }
@@ -29,7 +29,7 @@ extension Fields {
             environment: environment(),
             workingDirectory: directory
                 ?? command.map { _ in absolutePath(".", in: report.folder) },
-            sidecar: sidecar?.resources ?? SidecarResources(),
+            sidecar: sidecarResources((sidecar?.resources ?? SidecarAmounts()).or(annotations)),
             secretMounts: sidecar?.mounts ?? [:]
         )
     }
@@ -98,41 +98,63 @@ extension Fields {
         return environment
     }
 
-    /// The amounts under `resources`; the defaults of requests give way to a smaller limit.
-    private func sidecarResources() -> SidecarResources {
-        let limits = object("limits") { $0.amounts() }
-        let requests = object("requests") { requests in
-            let amounts = requests.amounts()
-            for (name, request, limit) in [
-                ("cpu", amounts.cpu, limits?.cpu), ("memory", amounts.memory, limits?.memory),
-            ] {
-                guard let request, let limit, request.value > limit.value else { continue }
-                requests.error(
-                    name,
-                    "the request \(quoted(request.text)) is above the limit \(quoted(limit.text))",
-                    "lower the request or raise the limit"
-                )
-            }
-            return amounts
+    /// The amounts under `resources`.
+    private func sidecarAmounts() -> SidecarAmounts {
+        var amounts = SidecarAmounts()
+        _ = object("limits") { limits in
+            (amounts.cpuLimit, amounts.memoryLimit) = (limits.cpu("cpu"), limits.memory("memory"))
+        }
+        _ = object("requests") { requests in
+            amounts.cpuRequest = requests.cpu("cpu")
+            amounts.memoryRequest = requests.memory("memory")
+        }
+        return amounts
+    }
+
+    /// The annotations by which App Mesh's injector sized the proxy of a Pod, from the fields of the
+    /// whole object.
+    func sidecarAnnotations() -> SidecarAmounts {
+        let fields = annotationFields()
+        return SidecarAmounts(
+            cpuRequest: fields.cpu("appmesh.k8s.aws/cpuRequest"),
+            memoryRequest: fields.memory("appmesh.k8s.aws/memoryRequest"),
+            cpuLimit: fields.cpu("appmesh.k8s.aws/cpuLimit"),
+            memoryLimit: fields.memory("appmesh.k8s.aws/memoryLimit")
+        )
+    }
+
+    /// Resources of these amounts; the defaults of requests give way to a smaller limit.
+    private func sidecarResources(_ amounts: SidecarAmounts) -> SidecarResources {
+        for (request, limit) in [
+            (amounts.cpuRequest, amounts.cpuLimit), (amounts.memoryRequest, amounts.memoryLimit),
+        ] {
+            guard let request, let limit, request.value > limit.value else { continue }
+            report.error(
+                request.path,
+                line: request.line,
+                "the request \(quoted(request.text)) is above the limit \(quoted(limit.text))",
+                "lower the request or raise the limit"
+            )
         }
         let advice = SidecarResources()
-        let cpuLimit = limits?.cpu?.value
-        let memoryLimit = limits?.memory?.value
+        let cpuLimit = amounts.cpuLimit?.value
+        let memoryLimit = amounts.memoryLimit?.value
         return SidecarResources(
-            cpuRequestMillicores: requests?.cpu?.value
+            cpuRequestMillicores: amounts.cpuRequest?.value
                 ?? min(advice.cpuRequestMillicores, cpuLimit ?? .max),
-            memoryRequestBytes: requests?.memory?.value
+            memoryRequestBytes: amounts.memoryRequest?.value
                 ?? min(advice.memoryRequestBytes, memoryLimit ?? .max),
             cpuLimitMillicores: cpuLimit,
             memoryLimitBytes: memoryLimit
         )
     }
 
-    private func amounts() -> (cpu: Amount?, memory: Amount?) {
-        (
-            amount("cpu", inThousandths: true, example: "250m or 0.5"),
-            amount("memory", inThousandths: false, example: "256Mi")
-        )
+    private func cpu(_ key: String) -> Amount? {
+        amount(key, inThousandths: true, example: "250m or 0.5")
+    }
+
+    private func memory(_ key: String) -> Amount? {
+        amount(key, inThousandths: false, example: "256Mi")
     }
 
     /// A Kubernetes quantity above zero, which may be written without quotes.
@@ -147,7 +169,9 @@ extension Fields {
         if let text, let value = quantity(text, inThousandths: inThousandths), value > 0 {
             // No Envoy has use for more threads, nor a host so much memory.
             let largest = inThousandths ? 256_000 : 1 << 50
-            guard value > largest else { return Amount(value: value, text: text) }
+            guard value > largest else {
+                return Amount(value: value, text: text, path: path(of: key), line: entry.line)
+            }
             error(
                 key,
                 "\(entry.value.description) is more than any host has",
@@ -164,8 +188,28 @@ extension Fields {
     }
 }
 
-/// A quantity and how it was written.
-private struct Amount {
+/// A quantity, how it was written, and where.
+struct Amount {
     var value: Int
     var text: String
+    var path: String
+    var line: Int
+}
+
+/// What is said of a proxy's resources, in one place.
+struct SidecarAmounts {
+    var cpuRequest: Amount?
+    var memoryRequest: Amount?
+    var cpuLimit: Amount?
+    var memoryLimit: Amount?
+
+    /// These amounts, and where one is absent that of `others`.
+    func or(_ others: SidecarAmounts) -> SidecarAmounts {
+        SidecarAmounts(
+            cpuRequest: cpuRequest ?? others.cpuRequest,
+            memoryRequest: memoryRequest ?? others.memoryRequest,
+            cpuLimit: cpuLimit ?? others.cpuLimit,
+            memoryLimit: memoryLimit ?? others.memoryLimit
+        )
+    }
 }

@@ -30,8 +30,8 @@ struct Heddle: AsyncParsableCommand {
             CommandGroup(
                 name: "Inspection",
                 subcommands: [
-                    Status.self, Get.self, Describe.self, Logs.self, CertificatesGroup.self,
-                    ProxiesGroup.self, Top.self, Sizing.self,
+                    Status.self, Get.self, Describe.self, EventsOfObjects.self, Logs.self,
+                    CertificatesGroup.self, ProxiesGroup.self, Top.self, Sizing.self,
                 ]
             ),
             CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),

@@ -54,6 +54,7 @@ struct NamespaceOption: ParsableArguments {
 
 extension GetCommand.Format: ExpressibleByArgument {}
 extension StatusCommand.Format: ExpressibleByArgument {}
+extension EventsCommand.Format: ExpressibleByArgument {}
 extension CertificatesCommand.Format: ExpressibleByArgument {}
 extension ProxiesCommand.Format: ExpressibleByArgument {}
 extension SizingCommand.Format: ExpressibleByArgument {}

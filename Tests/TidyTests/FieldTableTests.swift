@@ -97,11 +97,45 @@ import Testing
                 written.formUnion(fieldPaths(of: ["status": status.document]))
             }
         }
+        for (id, status) in observedPlan().statuses where id.kind != .workload {
+            written.formUnion(fieldPaths(of: ["status": status.document]))
+        }
         let rows = Self.table.rows[FieldTable.status] ?? []
         let documented = Set(rows.flatMap(\.fields).map { $0.replacing(/\[\]$/, with: "") })
         #expect(written.subtracting(documented).sorted() == [], "these fields have no row")
         #expect(documented.subtracting(written).sorted() == [], "no status has these fields")
     }
+}
+
+/// A plan with a proxy of which all is known that a status shows.
+private func observedPlan() -> Plan {
+    let world = World(
+        yaml: """
+            apiVersion: appmesh.k8s.aws/v1beta2
+            kind: Mesh
+            metadata: {name: m}
+            spec: {namespaceSelector: {}}
+            ---
+            apiVersion: appmesh.k8s.aws/v1beta2
+            kind: VirtualNode
+            metadata: {namespace: demo, name: blue}
+            spec: {podSelector: {}, listeners: [], serviceDiscovery: {dns: {hostname: blue}}}
+            ---
+            apiVersion: heddle.dev/v1alpha1
+            kind: Workload
+            metadata: {namespace: demo, name: blue}
+            spec: {}
+            """
+    )
+    let spread = UsageSummary.Spread(median: 1, percentile90: 1, percentile95: 1, maximum: 1)
+    var observations = Observations()
+    observations.proxies[ProxyID(ObjectReference(namespace: "demo", name: "blue"))] =
+        ProxyObservation(
+            process: ProcessObservation(phase: .running, version: "1.40.0"),
+            xds: XDSObservation(acknowledgedVersion: "3fa9c1"),
+            usage: UsageSummary(cpuMillicores: spread, memoryBytes: spread)
+        )
+    return MeshPlan.plan(world, observations, nowSeconds: 0)
 }
 
 /// The paths of all members of `document`; those of free-form mappings are there one by one.
@@ -115,8 +149,10 @@ private func fieldPaths(of document: JSONValue, in path: String = "") -> Set<Str
             let field =
                 path.isEmpty ? key : key.contains(".") ? "\(path)[\"\(key)\"]" : "\(path).\(key)"
             paths.insert(field)
-            // A router's routes by name.
-            if key != "routeARNs" { paths.formUnion(fieldPaths(of: value, in: field)) }
+            // A router's routes by name, and what depends on a proxy's history.
+            if !["routeARNs", "resources"].contains(key) {
+                paths.formUnion(fieldPaths(of: value, in: field))
+            }
         }
     case .null, .bool, .integer, .number, .string: return []
     }

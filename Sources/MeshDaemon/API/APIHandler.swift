@@ -110,6 +110,8 @@ struct APIHandler: Sendable {
         case .proxies(let namespace): return try proxies(namespace, request)
         case .proxy(let id): return try proxy(id, request)
         case .upgrade(let id): return try upgradeProxies(id, request)
+        case .events(let namespace): return try events(namespace, request)
+        case .event(let namespace, let name): return try event(namespace, name, request)
         case .metrics:
             return APIResponse(
                 contentType: MetricsText.contentType,

@@ -88,6 +88,10 @@ enum APIRoute: Hashable {
     case proxy(ProxyID)
     /// `upgrade` of one proxy, or of all that are outdated.
     case upgrade(ProxyID?)
+    /// All events, of one namespace or of all.
+    case events(namespace: String?)
+    /// One event.
+    case event(namespace: String, name: String)
     /// `/metrics`.
     case metrics
 
@@ -96,8 +100,8 @@ enum APIRoute: Hashable {
         switch self {
         case .rotation, .upgrade: "POST"
         case .version, .health, .readiness, .coreVersions, .groups, .group, .resources, .list,
-            .object, .status, .log, .certificates, .certificate, .proxies, .proxy,
-            .metrics:
+            .object, .status, .log, .certificates, .certificate, .proxies, .proxy, .events,
+            .event, .metrics:
             "GET"
         }
     }
@@ -141,6 +145,15 @@ enum APIRoute: Hashable {
         }
         if apiVersion == Proxies.apiVersion, parts.first == Proxies.plural[...] {
             self.init(proxies: parts.dropFirst().map(String.init), namespace)
+            return
+        }
+        if apiVersion == Events.apiVersion, parts.first == Events.plural[...] {
+            let name = parts.dropFirst().first.map(String.init)
+            guard parts.count <= 2, name == nil || namespace != nil else { return nil }
+            self =
+                if let name, let namespace { .event(namespace: namespace, name: name) } else {
+                    .events(namespace: namespace)
+                }
             return
         }
         let kinds = Kind.allCases.filter { $0.apiVersion == apiVersion }

@@ -10,6 +10,8 @@ import Synchronization
 public final class APIState: Sendable {
     private let state: Mutex<State>
     private let historyLimit: Int
+    /// What happened.
+    let events: EventLog
 
     /// Makes an empty state.
     ///
@@ -17,7 +19,13 @@ public final class APIState: Sendable {
     ///   - firstVersion: The resource version to start at. It should exceed those of earlier runs,
     ///     so that a client that outlives a restart lists again; milliseconds since 1970 do.
     ///   - historyLimit: How many changes are kept at least.
-    public init(firstVersion: Int = 1, historyLimit: Int = 1000) {
+    ///   - events: What happened; without one, nothing is kept of it.
+    public init(
+        firstVersion: Int = 1,
+        historyLimit: Int = 1000,
+        events: EventLog = EventLog()
+    ) {
+        self.events = events
         state = Mutex(
             State(
                 version: firstVersion,

@@ -43,6 +43,7 @@ enum Discovery {
             "resources": .array(
                 kinds.flatMap(resources)
                     + (apiVersion == Certificates.apiVersion ? certificates + proxies : [])
+                    + (apiVersion == Events.apiVersion ? [events] : [])
             ),
         ]
     }
@@ -70,6 +71,11 @@ enum Discovery {
             "name": .string("\(Proxies.plural)/upgrade"), "singularName": "", "namespaced": true,
             "kind": .string(Proxies.kind), "verbs": ["create"],
         ],
+    ]
+
+    private static let events: JSONValue = [
+        "name": .string(Events.plural), "singularName": "event", "namespaced": true,
+        "kind": .string(Events.kind), "shortNames": ["ev"], "verbs": ["get", "list", "watch"],
     ]
 
     private static func resources(_ kind: Kind) -> [JSONValue] {

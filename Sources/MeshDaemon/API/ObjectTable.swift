@@ -69,10 +69,10 @@ enum ObjectTable {
         switch kind {
         case .namespace: [name, field("Status", "Whether it is in use.", "phase"), age]
         case .mesh: [name, ready, reason, age, arn("meshARN")]
-        case .virtualNode: [name, ports, ready, reason, age, arn("virtualNodeARN")]
+        case .virtualNode: [name, ports, ready, reason, age, proxies, arn("virtualNodeARN")]
         case .virtualService: [name, provider, ready, reason, age, arn("virtualServiceARN")]
         case .virtualRouter: [name, routes, ready, reason, age, arn("virtualRouterARN")]
-        case .virtualGateway: [name, ports, ready, reason, age, arn("virtualGatewayARN")]
+        case .virtualGateway: [name, ports, ready, reason, age, proxies, arn("virtualGatewayARN")]
         case .gatewayRoute: [name, target, ready, reason, age, arn("gatewayRouteARN")]
         case .backendGroup: [name, age]
         case .trafficPolicy: [name, targets, features, ready, reason, age]
@@ -134,6 +134,16 @@ private let state = TableColumn(
     name: "State",
     description: "The proxy's state; Running is good."
 ) { entry, _ in .string(ProxyState(status: entry.status?.document ?? [:]).word) }
+
+private let proxies = TableColumn(
+    name: "Proxies",
+    description: "How many of its proxies are ready, of how many.",
+    priority: 1
+) { entry, _ in
+    let fields = entry.status?.fields
+    let count = fields?["sidecarCount"]?.integer ?? 0
+    return count == 0 ? none : .string("\(fields?["readySidecarCount"]?.integer ?? 0)/\(count)")
+}
 
 private let restarts = TableColumn(
     name: "Restarts",

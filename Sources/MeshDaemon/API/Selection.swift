@@ -51,6 +51,30 @@ struct FieldRequirement: Hashable, Sendable {
     /// Reads a `fieldSelector`, such as `metadata.name=blue,metadata.namespace!=demo`.
     static func parse(_ text: String) throws(APIFailure) -> [FieldRequirement] {
         var requirements: [FieldRequirement] = []
+        for term in try FieldTerm.parse(text) {
+            guard let field = Field(rawValue: term.key) else {
+                throw .badRequest("field label not supported: \(term.key)")
+            }
+            requirements.append(
+                FieldRequirement(field: field, value: term.value, isNegated: term.isNegated)
+            )
+        }
+        return requirements
+    }
+}
+
+/// One requirement of a `fieldSelector` of whatever field.
+struct FieldTerm: Hashable, Sendable {
+    /// The field's path.
+    var key: String
+    /// Its value.
+    var value: String
+    /// Whether the value must differ.
+    var isNegated: Bool
+
+    /// Reads a `fieldSelector`, such as `type=Warning,reason!=Ready`.
+    static func parse(_ text: String) throws(APIFailure) -> [FieldTerm] {
+        var terms: [FieldTerm] = []
         for term in text.split(separator: ",") {
             guard let equals = term.firstIndex(of: "=") else {
                 throw .badRequest(
@@ -62,14 +86,11 @@ struct FieldRequirement: Hashable, Sendable {
             if isNegated { key.removeLast() }
             var value = term[term.index(after: equals)...]
             if !isNegated, value.first == "=" { value.removeFirst() }
-            guard let field = Field(rawValue: String(key)) else {
-                throw .badRequest("field label not supported: \(key)")
-            }
-            requirements.append(
-                FieldRequirement(field: field, value: String(value), isNegated: isNegated)
+            terms.append(
+                FieldTerm(key: String(key), value: String(value), isNegated: isNegated)
             )
         }
-        return requirements
+        return terms
     }
 }
 

@@ -31,7 +31,11 @@ public struct DescribeCommand: Sendable {
             nowSeconds: console.nowSeconds(),
             isColoured: console.isColoured
         )
-        console.print(try description.text(of: object))
+        let events = try await client.document(Events.path(of: ObjectID(kind, object)))
+        console.print(
+            try description.text(of: object)
+                + description.eventsSection(events["items"]?.array ?? [])
+        )
         return .ok
     }
 }
@@ -52,6 +56,7 @@ struct Description {
         status["observedGeneration"] = nil
         let conditions = status.removeValue(forKey: "conditions")?.array ?? []
         let sidecar = status.removeValue(forKey: "sidecar")
+        let sidecars = status.removeValue(forKey: "sidecars")?.array ?? []
         let application = status.removeValue(forKey: "application")
         var text = fields([
             ("Name", metadata["name"].map(plainText)),
@@ -68,7 +73,7 @@ struct Description {
         if let application {
             text += "Application:\n" + indented(process(application, extra: []))
         }
-        text += conditionsSection(conditions)
+        text += sidecarsSection(sidecars) + conditionsSection(conditions)
         return text
     }
 
@@ -88,7 +93,10 @@ struct Description {
             extra: [
                 ("Ingress", sidecar["ingressAddress"].map(plainText)),
                 ("Egress", sidecar["egressAddress"].map(plainText)),
-                ("Connected", isConnected),
+                ("Connected", isConnected), ("Version", sidecar["version"].map(plainText)),
+                ("Envoy", sidecar["envoyVersion"].map(plainText)),
+                ("Upgrades", sidecar["upgrades"].map(plainText)),
+                ("Resources", sidecar["resources"].map(resources)),
                 ("Sync", synced.isEmpty ? nil : synced.joined(separator: ", ")),
             ]
         )

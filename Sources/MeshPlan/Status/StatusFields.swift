@@ -64,6 +64,9 @@ private func fields(
     let id = ProxyID(workload.reference)
     let observation = observations.proxies[id]
     var sidecar = processFields(observation?.process)
+    sidecar["upgrades"] = .integer(observation?.process?.upgrades ?? 0)
+    sidecar["envoyVersion"] = observation?.process?.version.map(JSONValue.string)
+    sidecar["version"] = observation?.xds.acknowledgedVersion.map(JSONValue.string)
     var fields: [String: JSONValue] = [:]
     if let proxy = plan.proxies[id] {
         fields["nodeID"] = .string(proxy.nodeID)
@@ -75,6 +78,12 @@ private func fields(
         sidecar["ingressAddress"] = .string(proxy.addresses.ingress)
         sidecar["egressAddress"] = .string(proxy.addresses.egress)
         sidecar["ingressPorts"] = .array(proxy.ingressPorts.map { .integer(Int($0.number)) })
+        sidecar["resources"] = resourcesDocument(
+            proxy.resources,
+            plan.sizing[id],
+            observation?.usage,
+            includesReasons: true
+        )
         sidecar["egressPorts"] = .array(proxy.egressPorts.map { .integer(Int($0.number)) })
         if proxy.application != nil {
             fields["application"] = .object(processFields(observation?.application))

@@ -23,6 +23,7 @@ func statuses(
     }
     var statuses: [ObjectID: ObjectStatus] = [:]
     let proxies = Dictionary(grouping: plan.proxies.values, by: \.owner)
+    let readiness = readinesses(of: resolution.world.workloads.keys, plan, observations)
     let gaps = Dictionary(
         grouping: plan.diagnostics.filter {
             $0.severity == .warning && $0.object?.kind == .trafficPolicy
@@ -35,6 +36,14 @@ func statuses(
             conditions: [],
             observedGeneration: object.metadata.generation
         )
+        let owned = ownedProxies(
+            of: id,
+            proxies[id] ?? [],
+            resolution,
+            plan,
+            observations,
+            readiness
+        )
         if let type = id.kind.conditionType {
             let certificates = proxies[id].flatMap {
                 certificateValid($0, observations, nowSeconds: nowSeconds)
@@ -43,8 +52,10 @@ func statuses(
                 invalid(type, "Invalid", mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
                 ?? invalid(type, "PartlyInForce", gaps[id] ?? [])
                 ?? certificates.flatMap { withoutCertificates(type, $0) }
-                ?? accepted(object, type, plan, observations)
-            let others = [certificates, endpointsAvailable(object, resolution)].compactMap { $0 }
+                ?? accepted(object, type, readiness)
+            let others =
+                [certificates, endpointsAvailable(object, resolution)].compactMap { $0 }
+                + (owned?.conditions ?? []) + processNotes(object, plan, observations)
             status.conditions = Condition.merging(
                 [condition] + others,
                 into: observations.conditions[id] ?? [],
@@ -52,9 +63,62 @@ func statuses(
             )
         }
         status.fields = fields(of: object, resolution, plan, observations)
+            .merging(owned?.fields ?? [:]) { field, _ in field }
         statuses[id] = status
     }
     return statuses
+}
+
+/// The readiness of each workload.
+private func readinesses(
+    of workloads: some Sequence<ObjectReference>,
+    _ plan: Plan,
+    _ observations: Observations
+) -> [ProxyID: Condition] {
+    var readinesses: [ProxyID: Condition] = [:]
+    for id in workloads.lazy.map(ProxyID.init) {
+        readinesses[id] = readiness(of: observations.proxies[id], plan.proxies[id], id)
+    }
+    return readinesses
+}
+
+/// The proxies of a virtual node or a virtual gateway; nil of other objects.
+private func ownedProxies(
+    of id: ObjectID,
+    _ proxies: [ProxyPlan],
+    _ resolution: Resolution,
+    _ plan: Plan,
+    _ observations: Observations,
+    _ readiness: [ProxyID: Condition]
+) -> OwnedProxies? {
+    guard id.kind == .virtualNode || id.kind == .virtualGateway else { return nil }
+    let members = proxies.sorted { $0.id < $1.id }.compactMap { proxy in
+        readiness[proxy.id].map {
+            OwnedProxies.Member(
+                plan: proxy,
+                observation: observations.proxies[proxy.id],
+                readiness: $0,
+                sizing: plan.sizing[proxy.id]
+            )
+        }
+    }
+    return OwnedProxies(
+        owner: id,
+        workloadCount: resolution.workloads[id]?.count ?? 0,
+        members: members
+    )
+}
+
+/// What is to be noted of a workload's processes beside its readiness.
+private func processNotes(
+    _ object: MeshObject,
+    _ plan: Plan,
+    _ observations: Observations
+) -> [Condition] {
+    guard case .workload(let workload) = object else { return [] }
+    let id = ProxyID(workload.reference)
+    let (proxy, observation) = (plan.proxies[id], observations.proxies[id])
+    return [limitsEnforced(proxy, observation), upToDate(proxy, observation)].compactMap { $0 }
 }
 
 /// The condition of an object with mistakes.
@@ -92,42 +156,53 @@ private func withoutCertificates(_ type: String, _ certificates: Condition) -> C
     }
 }
 
+/// The reason of what a proxy refused.
+let refusedReason = "RefusedByProxy"
+
 /// The condition of an object whose translation a proxy refused.
 private func refused(
     _ type: String,
     _ refusals: [(proxy: ProxyID, refusal: Refusal)]
 ) -> Condition? {
     guard let (proxy, refusal) = refusals.first else { return nil }
-    let kept = refusal.keptVersion.map { "it keeps \($0)" } ?? "it has none"
-    let others = Set(refusals.map(\.proxy)).count - 1
-    let also = others == 0 ? "" : ", and \(others) more"
     return Condition(
         type: type,
         status: .false,
-        reason: "RefusedByProxy",
-        message: sentence(
-            "proxy \(proxy)\(also) refused \(refusal.type.rawValue) \(refusal.resource) "
-                + "\(refusal.version): \(refusal.message); \(kept)"
+        reason: refusedReason,
+        message: refusalMessage(
+            refusal,
+            by: proxy,
+            others: Set(refusals.map(\.proxy)).count - 1
         )
+    )
+}
+
+/// What `proxy`, and as many others, refused, and why.
+func refusalMessage(_ refusal: Refusal, by proxy: ProxyID, others: Int) -> String {
+    let kept = refusal.keptVersion.map { "it keeps \($0)" } ?? "it has none"
+    let also = others == 0 ? "" : ", and \(others) more"
+    return sentence(
+        "proxy \(proxy)\(also) refused \(refusal.type.rawValue) \(refusal.resource) "
+            + "\(refusal.version): \(refusal.message); \(kept)"
     )
 }
 
 private func accepted(
     _ object: MeshObject,
     _ type: String,
-    _ plan: Plan,
-    _ observations: Observations
+    _ readiness: [ProxyID: Condition]
 ) -> Condition {
-    guard case .workload(let workload) = object else {
-        return Condition(
-            type: type,
-            status: .true,
-            reason: "Active",
-            message: "It is valid and in force."
-        )
+    if case .workload(let workload) = object,
+        let readiness = readiness[ProxyID(workload.reference)]
+    {
+        return readiness
     }
-    let id = ProxyID(workload.reference)
-    return readiness(of: observations.proxies[id], plan.proxies[id])
+    return Condition(
+        type: type,
+        status: .true,
+        reason: "Active",
+        message: "It is valid and in force."
+    )
 }
 
 /// Whether callers of a node that is found through Cloud Map find anything; nil for other objects.
@@ -161,81 +236,6 @@ private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) 
             + "serviceDiscovery.dns."
     )
 }
-
-/// Whether a workload serves: its proxy runs, is connected and configured, and its application runs
-/// and passes the health checks that its own proxy does.
-private func readiness(
-    of observation: ProxyObservation?,
-    _ proxy: ProxyPlan?
-) -> Condition {
-    func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
-        Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
-    }
-    guard let observation, let process = observation.process else {
-        return condition(.false, "Pending", "Its proxy was not started.")
-    }
-    if process.phase != .running {
-        let why = process.lastError.map { ": \($0)" } ?? ""
-        return condition(
-            .false,
-            "Proxy" + process.phase.rawValue,
-            sentence("its proxy is not ready\(why)")
-        )
-    }
-    if proxy?.application != nil, observation.application == nil {
-        return condition(.false, "ApplicationPending", "Its application was not started.")
-    }
-    if let application = observation.application, application.phase != .running {
-        if application.phase == .starting, let planned = proxy?.application {
-            let ports = planned.ports.map(\.description).joined(separator: ", ")
-            return condition(
-                .false,
-                "ApplicationStarting",
-                "Its application takes no connections on \(planned.address), port \(ports)."
-            )
-        }
-        let why = application.lastError.map { ": \($0)" } ?? ""
-        return condition(
-            .false,
-            "Application" + application.phase.rawValue,
-            sentence("its application does not run\(why)")
-        )
-    }
-    if let message = unhealthyMessage(observation.xds.health, proxy?.probes ?? []) {
-        return condition(.false, "Unhealthy", sentence(message))
-    }
-    if !observation.xds.isConnected {
-        return condition(
-            .false,
-            "Disconnected",
-            "Its proxy is not connected and keeps its last configuration."
-        )
-    }
-    if let refusal = observation.xds.refusals.first {
-        return condition(
-            .false,
-            "ConfigurationRefused",
-            sentence(
-                "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
-            )
-        )
-    }
-    // An update on its way does not make a proxy that serves unready.
-    let missing = ResourceType.allCases.filter {
-        (observation.xds.sync[$0] ?? .notSent) == .notSent
-    }
-    if !missing.isEmpty {
-        let types = missing.map(\.rawValue).joined(separator: ", ")
-        return condition(.false, "Syncing", "Its proxy has not asked for its \(types).")
-    }
-    return condition(.true, "Ready", "Its proxy runs and has its configuration.")
-}
-
-/// Reasons of `WorkloadReady` that are a step on the way to readiness: nobody has to look.
-public let transientWorkloadReasons: Set<String> = [
-    "Pending", "ProxyStarting", "ProxyDraining", "ApplicationPending", "ApplicationStarting",
-    "Disconnected", "Syncing",
-]
 
 extension Kind {
     /// The condition that App Mesh's controller wrote, and that users' scripts wait for.

@@ -128,15 +128,15 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
         let (_, table) = try await get(nodes, accept: table)
         #expect(table["kind"] == "Table")
         let columns = table["columnDefinitions"]?.array?.compactMap { $0["name"]?.string }
-        #expect(columns == ["Name", "Ports", "Ready", "Reason", "Age", "ARN"])
+        #expect(columns == ["Name", "Ports", "Ready", "Reason", "Age", "Proxies", "ARN"])
         let rows = table["rows"]?.array ?? []
         #expect(
             rows.map { $0["cells"] } == [
                 [
-                    "blue", "8080/http", "True", "Programmed", "5m12s",
+                    "blue", "8080/http", "True", "Programmed", "5m12s", "1/2",
                     "arn:aws:appmesh:local:000000000000:mesh/colors/virtualNode/blue_demo",
                 ],
-                ["red", "8080/http", "False", "Refused", "5m12s", "<none>"],
+                ["red", "8080/http", "False", "Refused", "5m12s", "<none>", "<none>"],
             ]
         )
         #expect(rows.first?["object"]?["kind"] == "PartialObjectMetadata")

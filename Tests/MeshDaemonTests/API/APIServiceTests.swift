@@ -275,6 +275,37 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
     }
 
     @Test(.enabled(if: requiresKubectl || program("kubectl") != nil))
+    func `kubectl shows events, and with the object that they are of`() async throws {
+        try await serving(eventsHandler().state) { _, port in
+            func kubectl(_ arguments: String...) async throws -> String {
+                let server = ["--server=http://127.0.0.1:\(port)", "--cache-dir=/dev/null/none"]
+                return try await run("kubectl", server + arguments)
+            }
+            let events = try await kubectl("get", "events", "-n", "demo")
+            #expect(
+                events.split(separator: "\n").first?.split(separator: " ")
+                    == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+            )
+            #expect(events.contains("Warning   Restarted   workload/blue-1    Killed."))
+            let selected = try await kubectl(
+                "get",
+                "ev",
+                "-A",
+                "-o",
+                "name",
+                "--field-selector",
+                "involvedObject.name=colors"
+            )
+            #expect(selected == "event/colors.1f7\n")
+            let newest = try await kubectl("events", "-n", "demo", "--types", "Warning")
+            #expect(newest.contains(" (x2 over "), "\(newest)")
+            // By the object's uid.
+            let node = try await kubectl("describe", "virtualnode", "blue", "-n", "demo")
+            #expect(node.contains("heddle  It happened."), "\(node)")
+        }
+    }
+
+    @Test(.enabled(if: requiresKubectl || program("kubectl") != nil))
     func `kubectl watches`() async throws {
         let state = colorsState()
         try await serving(state) { _, port in

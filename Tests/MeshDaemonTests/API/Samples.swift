@@ -157,7 +157,10 @@ func colors() -> (objects: [MeshObject], statuses: [ObjectID: ObjectStatus]) {
     let arn: JSONValue = "arn:aws:appmesh:local:000000000000:mesh/colors/virtualNode/blue_demo"
     let statuses: [ObjectID: ObjectStatus] = [
         id(.mesh, "colors"): status("MeshActive"),
-        id(.virtualNode, "blue"): status("VirtualNodeActive", fields: ["virtualNodeARN": arn]),
+        id(.virtualNode, "blue"): status(
+            "VirtualNodeActive",
+            fields: ["virtualNodeARN": arn, "sidecarCount": 2, "readySidecarCount": 1]
+        ),
         id(.virtualNode, "red"): status(
             "VirtualNodeActive",
             .false,

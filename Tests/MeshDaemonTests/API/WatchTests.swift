@@ -153,7 +153,7 @@ private let nodes = "/apis/appmesh.k8s.aws/v1beta2/virtualnodes"
         state.publish(objects: [virtualNode("a"), virtualNode("b")], statuses: [:])
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
         let events = try await events(handler(state), "", accept: accept) { $0.count == 2 }
-        #expect(events.map { $0["object"]?["columnDefinitions"]?.array?.count } == [6, nil])
+        #expect(events.map { $0["object"]?["columnDefinitions"]?.array?.count } == [7, nil])
         #expect(
             events.last?["object"]?["rows"]?.array?.first?["cells"]?.array?.first == "b"
         )
