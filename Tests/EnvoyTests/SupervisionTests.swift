@@ -101,8 +101,10 @@ struct SupervisionTests {
         try await RunningMesh.run(["mesh.yaml": manifests, "asking.py": program]) { mesh in
             _ = await mesh.end(by: SIGTERM)
             let notes = mesh.folder.appendingPathComponent("notes")
-            #expect(try String(contentsOf: notes, encoding: .utf8) == "begin 404\nend 404\n")
-            #expect(try mesh.processes() == [])
+            let noted = try String(contentsOf: notes, encoding: .utf8)
+            #expect(noted == "begin 404\nend 404\n")
+            let left = try mesh.processes()
+            #expect(left == [])
         }
     }
 }
