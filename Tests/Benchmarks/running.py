@@ -1,5 +1,6 @@
 """`heddle run` on a folder of manifests, for the scripts in this folder."""
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -20,26 +21,45 @@ class Heddle:
         self.heddle = heddle
         # Short, as the paths of Unix sockets are limited to 107 bytes.
         self.state = tempfile.mkdtemp(prefix="heddle-run-")
-        command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--address", "none"]
-        command += options
+        self.command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--address", "none"]
+        self.command += options
         if envoy:
-            command += ["--envoy", envoy]
-        self.lines = []
+            self.command += ["--envoy", envoy]
         self.changed = threading.Condition()
-        self.ended = False
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        threading.Thread(target=self.read, daemon=True).start()
+        self.start()
 
-    def read(self):
-        for line in self.process.stdout:
+    def start(self, *options):
+        """Starts the daemon, at first and after an end."""
+        self.lines = []
+        self.ended = False
+        self.options = options
+        self.process = subprocess.Popen(
+            [*self.command, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self.read, args=[self.process, self.lines], daemon=True).start()
+
+    def read(self, process, lines):
+        for line in process.stdout:
             with self.changed:
-                self.lines.append(line.rstrip())
+                lines.append(line.rstrip())
                 self.changed.notify_all()
         with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+            if process is self.process:
+                self.ended = True
+                self.changed.notify_all()
+
+    def end(self, by=signal.SIGTERM):
+        """Ends the daemon; its exit code."""
+        self.process.send_signal(by)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     def wait_for(self, text, seconds=120):
         """Waits for a line that contains `text`."""
@@ -77,16 +97,22 @@ class Heddle:
         pathlib.Path(f"{name}_key.pem").write_text(signing["key"])
         return name
 
+    def sidecar(self, name, field):
+        """A field of `status.sidecar` of a Workload."""
+        items = self.ask("get", "workloads", "-A")["items"]
+        return next(item["status"]["sidecar"].get(field) for item in items if item["metadata"]["name"] == name)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.process.poll() is not None or "--keep-proxies" in self.options:
+            # Proxies go on without their daemon; another one ends them.
+            self.end()
+            self.start()
+            with contextlib.suppress(Failure):
+                self.wait_until_ready()
+        self.end()
         shutil.rmtree(self.state, ignore_errors=True)
 
 

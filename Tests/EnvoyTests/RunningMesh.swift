@@ -12,9 +12,32 @@ final class RunningMesh: Sendable {
     /// The state directory.
     let state: URL
     private let firstPort: Int
-    private let process: Process
-    private let output: OutputLines
+    private let arguments: [String]
+    private let environment: [String: String]
+    /// What runs, or ran last; nil before the first.
+    private let daemon = Mutex<Daemon?>(nil)
     private let client = HTTPClient()
+
+    /// A process of `heddle run`.
+    private struct Daemon: Sendable {
+        let process: Process
+        let output: OutputLines
+
+        init(_ arguments: [String], _ environment: [String: String]) throws {
+            output = OutputLines()
+            process = Process()
+            process.executableURL = heddleBinary
+            process.arguments = arguments
+            process.environment = ProcessInfo.processInfo.environment
+                .merging(environment) { _, new in new }
+            process.standardInput = FileHandle.nullDevice
+            process.standardOutput = output.pipe
+            process.standardError = output.pipe
+            try process.run()
+            try output.pipe.fileHandleForWriting.close()
+            output.start()
+        }
+    }
 
     /// How many meshes were started: each has a range of addresses and ports of its own.
     private static let count = Mutex(0)
@@ -23,14 +46,14 @@ final class RunningMesh: Sendable {
         folder: URL,
         state: URL,
         firstPort: Int,
-        process: Process,
-        output: OutputLines
+        arguments: [String],
+        environment: [String: String]
     ) {
-        self.firstPort = firstPort
         self.folder = folder
         self.state = state
-        self.process = process
-        self.output = output
+        self.firstPort = firstPort
+        self.arguments = arguments
+        self.environment = environment
     }
 
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
@@ -69,45 +92,49 @@ final class RunningMesh: Sendable {
         }
         let folder = root.appendingPathComponent("mesh")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let output = OutputLines()
-        let process = Process()
-        process.executableURL = heddleBinary
-        process.arguments =
-            [
-                "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
-                "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
-                // Those before have ended.
-                "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
-            ] + options
-        process.environment = ProcessInfo.processInfo.environment
-            .merging(environment) { _, new in new }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output.pipe
-        process.standardError = output.pipe
         let mesh = RunningMesh(
             folder: folder,
             state: root.appendingPathComponent("state"),
             // Below the ports that the system gives to clients.
             firstPort: 20_000 + Int(getpid()) % 60 * 200 + number % 20 * 10,
-            process: process,
-            output: output
+            arguments: [
+                "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
+                "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+                // Those before have ended.
+                "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
+            ] + options,
+            environment: environment
         )
         try mesh.save("app.py", TestApplication.program)
         for (name, text) in files { try mesh.save(name, text) }
-        try process.run()
-        try output.pipe.fileHandleForWriting.close()
-        output.start()
-        defer {
-            process.terminate()
-            process.waitUntilExit()
-        }
+        defer { mesh.endAll() }
         do {
-            _ = try await mesh.line(containing: beginning)
+            try await mesh.start(after: beginning)
             try await body(mesh)
         } catch {
-            print("output of heddle run:\n" + output.all.joined(separator: "\n"))
+            print("output of heddle run:\n" + mesh.output.all.joined(separator: "\n"))
             throw error
         }
+    }
+
+    private var process: Process? { daemon.withLock { $0?.process } }
+    private var output: OutputLines { daemon.withLock { $0?.output } ?? OutputLines() }
+
+    /// Starts Heddle, at first and after its end, and waits for the line that contains `beginning`.
+    func start(
+        _ options: [String] = [],
+        after beginning: String = "workloads are ready"
+    ) async throws {
+        let started = try Daemon(arguments + options, environment)
+        daemon.withLock { $0 = started }
+        _ = try await line(containing: beginning)
+    }
+
+    /// Ends Heddle, and what it left running.
+    private func endAll() {
+        process?.terminate()
+        process?.waitUntilExit()
+        for pid in (try? processes()) ?? [] { kill(pid_t(pid), SIGKILL) }
     }
 
     /// Saves a file as an editor does.
@@ -138,6 +165,7 @@ final class RunningMesh: Sendable {
 
     /// Sends `signal` and waits for the end.
     func end(by signal: Int32) async -> Int32 {
+        guard let process else { return 0 }
         kill(process.processIdentifier, signal)
         await output.end()
         process.waitUntilExit()
@@ -146,8 +174,9 @@ final class RunningMesh: Sendable {
 
     /// Runs `body` while Heddle is stopped, so that it tells no proxy of what goes on.
     func withoutHeddle(_ body: () async throws -> Void) async throws {
-        kill(process.processIdentifier, SIGSTOP)
-        defer { kill(process.processIdentifier, SIGCONT) }
+        let daemon = try #require(process).processIdentifier
+        kill(daemon, SIGSTOP)
+        defer { kill(daemon, SIGCONT) }
         try await body()
     }
 
@@ -283,10 +312,11 @@ final class RunningMesh: Sendable {
     /// Processes, but Heddle's own, that run on this mesh's folders.
     func processes() throws -> [Int] {
         let files = FileManager.default
+        let ownPID = process.map { Int($0.processIdentifier) }
         return try files.contentsOfDirectory(atPath: "/proc").compactMap(Int.init).filter { pid in
             let arguments = files.contents(atPath: "/proc/\(pid)/cmdline") ?? Data()
             let directory = try? files.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")
-            return pid != process.processIdentifier
+            return pid != ownPID
                 && (directory == folder.path
                     || String(decoding: arguments, as: UTF8.self).contains(state.path))
         }
