@@ -90,7 +90,8 @@ extension Fleet {
             logOffset: 0,
             startTimeSeconds: envoy.entry.startTimeSeconds ?? time(nil),
             envoy: envoy.entry.start,
-            version: envoy.entry.version
+            version: envoy.entry.version,
+            isAdopted: true
         )
     }
 
