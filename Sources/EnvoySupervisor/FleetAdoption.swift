@@ -92,6 +92,7 @@ extension Fleet {
             startTimeSeconds: envoy.entry.startTimeSeconds ?? time(nil),
             envoy: envoy.entry.start,
             version: envoy.entry.version,
+            isAdopted: true,
             controlGroup: adopted(envoy)
         )
     }

@@ -76,6 +76,8 @@ extension Fleet {
         let launch = launch(plan, unit.folder)
         guard let launched = unit.launched, launched != launch else { return }
         if unit.envoy.lifecycle.isRunning, unit.refused == launch { return }
+        // Once it is ready, another may take over from it.
+        if !unit.envoy.lifecycle.isRunning, unit.envoy.run?.isAdopted ?? false { return }
         change(unit.envoy.key) { $0.changed() }
     }
 

@@ -140,7 +140,8 @@ final class ParentStandIn: Sendable {
         withUnsafeMutableBytes(of: &address.sun_path) { path in
             for (index, byte) in bytes.enumerated() { path[index + 1] = byte }
         }
-        let size = MemoryLayout<sa_family_t>.size + 1 + bytes.count
+        // In Envoy's names the zeros up to the end count.
+        let size = MemoryLayout<sockaddr_un>.size
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(size)) }
         }

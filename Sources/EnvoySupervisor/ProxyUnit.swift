@@ -16,6 +16,8 @@ struct ManagedProcess {
         var envoy: EnvoyStart?
         /// Of an Envoy that was ready, its version.
         var version: String?
+        /// Whether an earlier daemon started it, so that it may serve before we know.
+        var isAdopted = false
         /// Why it was ended, when we ended it.
         var verdict: String?
         /// Of an Envoy, where its limits are enforced.

@@ -11,64 +11,6 @@ internal import Synchronization
 internal import UnixSignals
 internal import XDSServer
 
-/// How a daemon runs.
-public struct DaemonConfiguration: Sendable {
-    /// Folders and files of manifests.
-    public var paths: [String]
-    /// Where what outlives the daemon is kept.
-    public var stateDirectory: String
-    /// The Envoy that runs proxies.
-    public var envoy: EnvoyBinary
-    /// Where the local API listens beside its Unix socket; nil is nowhere.
-    public var apiAddress: HostAndPort?
-    /// Where proxies take their addresses from.
-    public var addressRanges: AddressRanges
-    /// For how long a removed proxy, or every one at the end, may finish its requests.
-    public var drainTime: Duration
-    /// How long a certificate lasts that Heddle issues.
-    public var certificateLifetime: Duration
-    /// The authority that signs those of meshes; nil is a root of Heddle's own.
-    public var authority: FileCertificate?
-    /// The Unix socket, absolute, of an SDS server that serves what manifests name by `sds`; nil is
-    /// none.
-    public var sdsSocketPath: String?
-    /// Whether proxies and applications go on when the daemon ends.
-    public var keepsProxies: Bool
-    /// At how many bytes the log of a proxy or an application is put aside and begun anew.
-    public var logSizeBytes: Int
-    /// What the client commands need to reach this daemon, such as `--state-dir DIR`.
-    public var clientOptions: String
-
-    /// Makes a configuration.
-    public init(
-        paths: [String],
-        stateDirectory: String,
-        envoy: EnvoyBinary,
-        apiAddress: HostAndPort?,
-        addressRanges: AddressRanges = .loopback,
-        drainTime: Duration = .seconds(20),
-        certificateLifetime: Duration = .seconds(3600),
-        authority: FileCertificate? = nil,
-        sdsSocketPath: String? = nil,
-        keepsProxies: Bool = false,
-        logSizeBytes: Int = 10 << 20,
-        clientOptions: String = ""
-    ) {
-        self.paths = paths
-        self.stateDirectory = stateDirectory
-        self.envoy = envoy
-        self.apiAddress = apiAddress
-        self.addressRanges = addressRanges
-        self.drainTime = drainTime
-        self.certificateLifetime = certificateLifetime
-        self.authority = authority
-        self.sdsSocketPath = sdsSocketPath
-        self.keepsProxies = keepsProxies
-        self.logSizeBytes = logSizeBytes
-        self.clientOptions = clientOptions
-    }
-}
-
 /// Runs a mesh on this host until SIGINT, SIGTERM, SIGHUP or SIGQUIT, and leaves no process behind.
 ///
 /// - Parameters:
@@ -92,14 +34,147 @@ public func runDaemon(
     defer { withExtendedLifetime(reservation) {} }
     let store = SnapshotStore()
     let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
+    let usages = UsageBoard()
+    let sizing = SizingKeeper(
+        folder: state.path,
+        nowSeconds: { Date.now.timeIntervalSince1970 },
+        logger: logger
+    )
+    let supervisor = makeSupervisor(configuration, state, store, logger) { proxy, report in
+        usages.take(proxy, report, sizing)
+    }
+    let adopted = supervisor.adopt()
+    if let path = configuration.sdsSocketPath, access(path, F_OK) != 0 {
+        print(
+            "warning: --sds-socket \(path): no such file; start the SDS server, as what it has is "
+                + "missing until then"
+        )
+    }
+    let identities = try IdentityKeeper(
+        IdentityConfiguration(
+            stateDirectory: state.path,
+            certificateLifetime: configuration.certificateLifetime,
+            broughtAuthority: configuration.authority
+        ),
+        privateAuthority: ACMPrivateCAClient(),
+        now: { .seconds(Date.now.timeIntervalSince1970) },
+        logger: logger,
+        publish: { store.publish(secrets: $0) },
+        isDistributed: { store.areSecretsDistributed }
+    )
+    let source = FolderSource(paths: configuration.paths, logger: logger)
+    // Versions go on growing over restarts.
+    let firstVersion = Int(Date.now.timeIntervalSince1970 * 1000)
+    let api = APIState(
+        firstVersion: firstVersion,
+        events: EventLog(
+            path: "\(state.path)/events.jsonl",
+            firstVersion: firstVersion,
+            logger: logger
+        )
+    )
+    let apiService = makeAPIService(api, configuration, state, logger, supervisor, store, identities) {
+        usages.current
+    }
+    let plans = PlanKeeper(stateDirectory: state.path, logger: logger)
+    let lastGood = LastGoodKeeper(
+        store: store,
+        supervisor: supervisor,
+        xdsSocketPath: state.xdsSocketPath,
+        sdsSocketPath: configuration.sdsSocketPath,
+        logger: logger
+    )
+    let report = Mutex(
+        RunReport(
+            paths: configuration.paths,
+            clientOptions: configuration.clientOptions,
+            adopted: adopted.count
+        )
+    )
+    let reconciler = Reconciler(
+        worlds: source.worlds,
+        store: store,
+        supervisor: supervisor,
+        identities: identities,
+        state: state,
+        plans: plans,
+        lastGood: lastGood,
+        sizing: sizing,
+        events: api.events,
+        adopted: adopted,
+        options: PlanOptions(
+            addressRanges: configuration.addressRanges,
+            assumesServing: false,
+            lowestPort: lowestPort(),
+            probesGRPC: configuration.envoy.probesGRPC,
+            connectsAfterHandshake: configuration.envoy.connectsAfterHandshake,
+            certificateLifetime: configuration.certificateLifetime,
+            hasExternalSecrets: configuration.sdsSocketPath != nil
+        ),
+        nowSeconds: { Int(Date.now.timeIntervalSince1970) },
+        show: { world, plan, observations, rolledOut in
+            usages.keep(plan.proxies.mapValues(\.resources.memoryLimitBytes))
+            api.publish(
+                objects: world.objects,
+                statuses: plan.statuses,
+                problems: plan.problemsOfNoObject,
+                certificates: CertificateReport(plan, observations.identity),
+                proxies: ProxyReport(
+                    plan,
+                    observations,
+                    world,
+                    workingDirectory: FileManager.default.currentDirectoryPath
+                )
+            )
+            report.withLock { $0.lines(world, plan, observations) }.forEach(print)
+            if let rolledOut { print(rolledOut) }
+        },
+        stopping: {
+            print(
+                configuration.keepsProxies
+                    ? "stopping; proxies and applications go on, and the next heddle run takes them over"
+                    : "stopping; requests under way may take \(configuration.drainTime) to finish"
+            )
+        },
+        logger: logger
+    )
+    // In the order of start; they stop in reverse.
+    let services: [any Service] = [
+        xds, identities, supervisor, apiService, plans, lastGood, sizing, source, reconciler,
+    ]
+    var group = ServiceGroupConfiguration(
+        services: services.map {
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: $0,
+                failureTerminationBehavior: .gracefullyShutdownGroup
+            )
+        },
+        gracefulShutdownSignals: endingSignals(),
+        logger: logger
+    )
+    group.maximumGracefulShutdownDuration = configuration.drainTime + .seconds(20)
+    print("heddle on Envoy \(configuration.envoy.version), state in \(state.path)")
+    try await ServiceGroup(configuration: group).run()
+}
+
+/// The supervisor of a daemon, which tells the xDS server whom to believe.
+private func makeSupervisor(
+    _ configuration: DaemonConfiguration,
+    _ state: StateDirectory,
+    _ store: SnapshotStore,
+    _ logger: Logger,
+    report: @escaping @Sendable (ProxyID, UsageReport) -> Void
+) -> EnvoySupervisor {
     let bootstraps = BootstrapMemo()
-    let supervisor = EnvoySupervisor(
+    return EnvoySupervisor(
         configuration: SupervisorConfiguration(
             envoyPath: configuration.envoy.path,
             stateDirectory: state.path,
             xdsSocketPath: state.xdsSocketPath,
             drainTime: configuration.drainTime,
-            shutdownDrainTime: configuration.drainTime
+            shutdownDrainTime: configuration.drainTime,
+            keepsProxies: configuration.keepsProxies,
+            logSizeBytes: configuration.logSizeBytes
         ),
         bootstrap: { proxy, parameters in
             var parameters = parameters
@@ -123,30 +198,23 @@ public func runDaemon(
                 bootstraps.forget(proxy)
             }
         },
+        report: report,
         logger: logger
     )
-    if let path = configuration.sdsSocketPath, access(path, F_OK) != 0 {
-        print(
-            "warning: --sds-socket \(path): no such file; start the SDS server, as what it has is "
-                + "missing until then"
-        )
-    }
-    let identities = try IdentityKeeper(
-        IdentityConfiguration(
-            stateDirectory: state.path,
-            certificateLifetime: configuration.certificateLifetime,
-            broughtAuthority: configuration.authority
-        ),
-        privateAuthority: ACMPrivateCAClient(),
-        now: { .seconds(Date.now.timeIntervalSince1970) },
-        logger: logger,
-        publish: { store.publish(secrets: $0) },
-        isDistributed: { store.areSecretsDistributed }
-    )
-    let source = FolderSource(paths: configuration.paths, logger: logger)
-    // Versions go on growing over restarts.
-    let api = APIState(firstVersion: Int(Date.now.timeIntervalSince1970 * 1000))
-    let apiService = APIService(
+}
+
+/// The local API of a daemon.
+private func makeAPIService(
+    _ api: APIState,
+    _ configuration: DaemonConfiguration,
+    _ state: StateDirectory,
+    _ logger: Logger,
+    _ supervisor: EnvoySupervisor,
+    _ store: SnapshotStore,
+    _ identities: IdentityKeeper,
+    usage: @escaping UsageSource
+) -> APIService {
+    APIService(
         state: api,
         socketPath: state.apiSocketPath,
         address: configuration.apiAddress,
@@ -171,68 +239,10 @@ public func runDaemon(
                 }
             }
         },
+        usage: usage,
+        upgrade: { supervisor.upgradeSteps($0) },
         logger: logger
     )
-    let plans = PlanKeeper(stateDirectory: state.path, logger: logger)
-    let report = Mutex(
-        RunReport(paths: configuration.paths, clientOptions: configuration.clientOptions)
-    )
-    let reconciler = Reconciler(
-        worlds: source.worlds,
-        store: store,
-        supervisor: supervisor,
-        identities: identities,
-        state: state,
-        plans: plans,
-        adopted: [:],
-        options: PlanOptions(
-            addressRanges: configuration.addressRanges,
-            assumesServing: false,
-            lowestPort: lowestPort(),
-            probesGRPC: configuration.envoy.probesGRPC,
-            connectsAfterHandshake: configuration.envoy.connectsAfterHandshake,
-            certificateLifetime: configuration.certificateLifetime,
-            hasExternalSecrets: configuration.sdsSocketPath != nil
-        ),
-        nowSeconds: { Int(Date.now.timeIntervalSince1970) },
-        show: { world, plan, observations, rolledOut in
-            api.publish(
-                objects: world.objects,
-                statuses: plan.statuses,
-                problems: plan.problemsOfNoObject,
-                certificates: CertificateReport(plan, observations.identity),
-                proxies: ProxyReport(
-                    plan,
-                    observations,
-                    world,
-                    workingDirectory: FileManager.default.currentDirectoryPath
-                )
-            )
-            report.withLock { $0.lines(world, plan, observations) }.forEach(print)
-            if let rolledOut { print(rolledOut) }
-        },
-        stopping: {
-            print("stopping; requests under way may take \(configuration.drainTime) to finish")
-        },
-        logger: logger
-    )
-    // In the order of start; they stop in reverse.
-    let services: [any Service] = [
-        xds, identities, supervisor, apiService, plans, source, reconciler,
-    ]
-    var group = ServiceGroupConfiguration(
-        services: services.map {
-            ServiceGroupConfiguration.ServiceConfiguration(
-                service: $0,
-                failureTerminationBehavior: .gracefullyShutdownGroup
-            )
-        },
-        gracefulShutdownSignals: endingSignals(),
-        logger: logger
-    )
-    group.maximumGracefulShutdownDuration = configuration.drainTime + .seconds(20)
-    print("heddle on Envoy \(configuration.envoy.version), state in \(state.path)")
-    try await ServiceGroup(configuration: group).run()
 }
 
 /// Allows as many open files as the system lets us: each proxy takes a few.

@@ -19,6 +19,12 @@ struct Reconciler: Service {
     var state: StateDirectory
     /// Keeps plans for the next daemon.
     var plans: PlanKeeper
+    /// Keeps what proxies accepted for starts without a daemon.
+    var lastGood: LastGoodKeeper
+    /// Knows what proxies used so far.
+    var sizing: SizingKeeper
+    /// Keeps what happened.
+    var events: EventLog
     /// The processes that an earlier daemon left running.
     var adopted: [ProxyID: ProxyProcesses]
     var options: PlanOptions
@@ -60,6 +66,9 @@ struct Reconciler: Service {
                     inputs.newest.withLock { $0.identity = observations }
                     changed.yield()
                 }
+            }
+            group.addTask {
+                for await _ in sizing.changes.cancelOnGracefulShutdown() { changed.yield() }
             }
             group.addTask {
                 // Some things end after a time and not because something was observed.
@@ -126,11 +135,15 @@ struct Reconciler: Service {
         }
 
         mutating func reconcile(_ world: World, _ inputs: Inputs, with reconciler: Reconciler) {
+            let before = observations
             observations.proxies = [:]
+            let summaries = reconciler.sizing.summaries
             for (proxy, processes) in inputs.processes {
                 observations.proxies[proxy] = ProxyObservation(
                     process: processes.process,
-                    application: processes.application
+                    application: processes.application,
+                    usage: summaries[proxy],
+                    enforcement: processes.enforcement
                 )
             }
             // Not what came last: it may be from before the plan that was published since.
@@ -145,10 +158,14 @@ struct Reconciler: Service {
             let plan =
                 unchanged ?? planner.plan(world, observations, after: last, nowSeconds: now)
             if unchanged == nil {
-                publish(plan, reconciler)
+                publish(plan, of: world, reconciler)
             } else {
                 publishRest(reconciler)
             }
+            reconciler.events.record(
+                events(from: (last, before), to: (plan, observations), nowSeconds: now)
+            )
+            reconciler.lastGood.look(plan.proxies)
             observations.addresses = plan.addresses
             observations.conditions = plan.statuses.mapValues(\.conditions)
             if let arrival = inputs.worldArrival {
@@ -210,7 +227,7 @@ struct Reconciler: Service {
             )
         }
 
-        private mutating func publish(_ plan: Plan, _ reconciler: Reconciler) {
+        private mutating func publish(_ plan: Plan, of world: World, _ reconciler: Reconciler) {
             makeLogFolders(plan, reconciler)
             reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             let admitting = plan.admitting(after: published)
@@ -222,7 +239,10 @@ struct Reconciler: Service {
                 return (isHeld ? published.proxies[proxy.id]?.snapshot : nil) ?? proxy.snapshot
             }
             publish(snapshots, of: plan, reconciler)
-            reconciler.supervisor.apply(plan.proxies)
+            // What a broken file says nothing of is not gone.
+            let isBroken = world.diagnostics.contains { $0.severity == .error }
+            reconciler.supervisor.apply(plan.proxies, keepsUnowned: isBroken)
+            reconciler.sizing.forget(notIn: Set(plan.proxies.keys))
             reconciler.plans.keep(plan)
             guard plan.addresses != savedAddresses else { return }
             do {

@@ -154,7 +154,7 @@ struct TakeoverTests {
             let load = Load(address: "127.91.2.3")
             try await load.run {
                 kill(Int32(try #require(first?.process.pid)), SIGKILL)
-                let log = await harness.log(plan.id, .envoy, until: "terminating parent process")
+                let log = await harness.log(plan.id, .envoy, until: "shutting down parent after drain")
                 #expect(!log.contains("connection refused, retrying"))
             }
             #expect(load.failures == [])
