@@ -57,6 +57,8 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
+            group.addTask { await state.watch(logger) }
+            group.addTask { await watchDescriptors(logger) }
             group.addTask {
                 // Some things end after a time and not because something was observed.
                 while (try? await Task.sleep(for: .milliseconds(200))) != nil {
@@ -149,6 +151,7 @@ struct Reconciler: Service {
                 ? rollout?.summary(reconciler.store.currentObservations, now: .now) : nil
             if rolledOut != nil { rollout = nil }
             last = plan
+            saveAddresses(plan, reconciler)
             reconciler.show(world, plan, observations, rolledOut)
         }
 
@@ -213,13 +216,14 @@ struct Reconciler: Service {
             }
             publish(snapshots, of: plan, reconciler)
             reconciler.supervisor.apply(plan.proxies)
+        }
+
+        private mutating func saveAddresses(_ plan: Plan, _ reconciler: Reconciler) {
             guard plan.addresses != savedAddresses else { return }
-            do {
+            let isSaved = reconciler.state.keep("addresses of proxies", reconciler.logger) {
                 try reconciler.state.save(plan.addresses)
-                savedAddresses = plan.addresses
-            } catch {
-                reconciler.logger.error("addresses not saved", metadata: ["error": "\(error)"])
             }
+            if isSaved { savedAddresses = plan.addresses }
         }
     }
 }
