@@ -69,14 +69,13 @@ public struct EnvoyBinary: Hashable, Sendable {
 
     /// Why `path` can be no program, and the remedy; nil when it may be one.
     private static func problem(ofProgram path: String) -> String? {
-        var status = stat()
-        guard stat(path, &status) == 0 else {
+        guard access(path, F_OK) == 0 else {
             let isAbsent = errno == ENOENT || errno == ENOTDIR
             return isAbsent
                 ? "does not exist; correct the path"
                 : "cannot be read: \(String(cString: strerror(errno)).lowercased())"
         }
-        guard status.st_mode & S_IFMT == S_IFREG else { return "is no file; correct the path" }
+        if isFolder(path) { return "is a folder; correct the path" }
         return access(path, X_OK) == 0 ? nil : "is not executable; make it so with chmod +x"
     }
 

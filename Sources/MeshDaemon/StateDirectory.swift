@@ -9,6 +9,8 @@ final class StateDirectory: Sendable {
     /// Absolute path.
     let path: String
     private let lock: Int32
+    /// Where the lock was when it was taken.
+    private let lockPath: String?
     private let warnings = StorageWarnings()
 
     /// What the files in it look like: a daemon goes on from one of its own or an older version.
@@ -49,15 +51,22 @@ final class StateDirectory: Sendable {
         _ = ftruncate(file, 0)
         _ = pwrite(file, pid, pid.count, 0)
         lock = file
+        lockPath = StateDirectory.target(of: file)
     }
 
     deinit { close(lock) }
 
     /// Whether the folder is still the one that was opened.
     var isInPlace: Bool {
-        var (own, current) = (stat(), stat())
-        guard fstat(lock, &own) == 0, stat("\(path)/lock", &current) == 0 else { return false }
-        return own.st_ino == current.st_ino && own.st_dev == current.st_dev
+        StateDirectory.target(of: lock) == lockPath
+    }
+
+    /// Where an open file is at present.
+    private static func target(of file: Int32) -> String? {
+        var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/fd/\(file)", &bytes, bytes.count)
+        guard count >= 0 else { return nil }
+        return String(decoding: bytes[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
     /// Warns, until cancelled, when somebody removes the folder.
@@ -148,9 +157,8 @@ final class StateDirectory: Sendable {
 }
 
 private func makeFolder(_ path: String) throws {
-    var status = stat()
-    if stat(path, &status) == 0 {
-        guard status.st_mode & S_IFMT == S_IFDIR else {
+    if access(path, F_OK) == 0 {
+        guard isFolder(path) || errno != ENOTDIR else {
             throw DaemonError(
                 "cannot use the state directory \(path): a file is in its place; remove it or pass "
                     + "another --state-dir"
@@ -214,6 +222,14 @@ private func remedy(_ code: Int32, _ other: String) -> String {
     case EMFILE, ENFILE: "allow more open files (ulimit -n)"
     default: other
     }
+}
+
+/// Whether `path` is a folder; errno tells why not.
+func isFolder(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    close(descriptor)
+    return true
 }
 
 /// What the last failed system call says.

@@ -133,7 +133,7 @@ struct FaultTests {
                 try FileManager.default.removeItem(atPath: "\(state)/filler")
                 _ = try await mesh.line(containing: "saved again")
                 try await poll {
-                    try? await mesh.sidecar("more", "ready")?.bool
+                    try? await mesh.sidecar("more", "connected")?.bool
                 } until: {
                     $0 == true
                 }

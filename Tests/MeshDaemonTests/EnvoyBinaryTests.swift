@@ -90,6 +90,6 @@ import Testing
         let error = #expect(throws: DaemonError.self) {
             try EnvoyBinary.find(option: "/tmp", environment: [:])
         }
-        #expect(error?.description == "--envoy names /tmp, which is no file; correct the path")
+        #expect(error?.description == "--envoy names /tmp, which is a folder; correct the path")
     }
 }
