@@ -18,7 +18,11 @@ public final class EnvoySupervisor: Service {
     /// The newest state of all processes, whenever it changes.
     public let observations: AsyncStream<[ProxyID: ProxyProcesses]>
 
+    /// The same at any time.
+    public var current: [ProxyID: ProxyProcesses] { newestObservations.withLock { $0 } }
+
     let configuration: SupervisorConfiguration
+    private let newestObservations = Mutex<[ProxyID: ProxyProcesses]>([:])
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
     private let report: @Sendable (ProxyID, UsageReport) -> Void
@@ -93,7 +97,8 @@ public final class EnvoySupervisor: Service {
         return observations
     }
 
-    /// Replaces the Envoys of these proxies, or of all, by the binary and the options of now.
+    /// Replaces the Envoys of these proxies, or of all that are outdated, by the binary and the options of
+    /// now.
     ///
     /// One after the other, in order, each awaited until the new one serves and the old one takes no
     /// more connections. Stops at the first failure. The stream ends after the last step.
@@ -143,7 +148,7 @@ public final class EnvoySupervisor: Service {
         defer { if !configuration.keepsProxies { fleet.groups.removeParents() } }
         for task in fleet.adopt(adoption) { addTask(task) }
         var shown = fleet.observations
-        if !shown.isEmpty { observers.yield(shown) }
+        if !shown.isEmpty { show(shown) }
         for await var event in events {
             if case .wanted = event {
                 guard let wish = newest.withLock({ $0.take() }) else { continue }
@@ -151,12 +156,17 @@ public final class EnvoySupervisor: Service {
             }
             for task in fleet.handle(event) { addTask(task) }
             let observations = fleet.observations
-            if observations != shown { observers.yield(observations) }
+            if observations != shown { show(observations) }
             shown = observations
             if fleet.isOver { return }
         }
         // The task was cancelled, which ends the stream of events.
         fleet.killAll()
+    }
+
+    private func show(_ observations: [ProxyID: ProxyProcesses]) {
+        newestObservations.withLock { $0 = observations }
+        observers.yield(observations)
     }
 
     /// Waits for what takes time, and tells the fleet.

@@ -20,7 +20,7 @@ extension Fleet {
         group.remove()
         guard evidence.outOfMemoryKills > 0, run.verdict == nil else { return }
         let limit = run.envoy?.settings?.memoryLimitBytes
-        let text = limit.map { " of \(memoryQuantity($0))" } ?? ""
+        let text = limit.map { " of \(memoryQuantity(bytes: $0))" } ?? ""
         run.verdict = "killed by the kernel as it went over its memory limit\(text)"
         guard let limit else { return }
         let peak = evidence.peakMemoryBytes ?? limit
@@ -49,9 +49,4 @@ extension Fleet {
             }
         }
     }
-}
-
-/// `32Mi` where that is exact, else bytes.
-private func memoryQuantity(_ bytes: Int) -> String {
-    bytes % (1 << 20) == 0 ? "\(bytes >> 20)Mi" : "\(bytes)"
 }

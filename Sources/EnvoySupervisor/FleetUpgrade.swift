@@ -7,6 +7,8 @@ struct UpgradeRun {
     var current: ProxyID?
     /// The version before.
     var from: String?
+    /// Whether those are replaced too that are up to date.
+    let isForced: Bool
     let steps: AsyncStream<ProxyUpgrade>.Continuation
 }
 
@@ -17,7 +19,7 @@ extension Fleet {
     ) {
         if isShuttingDown { return steps.finish() }
         let ids = proxies?.sorted() ?? units.keys.sorted()
-        upgrades.append(UpgradeRun(remaining: ids, steps: steps))
+        upgrades.append(UpgradeRun(remaining: ids, isForced: proxies != nil, steps: steps))
     }
 
     /// Begins with the next proxy when none is under way.
@@ -51,7 +53,7 @@ extension Fleet {
         guard unit.envoy.lifecycle.isRunning else {
             return "it does not run; what starts next is the new one"
         }
-        if unit.successor != nil || unit.predecessor != nil { return nil }
+        if upgrades[0].isForced || unit.successor != nil || unit.predecessor != nil { return nil }
         compare(id, plan, Fingerprint(fileAt: configuration.envoyPath))
         if units[id]?.envoy.lifecycle.observation.isOutdated ?? false { return nil }
         return unit.launched == launch(plan, unit.folder) ? "it is up to date" : nil

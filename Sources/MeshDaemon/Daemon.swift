@@ -240,7 +240,13 @@ private func makeAPIService(
             }
         },
         usage: usage,
-        upgrade: { supervisor.upgradeSteps($0) },
+        upgrade: { proxies, tell in
+            let begin = ContinuousClock.now
+            for await step in supervisor.upgrade(proxies).cancelOnGracefulShutdown() {
+                let serving = supervisor.current[step.proxy]?.process
+                try await tell(ProxyUpgradeStep(step, serving, since: .now - begin))
+            }
+        },
         logger: logger
     )
 }

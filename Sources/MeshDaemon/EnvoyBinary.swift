@@ -35,10 +35,7 @@ public struct EnvoyBinary: Hashable, Sendable {
                     + "\"make envoy\""
             )
         }
-        let output = try output(of: path)
-        guard let version = version(in: output) else {
-            throw DaemonError("\(path) does not say which Envoy it is; pass another with --envoy")
-        }
+        let version = try ProgramVersion(of: path).envoyVersion()
         guard !numbers(of: version).lexicographicallyPrecedes(oldestVersion) else {
             throw DaemonError(
                 "\(path) is Envoy \(version), and 1.34 is the oldest that works; pass a newer one "
@@ -54,8 +51,8 @@ public struct EnvoyBinary: Hashable, Sendable {
     ) throws -> String? {
         for (source, path) in [("--envoy", option), ("HEDDLE_ENVOY", environment["HEDDLE_ENVOY"])] {
             guard let path, !path.isEmpty else { continue }
-            guard access(path, X_OK) == 0 else {
-                throw DaemonError("\(source) names \(path), which is no program; correct the path")
+            if let problem = problem(ofProgram: path) {
+                throw DaemonError("\(source) names \(path), which \(problem)")
             }
             return path
         }
@@ -67,27 +64,23 @@ public struct EnvoyBinary: Hashable, Sendable {
             folders.map { "\($0)/envoy" }
             + [cache.map { "\($0)/heddle/envoy/envoy" }]
             .compactMap { $0 }
-        return candidates.first { access($0, X_OK) == 0 }
+        return candidates.first { problem(ofProgram: $0) == nil }
+    }
+
+    /// Why `path` can be no program, and the remedy; nil when it may be one.
+    private static func problem(ofProgram path: String) -> String? {
+        guard access(path, F_OK) == 0 else {
+            let isAbsent = errno == ENOENT || errno == ENOTDIR
+            return isAbsent
+                ? "does not exist; correct the path"
+                : "cannot be read: \(String(cString: strerror(errno)).lowercased())"
+        }
+        if isFolder(path) { return "is a folder; correct the path" }
+        return access(path, X_OK) == 0 ? nil : "is not executable; make it so with chmod +x"
     }
 
     private static func numbers(of version: String) -> [Int] {
         version.split(separator: ".").compactMap { Int($0) }
-    }
-
-    private static func output(of path: String) throws -> String {
-        let quoted = "'" + path.replacing("'", with: "'\\''") + "'"
-        guard let pipe = popen("\(quoted) --version 2>/dev/null", "re") else {
-            throw DaemonError("cannot run \(path): \(String(cString: strerror(errno)))")
-        }
-        defer { pclose(pipe) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = fread(&buffer, 1, buffer.count, pipe)
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The version in the line `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.

@@ -67,6 +67,8 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
+            group.addTask { await state.watch(logger) }
+            group.addTask { await watchDescriptors(logger) }
             group.addTask {
                 for await _ in sizing.changes.cancelOnGracefulShutdown() { changed.yield() }
             }
@@ -135,7 +137,7 @@ struct Reconciler: Service {
         }
 
         mutating func reconcile(_ world: World, _ inputs: Inputs, with reconciler: Reconciler) {
-            let before = observations
+            let before: PlannedState = (last, observations)
             observations.proxies = [:]
             let summaries = reconciler.sizing.summaries
             for (proxy, processes) in inputs.processes {
@@ -163,7 +165,7 @@ struct Reconciler: Service {
                 publishRest(reconciler)
             }
             reconciler.events.record(
-                events(from: (last, before), to: (plan, observations), nowSeconds: now)
+                MeshPlan.events(from: before, to: (plan, observations), nowSeconds: now)
             )
             reconciler.lastGood.look(plan.proxies)
             observations.addresses = plan.addresses
@@ -176,6 +178,7 @@ struct Reconciler: Service {
                 ? rollout?.summary(reconciler.store.currentObservations, now: .now) : nil
             if rolledOut != nil { rollout = nil }
             last = plan
+            saveAddresses(plan, reconciler)
             reconciler.show(world, plan, observations, rolledOut)
         }
 
@@ -244,13 +247,14 @@ struct Reconciler: Service {
             reconciler.supervisor.apply(plan.proxies, keepsUnowned: isBroken)
             reconciler.sizing.forget(notIn: Set(plan.proxies.keys))
             reconciler.plans.keep(plan)
+        }
+
+        private mutating func saveAddresses(_ plan: Plan, _ reconciler: Reconciler) {
             guard plan.addresses != savedAddresses else { return }
-            do {
+            let isSaved = reconciler.state.keep("addresses of proxies", reconciler.logger) {
                 try reconciler.state.save(plan.addresses)
-                savedAddresses = plan.addresses
-            } catch {
-                reconciler.logger.error("addresses not saved", metadata: ["error": "\(error)"])
             }
+            if isSaved { savedAddresses = plan.addresses }
         }
     }
 }

@@ -148,6 +148,9 @@ final class RunningMesh: Sendable {
         try await output.next(containing: text)
     }
 
+    /// All lines of Heddle's output so far.
+    var lines: [String] { output.all }
+
     /// What a command of heddle prints about this mesh.
     func heddle(_ arguments: String...) async throws -> String {
         try await heddle(arguments)

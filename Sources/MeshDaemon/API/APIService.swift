@@ -96,7 +96,25 @@ public struct APIService: Service {
         try await application.run()
     }
 
+    /// Serves on `address`, once it can be had: until then the Unix socket serves alone, as clients of
+    /// this host and all proxies go on without a port that another program has.
     private func serveTCP(_ address: HostAndPort) async throws {
+        var told: String?
+        while true {
+            do {
+                return try await listenTCP(address)
+            } catch let error as IOError {
+                let problem = APIServiceError.bindFailed(address, error.errnoCode).description
+                if told != problem { logger.warning("\(problem)") }
+                told = problem
+            }
+            do {
+                try await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(2)) }
+            } catch { return }
+        }
+    }
+
+    private func listenTCP(_ address: HostAndPort) async throws {
         let application = Application(
             responder: responder(isSocket: false),
             configuration: ApplicationConfiguration(
@@ -105,11 +123,7 @@ public struct APIService: Service {
             onServerRunning: { channel in await onListening(channel.localAddress?.port) },
             logger: quietLogger
         )
-        do {
-            try await application.run()
-        } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw APIServiceError.addressInUse(address)
-        }
+        try await application.run()
     }
 
     /// Hummingbird reports each listener at level info; the composition reports ours.
@@ -207,8 +221,8 @@ public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
 
 /// Why the API cannot be served.
 public enum APIServiceError: Error, Hashable, CustomStringConvertible {
-    /// Another process listens at the TCP address.
-    case addressInUse(HostAndPort)
+    /// The TCP address cannot be had at present, for the system's reason.
+    case bindFailed(HostAndPort, Int32)
     /// Another daemon answers on the Unix socket.
     case socketInUse(String)
     /// A system call on the Unix socket failed.
@@ -217,9 +231,13 @@ public enum APIServiceError: Error, Hashable, CustomStringConvertible {
     /// The problem and its remedy.
     public var description: String {
         switch self {
-        case .addressInUse(let address):
-            "cannot listen on \(address) for the API: address in use; "
-                + "stop the other process or pass --address"
+        case .bindFailed(let address, let code):
+            code == EADDRINUSE
+                ? "cannot listen on \(address) for the API: address in use; only the Unix socket "
+                    + "serves it until the other process is stopped; else pass --address"
+                : "cannot listen on \(address) for the API: "
+                    + "\(String(cString: strerror(code)).lowercased()); only the Unix socket serves "
+                    + "it until that is mended; else pass --address"
         case .socketInUse(let path):
             "another heddle is running on \(path); stop it or pass another --state-dir"
         case .socket(let path, let problem): "cannot listen on \(path): \(problem)"

@@ -138,7 +138,7 @@ extension ProxyReport.Entry {
             "ingressAddress": .string(addresses.ingress),
             "egressAddress": .string(addresses.egress), "ingressPorts": numbers(ingressPorts),
             "egressPorts": numbers(egressPorts), "concurrency": .integer(concurrency),
-            "resources": ResourceQuantity.document(resources),
+            "resources": resources.document,
         ]
         document["mesh"] = mesh.map(JSONValue.string)
         document["source"] = source.map {
@@ -181,8 +181,8 @@ extension SizingRecommendation {
     fileprivate var document: JSONValue {
         [
             "verdict": .string(verdict.rawValue), "forecast": .bool(isForecast),
-            "requested": ResourceQuantity.document(requested),
-            "resources": ResourceQuantity.document(recommended),
+            "requested": requested.document,
+            "resources": recommended.document,
             "reasons": .array(reasons.map(JSONValue.string)),
         ]
     }
@@ -205,7 +205,7 @@ extension UsageSummary {
             "throttledShare": .number(throttledShare),
         ]
         document["outOfMemoryLimit"] = outOfMemoryLimitBytes.map {
-            .string(ResourceQuantity.memory($0))
+            .string(memoryQuantity(bytes: $0))
         }
         return document
     }

@@ -61,7 +61,7 @@ extension APIHandler {
             contentType: "application/x-ndjson",
             body: .stream { write in
                 try await write([])
-                for await step in upgrade(id.map { [$0] }).cancelOnGracefulShutdown() {
+                try await upgrade(id.map { [$0] }) { step in
                     try await write(JSONText.compact(step.document) + [UInt8(ascii: "\n")])
                 }
             }

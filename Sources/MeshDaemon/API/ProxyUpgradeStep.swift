@@ -35,7 +35,9 @@ public struct ProxyUpgradeStep: Hashable, Sendable {
 ///
 /// An upgrade that has begun goes on when nobody listens any more.
 public typealias UpgradeHandler =
-    @Sendable (_ proxies: Set<ProxyID>?) -> AsyncStream<ProxyUpgradeStep>
+    @Sendable (
+        _ proxies: Set<ProxyID>?, _ tell: (ProxyUpgradeStep) async throws -> Void
+    ) async throws -> Void
 
 /// What each proxy uses at the moment, as far as it was measured.
 public typealias UsageSource = @Sendable () -> [ProxyID: ProxyUsage]

@@ -100,9 +100,9 @@ struct SizingReport {
         let neededMemory = sum { $0.recommended.memoryRequestBytes }
         let count = "\(advice.count) \(advice.count == 1 ? "proxy" : "proxies")"
         let verb = advice.count == 1 ? "needs" : "need"
-        return "\(count) asked for \(ResourceQuantity.cpu(cpu)) cpu and "
+        return "\(count) asked for \(cpuQuantity(millicores: cpu)) cpu and "
             + "\(memoryTotal(memory, beside: neededMemory)) memory, \(verb) "
-            + "\(ResourceQuantity.cpu(neededCPU)) cpu and "
+            + "\(cpuQuantity(millicores: neededCPU)) cpu and "
             + "\(memoryTotal(neededMemory, beside: memory)) memory"
     }
 
@@ -148,10 +148,10 @@ extension SizingReport.Advice {
     fileprivate var rows: [[TextTable.Cell]] {
         let verdict = isForecast ? "\(verdict.rawValue)?" : verdict.rawValue
         var rows = [
-            row("cpu", history["cpu"], ResourceQuantity.cpu, \.cpuRequestMillicores),
-            row("memory", history["memory"], ResourceQuantity.memory, \.memoryRequestBytes),
-            row("cpu limit", nil, ResourceQuantity.cpu, \.cpuLimitMillicores),
-            row("memory limit", nil, ResourceQuantity.memory, \.memoryLimitBytes),
+            row("cpu", history["cpu"], cpuQuantity(millicores:), \.cpuRequestMillicores),
+            row("memory", history["memory"], memoryQuantity(bytes:), \.memoryRequestBytes),
+            row("cpu limit", nil, cpuQuantity(millicores:), \.cpuLimitMillicores),
+            row("memory limit", nil, memoryQuantity(bytes:), \.memoryLimitBytes),
         ].compactMap(\.self)
         rows[0][0] = TextTable.Cell("\(reference)")
         rows[0][1] = TextTable.Cell(verdict, colour)
@@ -209,8 +209,8 @@ extension SizingReport.Advice {
         var document: JSONValue = [
             "namespace": .string(reference.namespace), "name": .string(reference.name),
             "verdict": .string(verdict.rawValue), "forecast": .bool(isForecast),
-            "confidence": .string(confidence), "requested": ResourceQuantity.document(requested),
-            "recommended": ResourceQuantity.document(recommended),
+            "confidence": .string(confidence), "requested": requested.document,
+            "recommended": recommended.document,
             "reasons": .array(reasons.map(JSONValue.string)),
         ]
         if history != .null { document["observed"] = history }

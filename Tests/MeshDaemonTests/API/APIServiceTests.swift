@@ -50,6 +50,23 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
     try await Running(name, arguments).output.reduce(into: "") { $0 += $1 }
 }
 
+/// A program that listens at a port of 127.0.0.1.
+private func listeningProgram() -> (descriptor: Int32, port: Int)? {
+    let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    let descriptor = socket(AF_INET, type, 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let isListening = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, size) == 0 && listen(descriptor, 1) == 0
+                && getsockname(descriptor, $0, &size) == 0
+        }
+    }
+    return isListening ? (descriptor, Int(UInt16(bigEndian: address.sin_port))) : nil
+}
+
 @Suite(.serialized, .timeLimit(.minutes(2))) struct `API service` {
     /// Serves `state` while `body` runs, with the socket's path and the TCP port.
     private func serving(
@@ -116,18 +133,41 @@ private func run(_ name: String, _ arguments: [String]) async throws -> String {
         }
     }
 
-    @Test func `an address in use is said with its remedy`() async throws {
-        try await serving(colorsState()) { socket, port in
-            let address = HostAndPort(host: "127.0.0.1", port: port)
-            let second = APIService(
-                state: APIState(),
-                socketPath: "\(socket)2",
-                address: address,
-                logs: { _, _, _, _ in AsyncStream { $0.finish() } },
-                logger: Logger(label: "test")
+    @Test func `an address in use is said once, and had when it is free`() async throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let socket = directory.appending(path: "api.sock").path()
+        let (program, port) = try #require(listeningProgram())
+        let log = Lines()
+        let (ready, listening) = AsyncStream.makeStream(of: Int?.self)
+        let service = APIService(
+            state: colorsState(),
+            socketPath: socket,
+            address: HostAndPort(host: "127.0.0.1", port: port),
+            logs: { _, _, _, _ in AsyncStream { $0.finish() } },
+            logger: log.logger,
+            onListening: { port in listening.yield(port) }
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            let services = ServiceGroup(services: [service], logger: Logger(label: "test"))
+            group.addTask { try await services.run() }
+            var listeners = ready.makeAsyncIterator()
+            #expect(await listeners.next() == .some(nil))
+            let health = try await run("curl", ["-s", "--unix-socket", socket, "http://x/healthz"])
+            #expect(health == "ok")
+            while log.all.isEmpty { await Task.yield() }
+            close(program)
+            #expect(await listeners.next() == port)
+            #expect(
+                log.all == [
+                    "warning cannot listen on 127.0.0.1:\(port) for the API: address in use; only the "
+                        + "Unix socket serves it until the other process is stopped; else pass "
+                        + "--address"
+                ]
             )
-            await #expect(throws: APIServiceError.addressInUse(address)) { try await second.run() }
-            #expect(!FileManager.default.fileExists(atPath: "\(socket)2"))
+            await services.triggerGracefulShutdown()
+            try await group.waitForAll()
         }
     }
 

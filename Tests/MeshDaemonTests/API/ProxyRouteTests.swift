@@ -231,7 +231,7 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 @Suite struct `Resource quantities` {
     @Test(arguments: [(250, "250m"), (2000, "2"), (0, "0"), (1500, "1500m")])
     func `of the processor are exact`(millicores: Int, text: String) {
-        #expect(ResourceQuantity.cpu(millicores) == text)
+        #expect(cpuQuantity(millicores: millicores) == text)
     }
 
     @Test(arguments: [
@@ -239,7 +239,7 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
         (3 << 10, "3Ki"), (0, "0"),
     ])
     func `of memory are exact`(bytes: Int, text: String) {
-        #expect(ResourceQuantity.memory(bytes) == text)
+        #expect(memoryQuantity(bytes: bytes) == text)
     }
 
     @Test(arguments: [(0.0, "0m"), (0.01, "1m"), (30.6, "31m"), (2000, "2000m"), (.nan, "0m")])
@@ -262,6 +262,6 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
         SidecarResources(cpuLimitMillicores: 1500, memoryLimitBytes: 3 << 30),
     ])
     func `are read as they were written`(resources: SidecarResources) {
-        #expect(ResourceQuantity.resources(ResourceQuantity.document(resources)) == resources)
+        #expect(ResourceQuantity.resources(resources.document) == resources)
     }
 }
