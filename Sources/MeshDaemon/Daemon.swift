@@ -3,8 +3,8 @@ internal import FoundationEssentials
 internal import Glibc
 public import Logging
 internal import MeshIdentity
-public import MeshModel
-public import MeshPlan
+internal import MeshModel
+internal import MeshPlan
 internal import MeshSources
 internal import ServiceLifecycle
 internal import Synchronization
@@ -73,7 +73,15 @@ public func runDaemon(
             logger: logger
         )
     )
-    let apiService = makeAPIService(api, configuration, state, logger, supervisor, store, identities) {
+    let apiService = makeAPIService(
+        api,
+        configuration,
+        state,
+        logger,
+        supervisor,
+        store,
+        identities
+    ) {
         usages.current
     }
     let plans = PlanKeeper(stateDirectory: state.path, logger: logger)

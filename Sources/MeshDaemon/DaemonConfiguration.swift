@@ -1,4 +1,3 @@
-public import MeshIdentity
 public import MeshModel
 public import MeshPlan
 

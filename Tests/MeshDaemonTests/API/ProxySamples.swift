@@ -191,17 +191,14 @@ func upgrading(
     _ steps: [ProxyUpgradeStep.Progress],
     asked: Asked<Set<ProxyID>?> = Asked()
 ) -> UpgradeHandler {
-    { proxies in
+    { proxies, tell in
         asked.add(proxies)
-        return AsyncStream { stream in
-            for proxy in (proxies ?? [proxyID("red-1")]).sorted() {
-                for step in steps {
-                    stream.yield(
-                        ProxyUpgradeStep(proxy: proxy, fromVersion: "1.40.0", progress: step)
-                    )
-                }
+        for proxy in (proxies ?? [proxyID("red-1")]).sorted() {
+            for step in steps {
+                try await tell(
+                    ProxyUpgradeStep(proxy: proxy, fromVersion: "1.40.0", progress: step)
+                )
             }
-            stream.finish()
         }
     }
 }
