@@ -145,22 +145,21 @@ enum EnvoyWatch {
     /// Looks at a running Envoy until it ends.
     ///
     /// - Parameters:
-    ///   - admin: Its admin interface.
     ///   - stop: Set when it ends.
     ///   - interval: From one look to the next.
     ///   - limit: How long it may be silent.
+    ///   - look: Looks at it, within 2 s.
     /// - Returns: For how long it has been silent; nil when it ended.
     static func untilSilent(
-        _ admin: EnvoyAdmin,
         stop: StopFlag,
         interval: Duration,
-        limit: Duration
+        limit: Duration,
+        look: () async -> EnvoyAdmin.Look
     ) async -> Duration? {
         var lastAnswer = ContinuousClock.now
         var silences = 0
         while !stop.isSet, !Task.isCancelled {
-            // The one place where a running Envoy is asked regularly; its use can be measured here.
-            switch await admin.look() {
+            switch await look() {
             case .answered, .closed:
                 lastAnswer = .now
                 silences = 0

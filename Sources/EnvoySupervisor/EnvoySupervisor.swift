@@ -17,12 +17,16 @@ import Synchronization
 public final class EnvoySupervisor: Service {
     /// The newest state of all processes, whenever it changes.
     public let observations: AsyncStream<[ProxyID: ProxyProcesses]>
+    /// What all proxies use, whenever one was measured: the newest state, not each measurement.
+    public let usages: AsyncStream<[ProxyID: ProxyUsage]>
 
     let configuration: SupervisorConfiguration
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
     private let logger: Logger
     private let observers: AsyncStream<[ProxyID: ProxyProcesses]>.Continuation
+    private let usageObservers: AsyncStream<[ProxyID: ProxyUsage]>.Continuation
+    private let newestUsages = Mutex<[ProxyID: ProxyUsage]>([:])
     /// Has no bound, and needs none: a process causes few events until these are handled.
     private let events: AsyncStream<FleetEvent>
     private let post: AsyncStream<FleetEvent>.Continuation
@@ -49,6 +53,7 @@ public final class EnvoySupervisor: Service {
         self.authorize = authorize
         self.logger = logger
         (observations, observers) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (usages, usageObservers) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (events, post) = AsyncStream.makeStream()
     }
 
@@ -104,7 +109,10 @@ public final class EnvoySupervisor: Service {
     /// Runs until shut down.
     public func run() async throws {
         try Files.makeFolder(ProxyFolder.parent(configuration.stateDirectory))
-        defer { observers.finish() }
+        defer {
+            observers.finish()
+            usageObservers.finish()
+        }
         if adoption.withLock({ $0 == nil }) { _ = adopt() }
         guard let adoption = adoption.withLock({ $0.take() }) else { return }
         await withTaskCancellationOrGracefulShutdownHandler {
@@ -149,6 +157,18 @@ public final class EnvoySupervisor: Service {
         fleet.killAll()
     }
 
+    /// The newest measurement of each proxy that runs.
+    public var currentUsages: [ProxyID: ProxyUsage] { newestUsages.withLock(\.self) }
+
+    /// Makes a measurement known; nil when the proxy does not run any more.
+    func measured(_ usage: ProxyUsage?, of proxy: ProxyID) {
+        let usages = newestUsages.withLock { usages in
+            usages[proxy] = usage
+            return usages
+        }
+        usageObservers.yield(usages)
+    }
+
     /// Waits for what takes time, and tells the fleet.
     private func perform(_ task: FleetTask) async {
         switch task {
@@ -163,14 +183,17 @@ public final class EnvoySupervisor: Service {
             if isReady {
                 post.yield(.process(key, .ready(stop, version: await admin.version())))
             }
-        case .look(let key, let socketPath, let stop):
+        case .look(let key, _, let socketPath, let stop):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
+            // The one place where a running Envoy is asked regularly: its use is measured here.
             let silence = await EnvoyWatch.untilSilent(
-                admin,
                 stop: stop,
                 interval: configuration.healthInterval,
                 limit: configuration.silenceLimit
-            )
+            ) {
+                await admin.look()
+            }
+            measured(nil, of: key.proxy)
             if let silence { post.yield(.process(key, .silent(stop, silence))) }
         case .probeApplication(let key, let application, let stop):
             if await ListeningProbe(application).untilListening(stop: stop) {

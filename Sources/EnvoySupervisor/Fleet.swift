@@ -38,7 +38,7 @@ enum FleetTask: Sendable {
     case probe(ProcessKey, socketPath: String, StopFlag, takesOver: Bool)
     case probeApplication(ProcessKey, ApplicationPlan, StopFlag)
     case drain(ProcessKey, socketPath: String, StopFlag, settle: Duration)
-    case look(ProcessKey, socketPath: String, StopFlag)
+    case look(ProcessKey, RunningProcess, socketPath: String, StopFlag)
     case groupEnd(ProcessKey, RunningProcess, ProcessExit)
 }
 

@@ -56,7 +56,7 @@ extension Fleet {
     /// Looks after a running Envoy from time to time.
     mutating func watchHealth(_ key: ProcessKey) {
         guard let run = self[key]?.run, let start = run.envoy else { return }
-        tasks.append(.look(key, socketPath: start.adminSocketPath, run.stop))
+        tasks.append(.look(key, run.process, socketPath: start.adminSocketPath, run.stop))
     }
 
     private mutating func wasSilent(_ run: StopFlag, _ silence: Duration, _ key: ProcessKey) {
@@ -115,9 +115,8 @@ extension Fleet {
         case .successor: successorEnded(run, exit, key)
         case .predecessor: predecessorEnded(run, exit, key)
         }
-        if let baseID = run.envoy?.baseID, let unit = units[key.proxy],
-            !unit.runs.contains(where: { $0.envoy?.baseID == baseID })
-        {
+        let rest = units[key.proxy]?.runs ?? []
+        if let baseID = run.envoy?.baseID, !rest.contains(where: { $0.envoy?.baseID == baseID }) {
             HotRestart.forget(baseID: baseID)
         }
         settle(key.proxy)
