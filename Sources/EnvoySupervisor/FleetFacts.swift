@@ -124,9 +124,8 @@ extension Fleet {
         case .successor: successorEnded(run, exit, key)
         case .predecessor: predecessorEnded(run, exit, key)
         }
-        if let baseID = run.envoy?.baseID, let unit = units[key.proxy],
-            !unit.runs.contains(where: { $0.envoy?.baseID == baseID })
-        {
+        let rest = units[key.proxy]?.runs ?? []
+        if let baseID = run.envoy?.baseID, !rest.contains(where: { $0.envoy?.baseID == baseID }) {
             HotRestart.forget(baseID: baseID)
         }
         settle(key.proxy)

@@ -82,7 +82,8 @@ public func runDaemon(
         store,
         identities
     ) {
-        usages.current
+        let running = supervisor.current.filter { $0.value.process.phase == .running }
+        return usages.current.filter { running[$0.key] != nil }
     }
     let plans = PlanKeeper(stateDirectory: state.path, logger: logger)
     let lastGood = LastGoodKeeper(
