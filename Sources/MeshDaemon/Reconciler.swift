@@ -126,7 +126,9 @@ struct Reconciler: Service {
         var first: (proxies: Set<ProxyID>, deadline: ContinuousClock.Instant)?
 
         /// Whether a plan shall be made though nothing changes.
-        var isWaiting: Bool { last.isInTransition || first != nil }
+        var isWaiting: Bool {
+            last.isInTransition || first != nil || last.addresses != savedAddresses
+        }
 
         init(addresses: [ProxyID: ProxyAddresses], after last: Plan, _ options: PlanOptions) {
             planner = Planner(options: options)
