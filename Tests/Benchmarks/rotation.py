@@ -218,8 +218,14 @@ class UnixConnection(http.client.HTTPConnection):
 
 def statistics(state, workload):
     """What an Envoy counts; of a histogram its greatest value in all."""
-    connection = UnixConnection(pathlib.Path(state, "proxies/bench", workload, "admin.sock"))
-    connection.request("GET", "/stats")
+    folder = pathlib.Path(state, "proxies/bench", workload)
+    connection = UnixConnection(folder / "admin.sock")
+    try:
+        connection.request("GET", "/stats")
+    except OSError:
+        # An Envoy that took over from another has the other socket.
+        connection = UnixConnection(folder / "admin-2.sock")
+        connection.request("GET", "/stats")
     values = {}
     for line in connection.getresponse().read().decode().splitlines():
         name, _, value = line.partition(": ")

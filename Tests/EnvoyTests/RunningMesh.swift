@@ -264,10 +264,18 @@ final class RunningMesh: Sendable {
     }
 
     private func statistics(of workload: String) async throws -> [Substring] {
-        let socket = state.appendingPathComponent("proxies/demo/\(workload)/admin.sock").path
-        let response = try await client.response(
-            to: HTTPRequest("GET", "http://localhost/stats", unixSocketPath: socket)
-        )
+        let folder = state.appendingPathComponent("proxies/demo/\(workload)")
+        func ask(_ name: String) async throws -> HTTPResponse {
+            let socket = folder.appendingPathComponent(name).path
+            return try await client.response(
+                to: HTTPRequest("GET", "http://localhost/stats", unixSocketPath: socket)
+            )
+        }
+        // An Envoy that took over from another has the other socket.
+        let response =
+            if let response = try? await ask("admin.sock") { response } else {
+                try await ask("admin-2.sock")
+            }
         return response.text.split(separator: "\n")
     }
 
