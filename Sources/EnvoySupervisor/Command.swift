@@ -9,6 +9,9 @@ struct Command: Hashable, Sendable {
     var environment: [String: String]
     /// Where it starts; nil is our own working directory.
     var directory: String?
+    /// Whether it lives on when we end, though it asks to end with us, as an Envoy that can be hot
+    /// restarted does.
+    var outlivesUs = false
 
     /// Starts it as the leader of its own session, with its output appended to `logPath`.
     func start(logPath: String) throws(StartError) -> Int32 {
@@ -64,7 +67,8 @@ struct Command: Hashable, Sendable {
                             directory: paths[1],
                             output: output.number,
                             groups: groups.baseAddress,
-                            group_count: Int32(groups.count)
+                            group_count: Int32(groups.count),
+                            outlives_us: outlivesUs
                         )
                         return cprocess_spawn(&pid, &command, &joinError)
                     }

@@ -155,7 +155,8 @@ extension SupervisorConfiguration {
         Command(
             arguments: [envoyPath] + options,
             environment: Command.ownEnvironment.merging([Command.mark: stateDirectory]) { $1 },
-            directory: folder.path
+            directory: folder.path,
+            outlivesUs: true
         )
     }
 

@@ -22,6 +22,11 @@ struct cprocess_command {
     /// Open `cgroup.procs` files of the control groups that it joins before it runs.
     const int *groups;
     int group_count;
+    /// Whether it lives on when we end, though it asks to be ended then (`PR_SET_PDEATHSIG`).
+    ///
+    /// Its request is answered with success and not done, by a filter of system calls that its own
+    /// children inherit. Where the kernel takes no filter, it ends with us.
+    bool outlives_us;
 };
 
 /// Starts a program as the leader of a session of its own.
