@@ -95,6 +95,7 @@ let package = Package(
             "XDSServer",
             [
                 "MeshIdentity", "MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging,
+                nio,
             ] + grpc
         ),
         target(

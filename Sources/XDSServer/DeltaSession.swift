@@ -109,8 +109,8 @@ extension DeltaSession {
         if previous == nil { auditSecrets(subscriptions[.secrets].names) }
         for type in ResourceType.allCases {
             subscriptions[type].isUnsettled = true
+            recognizeClaims(type)
             guard let previous else {
-                recognizeClaims(type)
                 checkAll(type)
                 continue
             }

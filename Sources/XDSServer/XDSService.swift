@@ -84,6 +84,7 @@ public struct XDSService: Service {
     private static var configuration: HTTP2ServerTransport.Posix.Config {
         .defaults { configuration in
             configuration.connection.maxGraceTime = graceTime
+            configuration.channelDebuggingCallbacks.onBindTCPListener = pauseWithoutDescriptors
             // Envoy pings every 30 s; by default that would count as an attack.
             configuration.connection.keepalive.clientBehavior = .init(
                 minPingIntervalWithoutCalls: .milliseconds(500),

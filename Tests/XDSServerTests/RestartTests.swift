@@ -53,6 +53,18 @@ import Testing
         #expect(stream.memory.lastGood == target)
     }
 
+    @Test func `a secret that the proxy has is not sent though it comes after the plan`() throws {
+        let stream = TestStream(target: nil)
+        connect(stream)
+        var plan = target
+        plan[.secrets] = [:]
+        stream.snapshotChanged(to: plan, plannedSecrets: ["s"])
+        #expect(stream.responses().isEmpty)
+        stream.snapshotChanged(to: target, plannedSecrets: ["s"])
+        #expect(stream.responses().isEmpty)
+        #expect(stream.memory.lastGood == target)
+    }
+
     @Test(arguments: ResourceType.allCases)
     func `only what changed meanwhile is sent`(type: ResourceType) throws {
         let stream = TestStream(target: nil)

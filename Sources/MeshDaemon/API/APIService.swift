@@ -5,6 +5,7 @@ import Hummingbird
 public import Logging
 import NIOCore
 public import ServiceLifecycle
+internal import XDSServer
 
 /// Serves the local API on a Unix socket and, if asked to, on a TCP port of this host.
 public struct APIService: Service {
@@ -84,6 +85,7 @@ public struct APIService: Service {
             ),
             onServerRunning: { channel in
                 do {
+                    try await pauseWithoutDescriptors(channel).get()
                     try socket.publish()
                     await onListening(nil)
                 } catch {
@@ -120,7 +122,10 @@ public struct APIService: Service {
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port)
             ),
-            onServerRunning: { channel in await onListening(channel.localAddress?.port) },
+            onServerRunning: { channel in
+                try? await pauseWithoutDescriptors(channel).get()
+                await onListening(channel.localAddress?.port)
+            },
             logger: quietLogger
         )
         try await application.run()
