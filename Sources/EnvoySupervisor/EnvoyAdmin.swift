@@ -149,25 +149,21 @@ enum EnvoyWatch {
     /// Looks at a running Envoy until it ends.
     ///
     /// - Parameters:
-    ///   - admin: Its admin interface.
     ///   - stop: Set when it ends.
     ///   - interval: From one look to the next.
     ///   - limit: How long it may be silent.
-    ///   - answered: Takes the statistics of each look.
+    ///   - look: Looks at it, within 2 s.
     /// - Returns: For how long it has been silent; nil when it ended.
     static func untilSilent(
-        _ admin: EnvoyAdmin,
         stop: StopFlag,
         interval: Duration,
         limit: Duration,
-        answered: (EnvoyStats) -> Void
+        look: () async -> EnvoyAdmin.Look
     ) async -> Duration? {
         var lastAnswer = ContinuousClock.now
         var silences = 0
         while !stop.isSet, !Task.isCancelled {
-            let look = await admin.look()
-            if case .answered(let stats) = look { answered(stats) }
-            switch look {
+            switch await look() {
             case .answered, .closed:
                 lastAnswer = .now
                 silences = 0

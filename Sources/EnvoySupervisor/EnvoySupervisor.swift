@@ -186,18 +186,20 @@ public final class EnvoySupervisor: Service {
         case .look(let key, let socketPath, let stop, let pid, let controlGroup):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
             var meter = UsageMeter(pid: pid, admin: admin, controlGroup: controlGroup)
+            // One look tells of hanging and of use.
             let silence = await EnvoyWatch.untilSilent(
-                admin,
                 stop: stop,
                 interval: configuration.healthInterval,
                 limit: configuration.silenceLimit
-            ) { stats in
-                guard let measurement = meter?.measure(stats, timeSeconds: Self.timeSeconds) else {
-                    return
+            ) {
+                let look = await admin.look()
+                if case .answered(let stats) = look, !stop.isSet,
+                    let seen = meter?.measure(stats, timeSeconds: Self.timeSeconds),
+                    let usage = seen.usage
+                {
+                    report(key.proxy, .usage(usage, isShedding: seen.isShedding))
                 }
-                if let usage = measurement.usage, !stop.isSet {
-                    report(key.proxy, .usage(usage, isShedding: measurement.isShedding))
-                }
+                return look
             }
             if let silence { post.yield(.process(key, .silent(stop, silence))) }
         case .probeApplication(let key, let application, let stop):

@@ -40,10 +40,23 @@ public func runDaemon(
         nowSeconds: { Date.now.timeIntervalSince1970 },
         logger: logger
     )
-    let supervisor = makeSupervisor(configuration, state, store, logger) { proxy, report in
-        usages.take(proxy, report, sizing)
-    }
+    let isAdopting = Atomic(true)
+    let supervisor = makeSupervisor(
+        configuration,
+        state,
+        logger,
+        authorize: { proxy, token in
+            if let token {
+                let isAdopted = isAdopting.load(ordering: .acquiring)
+                store.authorize(token: token, for: proxy, isAdopted: isAdopted)
+            } else {
+                store.revoke(proxy)
+            }
+        },
+        report: { proxy, report in usages.take(proxy, report, sizing) }
+    )
     let adopted = supervisor.adopt()
+    isAdopting.store(false, ordering: .releasing)
     if let path = configuration.sdsSocketPath, access(path, F_OK) != 0 {
         print(
             "warning: --sds-socket \(path): no such file; start the SDS server, as what it has is "
@@ -85,7 +98,7 @@ public func runDaemon(
         let running = supervisor.current.filter { $0.value.process.phase == .running }
         return usages.current.filter { running[$0.key] != nil }
     }
-    let plans = PlanKeeper(stateDirectory: state.path, logger: logger)
+    let plans = PlanKeeper(state: state, logger: logger)
     let lastGood = LastGoodKeeper(
         store: store,
         supervisor: supervisor,
@@ -166,12 +179,12 @@ public func runDaemon(
     try await ServiceGroup(configuration: group).run()
 }
 
-/// The supervisor of a daemon, which tells the xDS server whom to believe.
+/// The supervisor of a daemon.
 private func makeSupervisor(
     _ configuration: DaemonConfiguration,
     _ state: StateDirectory,
-    _ store: SnapshotStore,
     _ logger: Logger,
+    authorize: @escaping @Sendable (ProxyID, String?) -> Void,
     report: @escaping @Sendable (ProxyID, UsageReport) -> Void
 ) -> EnvoySupervisor {
     let bootstraps = BootstrapMemo()
@@ -200,12 +213,8 @@ private func makeSupervisor(
             }
         },
         authorize: { proxy, token in
-            if let token {
-                store.authorize(token: token, for: proxy)
-            } else {
-                store.revoke(proxy)
-                bootstraps.forget(proxy)
-            }
+            if token == nil { bootstraps.forget(proxy) }
+            authorize(proxy, token)
         },
         report: report,
         logger: logger

@@ -9,13 +9,15 @@ internal import ServiceLifecycle
 /// Each proxy has a file, written when its plan changes: a change of one proxy costs the same however
 /// many there are.
 final class PlanKeeper: Service {
+    private let state: StateDirectory
     private let folder: String
     private let logger: Logger
     private let plans: AsyncStream<Plan>
     private let newest: AsyncStream<Plan>.Continuation
 
-    init(stateDirectory: String, logger: Logger) {
-        folder = "\(stateDirectory)/plans"
+    init(state: StateDirectory, logger: Logger) {
+        self.state = state
+        folder = "\(state.path)/plans"
         self.logger = logger
         (plans, newest) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -39,19 +41,8 @@ final class PlanKeeper: Service {
     /// Runs until shut down, and writes what came last.
     func run() async throws {
         var files = Files()
-        var warned: String?
         for await plan in plans.cancelOnGracefulShutdown() {
-            do {
-                try save(plan, &files)
-                warned = nil
-            } catch {
-                // A full disk stops nothing, and is told once.
-                let reason = "\(error)"
-                if reason != warned {
-                    logger.warning("plan not kept on disk", metadata: ["reason": "\(reason)"])
-                }
-                warned = reason
-            }
+            _ = state.keep("the plan", logger) { try save(plan, &files) }
             // Changes often come in rows.
             try? await Task.sleep(for: .milliseconds(200))
         }

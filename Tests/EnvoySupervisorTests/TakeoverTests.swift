@@ -259,7 +259,10 @@ struct TakeoverTests {
 struct SilenceTests {
     @Test func `one late answer is no silence, and a closed admin interface is none`() async {
         let looks = Mutex<[EnvoyAdmin.Look]>(
-            [.silent, .silent, .answered, .silent, .silent, .closed, .silent, .silent, .silent]
+            [
+                .silent, .silent, .answered(EnvoyStats(text: "")), .silent, .silent, .closed,
+                .silent, .silent, .silent,
+            ]
         )
         let silence = await EnvoyWatch.untilSilent(
             stop: StopFlag(),

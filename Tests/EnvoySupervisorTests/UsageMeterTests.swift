@@ -196,7 +196,7 @@ struct UsageMeterTests {
             let seen = await harness.wait(for: plan.id) { $0?.process.phase == .running }
             let pid = Int32(try #require(seen?.process.pid))
             let folder = ProxyFolder(of: plan.id, stateDirectory: harness.stateDirectory)
-            let admin = EnvoyAdmin(client: client, socketPath: folder.adminSocketPath)
+            let admin = EnvoyAdmin(client: client, socketPath: folder.adminSocketPath(.first))
             var meter = try #require(UsageMeter(pid: pid, admin: admin, controlGroup: nil))
             try await body(&meter, pid, admin)
         }
