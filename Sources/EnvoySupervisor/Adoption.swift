@@ -68,8 +68,9 @@ struct Adoption {
                 HotRestart.forget(baseID: entry.start.baseID)
             }
         }
-        let last = record.envoys.last
+        // One that was started by hand came after all that are written down.
         if alive.last?.entry.start.slot == .standalone { record.envoys = alive.map(\.entry) }
+        let last = record.envoys.last
         var found = Found(record: record)
         (found.envoy, found.successor, found.predecessor) = roles(alive, newest: last)
         found.application = record.application.flatMap { RunningProcess($0.identity) }

@@ -90,7 +90,8 @@ public final class EnvoySupervisor: Service {
             if let token = proxy.token { authorize(proxy.record.proxy, token) }
             observations[proxy.record.proxy] = ProxyProcesses(
                 process: proxy.envoyObservation,
-                application: proxy.applicationObservation
+                application: proxy.applicationObservation,
+                enforcement: proxy.enforcement
             )
         }
         adoption.withLock { $0 = found }

@@ -19,6 +19,13 @@ extension Adoption.Found {
         return observation
     }
 
+    /// How its limits are enforced; nil when it does not run.
+    var enforcement: LimitEnforcement? {
+        envoy.flatMap { envoy in
+            envoy.entry.controlGroup?.enforcement(of: envoy.process.identity.pid)
+        }
+    }
+
     /// What is known of its application; nil when none runs.
     var applicationObservation: ProcessObservation? {
         guard let application, let entry = record.application else { return nil }

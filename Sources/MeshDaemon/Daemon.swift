@@ -75,7 +75,11 @@ public func runDaemon(
         publish: { store.publish(secrets: $0) },
         isDistributed: { store.areSecretsDistributed }
     )
-    let source = FolderSource(paths: configuration.paths, logger: logger)
+    let source = FolderSource(
+        paths: configuration.paths,
+        excluded: state.path,
+        logger: logger
+    )
     // Versions go on growing over restarts.
     let firstVersion = Int(Date.now.timeIntervalSince1970 * 1000)
     let api = APIState(

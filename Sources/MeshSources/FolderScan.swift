@@ -74,12 +74,14 @@ struct FolderScan {
     private var visited: Set<FileIdentity> = []
     private var linkedFolders: [(path: String, root: String)] = []
 
-    /// Walks `roots`, each a folder or a file.
+    /// Walks `roots`, each a folder or a file, without going into the folder `excluded`.
     ///
     /// Every folder is watched before it is listed, so
     /// that no change between the two is missed.
-    init(roots: [String], watch: @escaping Watch) {
+    init(roots: [String], excluded: String? = nil, watch: @escaping Watch) {
         self.watch = watch
+        var status = stat()
+        if let excluded, stat(excluded, &status) == 0 { visited.insert(FileIdentity(status)) }
         for root in roots { scan(root: root) }
         while !linkedFolders.isEmpty {
             let folder = linkedFolders.removeFirst()

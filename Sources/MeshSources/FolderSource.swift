@@ -24,6 +24,7 @@ public struct FolderSource: Service {
 
     private let continuation: AsyncStream<World>.Continuation
     private let paths: [String]
+    private let excluded: String?
     private let decode: Decode
     private let now: @Sendable () -> Duration
     private let quiet: Duration
@@ -34,6 +35,7 @@ public struct FolderSource: Service {
     ///
     /// - Parameters:
     ///   - paths: Folders, and single files.
+    ///   - excluded: A folder that is left out, though it may be in one of them.
     ///   - decode: Reads objects from a file's bytes.
     ///   - now: The time since 1970.
     ///   - quiet: A burst has ended when nothing happened for this long,
@@ -41,6 +43,7 @@ public struct FolderSource: Service {
     ///   - logger: Where each reading is logged.
     public init(
         paths: [String],
+        excluded: String? = nil,
         decode: @escaping Decode = manifests,
         now: @escaping @Sendable () -> Duration = timeSince1970,
         quiet: Duration = .milliseconds(20),
@@ -49,6 +52,7 @@ public struct FolderSource: Service {
     ) {
         (worlds, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.paths = paths.map(withoutTrailingSlash)
+        self.excluded = excluded
         self.decode = decode
         self.now = now
         self.quiet = quiet
@@ -76,7 +80,13 @@ public struct FolderSource: Service {
         var reader = FolderReader(decode: decode)
         var events = InotifyEvents()
         var burst = Burst(quiet: quiet, limit: limit)
-        publish(&reader, watch.scan(paths), events: events, notes: watch.notes, isFirst: true)
+        publish(
+            &reader,
+            watch.scan(paths, excluded: excluded),
+            events: events,
+            notes: watch.notes,
+            isFirst: true
+        )
         while true {
             let everySecond: Duration? = watch.failures.isEmpty ? nil : .seconds(1)
             let timeout = burst.remaining(at: steadyTime()) ?? everySecond
@@ -85,7 +95,7 @@ public struct FolderSource: Service {
             for event in watch.events() where events.take(event) { burst.event(at: steadyTime()) }
             if isOver, burst.remaining(at: steadyTime()) == nil { burst.event(at: steadyTime()) }
             guard burst.remaining(at: steadyTime()) == .zero else { continue }
-            let scan = watch.scan(paths)
+            let scan = watch.scan(paths, excluded: excluded)
             // Who makes a folder writes files into it next, perhaps before it was watched.
             if watch.hasNewFolders, burst.prolong(at: steadyTime()) { continue }
             publish(&reader, scan, events: events, notes: watch.notes)

@@ -29,11 +29,11 @@ final class FolderWatch {
         if descriptor >= 0 { close(descriptor) }
     }
 
-    /// Scans `roots` and watches every folder met, and none else.
-    func scan(_ roots: [String]) -> FolderScan {
+    /// Scans `roots` but for the folder `excluded`, and watches every folder met, and none else.
+    func scan(_ roots: [String], excluded: String?) -> FolderScan {
         scanned = [:]
         if descriptor >= 0 { failures = [] }
-        let scan = FolderScan(roots: roots) { self.watch($0, $1) }
+        let scan = FolderScan(roots: roots, excluded: excluded) { self.watch($0, $1) }
         hasNewFolders = scanned.keys.contains { watches[$0] == nil }
         for watch in watches.keys where scanned[watch] == nil {
             inotify_rm_watch(descriptor, watch)

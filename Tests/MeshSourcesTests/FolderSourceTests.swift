@@ -55,6 +55,17 @@ import Testing
         }
     }
 
+    @Test func `a folder that is left out is not read`() async throws {
+        try folder.shell("mkdir -p state/proxies")
+        try folder.write("state/proxies/a.yaml", "demo/a 1")
+        try await watching(folder.path, excluded: "\(folder.path)/state") { worlds in
+            try await worlds.next(of: [])
+            try folder.write("state/proxies/a.yaml", "demo/a 2")
+            try folder.write("b.yaml", "demo/b 1")
+            try await worlds.next(of: ["demo/b 1"])
+        }
+    }
+
     @Test func `a file is not read before its writer closes it`() async throws {
         try folder.write("a.yaml", "demo/a 1")
         try await watching(folder.path) { worlds in

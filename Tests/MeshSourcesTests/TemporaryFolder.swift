@@ -71,10 +71,12 @@ struct StreamEnded: Error {}
 /// Watches `paths` while `body` runs.
 func watching(
     _ paths: String...,
+    excluded: String? = nil,
     body: (inout Worlds) async throws -> Void
 ) async throws {
     let source = FolderSource(
         paths: paths,
+        excluded: excluded,
         decode: decodeLines,
         // Longer than a shell on a busy machine takes between two commands.
         quiet: .milliseconds(100),

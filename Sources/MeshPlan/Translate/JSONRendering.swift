@@ -81,6 +81,7 @@ private let packedTypesAreRegistered: Bool = {
         Envoy_Extensions_Filters_Network_Rbac_V3_RBAC.self,
         Envoy_Extensions_Filters_Network_TcpProxy_V3_TcpProxy.self,
         Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig.self,
+        Envoy_Extensions_ResourceMonitors_FixedHeap_V3_FixedHeapConfig.self,
         Envoy_Extensions_Retry_Host_PreviousHosts_V3_PreviousHostsPredicate.self,
         Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext.self,
         Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext.self,
