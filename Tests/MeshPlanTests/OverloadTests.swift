@@ -25,14 +25,14 @@ import Testing
         _ heap: Int
     ) throws {
         let text = try text(memoryLimitBytes: limit << 20)
-        let bytes = try #require(text.firstMatch(of: /"max_heap_size_bytes": "?(\d+)/)?.1)
+        let bytes = try #require(text.firstMatch(of: /"max_heap_size_bytes"\s*:\s*"?(\d+)/)?.1)
         #expect(try #require(Int(bytes)) >> 20 == heap)
         #expect(text.contains("envoy.overload_actions.reset_high_memory_stream"))
     }
 
     @Test func `a limit too small for any proxy does not refuse every request`() throws {
         let text = try text(memoryLimitBytes: 1 << 20)
-        let bytes = try #require(text.firstMatch(of: /"max_heap_size_bytes": "?(\d+)/)?.1)
+        let bytes = try #require(text.firstMatch(of: /"max_heap_size_bytes"\s*:\s*"?(\d+)/)?.1)
         #expect(try #require(Int(bytes)) >> 20 == 12)
     }
 }
