@@ -14,6 +14,9 @@ struct AdoptionTests {
         "blue.yaml": Manifests.served("blue", appPort: "APP1"),
     ]
 
+    /// One upgrade waits for the Envoys of the one before to end.
+    private static let shortDrain = ["--drain-time", "2s"]
+
     /// Runs `body` while front calls blue, and expects that every call is answered.
     private static func expectNoFailure(
         _ mesh: RunningMesh,
@@ -130,7 +133,7 @@ struct AdoptionTests {
     @Test func `every Envoy is replaced by another one, again and again, and no request fails`()
         async throws
     {
-        try await RunningMesh.run(Self.manifests) { mesh in
+        try await RunningMesh.run(Self.manifests, options: Self.shortDrain) { mesh in
             var seen = try await Self.envoys(mesh)
             try await Self.expectNoFailure(mesh) { load in
                 for number in 1...2 {
@@ -147,7 +150,7 @@ struct AdoptionTests {
     }
 
     @Test func `an Envoy that took over from another is adopted like any other`() async throws {
-        try await RunningMesh.run(Self.manifests) { mesh in
+        try await RunningMesh.run(Self.manifests, options: Self.shortDrain) { mesh in
             _ = try await mesh.heddle("proxies", "upgrade", "--all")
             let envoys = try await Self.envoys(mesh)
             try await Self.expectNoFailure(mesh) { _ in
