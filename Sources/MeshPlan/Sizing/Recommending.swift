@@ -58,7 +58,7 @@ enum SizingRule {
     /// Of a limit L Envoy's heap may have 0.85 L - 9 MiB, and it takes no connections from 0.80 of that
     /// on; what it uses is its heap and 9 MiB, measured.
     static let shareOfLimit = 0.68
-    /// Two Envoys run during a hot restart, and each has its own connections.
+    /// What comes all at once takes memory before Envoy looks again, so half of a limit is kept for that.
     static let limitPerPeak = 2.0
     /// A limit costs nothing until it is reached, so only one of more than this much is called too high.
     static let generosity = 2.0
