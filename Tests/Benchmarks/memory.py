@@ -2,9 +2,11 @@
 """Shows what becomes of a proxy whose load wants more memory than its limit.
 
     memory.py --heddle PATH [--envoy PATH] [--limits MiB,MiB,...] [--rate N] [--seconds N]
+              [--burst N]
 
 For each of --limits runs a Workload whose sidecar has that memory limit, and lets --rate clients a second ask
-for 8 MB that they hardly read: Envoy has to keep about 1.7 MB for each. Prints whether the proxy shed load or
+for 8 MB that they hardly read: Envoy has to keep about 1.7 MB for each. With --burst so many come at once before,
+which is more than Envoy can look at in time where the limit is small. Prints whether the proxy shed load or
 was ended by the kernel, the most that its control group held, and what status, events and `heddle sizing` say.
 
 Limits need a control group that may be written; without one only Envoy itself sheds.
@@ -52,8 +54,8 @@ class SlowReaders:
         self.address, self.rate = address, rate
         self.outcomes = collections.Counter()
 
-    async def run(self, seconds):
-        tasks = []
+    async def run(self, seconds, burst):
+        tasks = [asyncio.create_task(self.read()) for _ in range(burst)]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             tasks.append(asyncio.create_task(self.read()))
@@ -138,7 +140,7 @@ async def press(heddle, arguments):
     watch = Watch(heddle)
     readers = SlowReaders((heddle.addresses()["blue"][0], 8080), arguments.rate)
     looking = asyncio.create_task(watch.run())
-    await readers.run(arguments.seconds)
+    await readers.run(arguments.seconds, arguments.burst)
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
     return watch, readers
@@ -185,6 +187,7 @@ def main():
     parser.add_argument("--limits", default="64,32", help="of memory, in MiB")
     parser.add_argument("--rate", type=float, default=40, help="clients a second")
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--burst", type=int, default=0, help="clients that come at once before")
     arguments = parser.parse_args()
     try:
         with load.Served(rotation.PORT, LargeAnswers):
