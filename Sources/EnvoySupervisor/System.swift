@@ -110,7 +110,15 @@ enum Files {
     }
 
     /// Deletes a folder and the files in it; what is no file stays.
+    ///
+    /// Of a link only itself is deleted, and nothing of what it leads to.
     static func deleteFolder(_ path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            unlink(path)
+            return
+        }
         for name in names(in: path) { unlink("\(path)/\(name)") }
         rmdir(path)
     }

@@ -150,7 +150,7 @@ struct Description {
         let present = fields.filter { $0.value != nil && $0.value != "<none>" }
         let width = present.map(\.name.count).max() ?? 0
         return present.map { name, value in
-            let lines = (value ?? "").split(separator: "\n")
+            let lines = (value ?? "").split(separator: "\n").map { String($0).printable }
             let padding = String(repeating: " ", count: width - name.count + 2)
             let indentation = String(repeating: " ", count: width + 3)
             return "\(name):\(padding)" + lines.joined(separator: "\n\(indentation)") + "\n"

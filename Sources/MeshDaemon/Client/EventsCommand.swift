@@ -32,7 +32,11 @@ public struct EventsCommand: Sendable {
         _ console: Console
     ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
-        let namespace = isAllNamespaces ? nil : try await namespaceOrOnlyOne(namespace, client)
+        // NAMESPACE/NAME, as other commands print and take it.
+        let parts = (name ?? "").split(separator: "/", maxSplits: 1).map(String.init)
+        let name = parts.count == 2 ? parts[1] : name
+        let own = parts.count == 2 ? parts[0] : namespace
+        let namespace = isAllNamespaces ? nil : try await namespaceOrOnlyOne(own, client)
         var target = Events.path(namespace: namespace)
         if let name {
             target += "?fieldSelector=" + LocalAPIClient.queryValue("involvedObject.name=\(name)")

@@ -34,7 +34,14 @@ enum KindName {
                 throw ClientFailure(.usage, "certificates are listed by \"heddle certificates\"")
             }
             if [Proxies.plural, "proxy"].contains(name.prefix { $0 != "." }.lowercased()) {
-                throw ClientFailure(.usage, "proxies are listed by \"heddle proxies\"")
+                throw ClientFailure(
+                    .usage,
+                    "proxies are listed by \"heddle proxies\"; \"heddle describe workload NAME\" has one "
+                        + "with its events"
+                )
+            }
+            if [Events.plural, "event", "ev"].contains(name) {
+                throw ClientFailure(.usage, "events are listed by \"heddle events\"")
             }
             let known = Kind.allCases.map(\.plural).joined(separator: ", ")
             throw ClientFailure(

@@ -7,9 +7,10 @@ struct TextTable {
         /// Its colour.
         var colour: Colour?
 
-        /// Makes a cell; a line break in its text becomes a blank.
+        /// Makes a cell; a line break in its text becomes a blank, and what a terminal would obey is
+        /// left out.
         init(_ text: String, _ colour: Colour? = nil) {
-            self.text = String(text.map { $0.isNewline ? " " : $0 })
+            self.text = String(text.map { $0.isNewline ? " " : $0 }).printable
             self.colour = colour
         }
 
