@@ -85,9 +85,10 @@ public final class EnvoySupervisor: Service {
     /// To be called once, before `run` and the first plan, so that this plan knows who serves.
     public func adopt() -> [ProxyID: ProxyProcesses] {
         let found = Adoption(stateDirectory: configuration.stateDirectory)
+        for warning in found.warnings { logger.warning("\(warning)") }
         var observations: [ProxyID: ProxyProcesses] = [:]
         for proxy in found.proxies where proxy.isAlive {
-            if let token = proxy.token { authorize(proxy.record.proxy, token) }
+            for token in proxy.tokens { authorize(proxy.record.proxy, token) }
             observations[proxy.record.proxy] = ProxyProcesses(
                 process: proxy.envoyObservation,
                 application: proxy.applicationObservation,

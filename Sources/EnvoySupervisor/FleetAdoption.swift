@@ -37,10 +37,9 @@ extension Adoption.Found {
         )
     }
 
-    /// The token of the newest Envoy.
-    var token: String? {
-        let token = (successor ?? envoy)?.entry.start.token
-        return token?.isEmpty ?? true ? nil : token
+    /// The tokens of its Envoys, the oldest first; the last is the one that counts.
+    var tokens: [String] {
+        [predecessor, envoy, successor].compactMap { $0?.entry.start.token }.filter { !$0.isEmpty }
     }
 
     /// Whether there is something to go on with.
@@ -154,7 +153,7 @@ extension Fleet {
                 tasks.append(.timer(key, .overdue(process), configuration.takeoverTime))
             } else {
                 // One that began and is gone would keep every other from taking over.
-                if envoy.entry.isReady { HotRestart.forgetLoading(baseID: baseID) }
+                if envoy.entry.isReady { HotRestart.forgetLoading(baseID: baseID, logger) }
                 if found.predecessor == nil { standIn(key) }
             }
         } else if !found.record.envoys.isEmpty {

@@ -126,7 +126,7 @@ extension Fleet {
         }
         let rest = units[key.proxy]?.runs ?? []
         if let baseID = run.envoy?.baseID, !rest.contains(where: { $0.envoy?.baseID == baseID }) {
-            HotRestart.forget(baseID: baseID)
+            HotRestart.forget(baseID: baseID, run.envoy?.restartSocketPath)
         }
         settle(key.proxy)
     }

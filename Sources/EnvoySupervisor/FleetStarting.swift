@@ -122,6 +122,8 @@ extension Fleet {
         EnvoyStart(
             slot: slot,
             adminSocketPath: folder.adminSocketPath(slot),
+            restartSocketPath: epoch == 0
+                ? folder.restartSocketPath : units[plan.id]?.envoy.run?.envoy?.restartSocketPath,
             baseID: baseID,
             epoch: epoch,
             token: ProxyFolder.newToken(),

@@ -107,7 +107,7 @@ extension Fleet {
         let reason = reason(exit, run, key, logPath: path)
         units[key.proxy]?.successor = nil
         if !successor.isCheck {
-            if let baseID = run.envoy?.baseID { HotRestart.forgetLoading(baseID: baseID) }
+            if let baseID = run.envoy?.baseID { HotRestart.forgetLoading(baseID: baseID, logger) }
             restoreToken(key)
         }
         takeoverFailed(key, reason)
@@ -182,6 +182,7 @@ extension Fleet {
         guard let start = units[key.proxy]?.envoy.run?.envoy, start.epoch > 0 else { return }
         units[key.proxy]?.standIn?.stop()
         units[key.proxy]?.standIn = ParentStandIn(
+            start.restartSocketPath,
             baseID: start.baseID,
             epoch: start.epoch - 1,
             watcher

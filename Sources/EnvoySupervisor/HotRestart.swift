@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import Synchronization
 
 /// What the Envoys of one proxy share while one takes over from the other.
@@ -13,36 +14,91 @@ enum HotRestart {
         Int.random(in: 1...Int(Int32.max) / numbersPerBase - 1, using: &generator)
     }
 
-    /// The name of the abstract socket at which the Envoy of `epoch` speaks in a role.
+    /// The path of the socket at which the Envoy of `epoch` speaks in a role.
     ///
     /// As `parent` with its successor, as `child` with its predecessor. Envoy computes in 32 bits and
     /// prints 64; it chooses base ids for which that matters.
-    static func socketName(_ role: String, baseID: Int, epoch: Int) -> String {
+    ///
+    /// - Parameters:
+    ///   - path: Its `--socket-path`; nil for Envoy's default, abstract names.
+    ///   - role: `parent` or `child`.
+    ///   - baseID: The base id.
+    ///   - epoch: How many Envoys came before it.
+    /// - Returns: The path; that of an abstract name begins with `@`.
+    static func socketPath(_ path: String?, _ role: String, baseID: Int, epoch: Int) -> String {
         let first = Int32(truncatingIfNeeded: baseID * numbersPerBase)
         let number = UInt64(bitPattern: Int64(first)) &+ UInt64(epoch % processes)
-        return "envoy_domain_socket_\(role)_\(number)"
+        return "\(path ?? "@envoy_domain_socket")_\(role)_\(number)"
+    }
+
+    /// Deletes the sockets at paths that begin with `path`.
+    static func deleteSockets(_ path: String) {
+        guard let slash = path.lastIndex(of: "/") else { return }
+        let name = path[path.index(after: slash)...] + "_"
+        for file in Files.names(in: String(path[..<slash])) where file.hasPrefix(name) {
+            unlink("\(path[..<slash])/\(file)")
+        }
+    }
+
+    /// The base id of an Envoy that runs, by the memory that it shares; nil when it shares none yet.
+    ///
+    /// Waits a moment for one that has just been started.
+    static func baseID(of process: RunningProcess) -> Int? {
+        let prefix = "/dev/shm/envoy_shared_memory_"
+        for _ in 0..<50 {
+            let maps = Files.read("/proc/\(process.identity.pid)/maps", limit: 16 << 20) ?? []
+            let text = String(decoding: maps, as: UTF8.self)
+            if let range = text.firstRange(of: prefix) {
+                let number = Int(text[range.upperBound...].prefix(while: \.isNumber))
+                return number.map { $0 / numbersPerBase }
+            }
+            if process.hasEnded(within: 10) { return nil }
+        }
+        return nil
     }
 
     static func memoryPath(_ baseID: Int) -> String {
         "/dev/shm/envoy_shared_memory_\(UInt32(truncatingIfNeeded: baseID * numbersPerBase))"
     }
 
-    /// Deletes the shared memory of Envoys that have ended.
-    static func forget(baseID: Int) { unlink(memoryPath(baseID)) }
+    /// Deletes the shared memory and the sockets of Envoys that have ended.
+    static func forget(baseID: Int, _ socketPath: String?) {
+        unlink(memoryPath(baseID))
+        guard let socketPath else { return }
+        for role in ["parent", "child", "udp_parent", "udp_child"] {
+            for epoch in 0..<processes {
+                unlink(Self.socketPath(socketPath, role, baseID: baseID, epoch: epoch))
+            }
+        }
+    }
 
     /// Forgets that a successor loaded its configuration, as it has ended without having done so.
     ///
     /// Envoy refuses to start beside one that loads, and does not notice the end of it.
-    static func forgetLoading(baseID: Int) {
-        // Size and version, two locks, then flags of which the first is "somebody loads".
-        let size = 104
-        let flagsOffset: off_t = 96
-        guard let file = try? Descriptor.open(memoryPath(baseID), O_RDWR), file.status.size == size,
-            file.read(at: 0, count: 8) == [UInt8(size), 0, 0, 0, 0, 0, 0, 0]
-        else { return }
+    static func forgetLoading(baseID: Int, _ logger: Logger) {
+        let path = memoryPath(baseID)
+        guard let file = try? Descriptor.open(path, O_RDWR) else { return }
+        guard file.status.size == memoryBytes,
+            file.read(at: 0, count: 8) == [UInt8(memoryBytes), 0, 0, 0, 0, 0, 0, 0]
+        else {
+            logger.warning(
+                "cannot clear what a failed takeover left; until the proxy is started anew no other can",
+                metadata: [
+                    "path": "\(path)", "bytes": "\(file.status.size)", "expected": "\(memoryBytes)",
+                ]
+            )
+            return
+        }
         let flags: UInt64 = 0
-        _ = withUnsafeBytes(of: flags) { pwrite(file.number, $0.baseAddress, 8, flagsOffset) }
+        _ = withUnsafeBytes(of: flags) {
+            pwrite(file.number, $0.baseAddress, 8, off_t(flagsOffset))
+        }
     }
+
+    /// Where the flags are in the shared memory, of which the first is "somebody loads": after size,
+    /// version and two locks.
+    private static let flagsOffset = 16 + 2 * MemoryLayout<pthread_mutex_t>.size
+    static let memoryBytes = flagsOffset + 8
 }
 
 /// Answers an Envoy in place of the one that it took over from, after that one's sudden end.
@@ -55,17 +111,23 @@ final class ParentStandIn: Sendable {
     private let token = Mutex<DescriptorWatcher.Token?>(nil)
 
     /// Answers for the Envoy of `epoch`; nil when somebody else does.
-    init?(baseID: Int, epoch: Int, _ watcher: DescriptorWatcher) {
+    init?(_ socketPath: String?, baseID: Int, epoch: Int, _ watcher: DescriptorWatcher) {
         let type = SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         socket = Descriptor(Glibc.socket(AF_UNIX, Int32(type), 0))
         self.watcher = watcher
-        let name = HotRestart.socketName("parent", baseID: baseID, epoch: epoch)
-        guard socket.number >= 0, Self.withAddress(name, { bind(socket.number, $0, $1) }) == 0
-        else {
-            return nil
+        let path = HotRestart.socketPath(socketPath, "parent", baseID: baseID, epoch: epoch)
+        guard socket.number >= 0 else { return nil }
+        if !path.hasPrefix("@") {
+            // The file stays when who answered there ends.
+            guard Self.withAddress(path, { connect(socket.number, $0, $1) }) != 0,
+                errno == ENOENT || errno == ECONNREFUSED
+            else { return nil }
+            unlink(path)
         }
+        guard Self.withAddress(path, { bind(socket.number, $0, $1) }) == 0 else { return nil }
+        if !path.hasPrefix("@") { chmod(path, 0o600) }
         // It may have asked, and got no answer.
-        let child = HotRestart.socketName("child", baseID: baseID, epoch: epoch + 1)
+        let child = HotRestart.socketPath(socketPath, "child", baseID: baseID, epoch: epoch + 1)
         _ = Self.withAddress(child) { address, size in
             Self.noStatistics.withUnsafeBytes {
                 sendto(socket.number, $0.baseAddress, $0.count, 0, address, size)
@@ -130,15 +192,18 @@ final class ParentStandIn: Sendable {
         return Array(repeating: 0, count: 7) + [UInt8(message.count)] + message
     }
 
+    /// The address of a path; that of an abstract one begins with `@`.
     private static func withAddress<Result>(
-        _ name: String,
+        _ path: String,
         _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(name.utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { path in
-            for (index, byte) in bytes.enumerated() { path[index + 1] = byte }
+        withUnsafeMutableBytes(of: &address.sun_path) { bytes in
+            for (index, byte) in path.utf8.prefix(bytes.count - 1).enumerated() {
+                bytes[index] = byte
+            }
+            if bytes.first == UInt8(ascii: "@") { bytes[0] = 0 }
         }
         // In Envoy's names the zeros up to the end count.
         let size = MemoryLayout<sockaddr_un>.size

@@ -28,7 +28,8 @@ extension EnvoySupervisor {
         try Files.write(bootstrap, to: folder.bootstrapPath(.standalone))
         let arguments =
             [configuration.envoyPath, "-c", folder.bootstrapPath(.standalone)]
-            + ["--use-dynamic-base-id", "--base-id-path", folder.standaloneBasePath]
+            + ["--use-dynamic-base-id"]
+            + SupervisorConfiguration.restartOptions(folder.restartSocketPath)
             + configuration.envoyOptions(concurrency: concurrency)
         let script = """
             #!/bin/sh

@@ -28,6 +28,13 @@ struct ProxyFolder: Hashable, Sendable {
         return SocketFolder.path(for: "\(path)/\(name)", stateDirectory)
     }
 
+    /// What the paths of the sockets begin with at which Envoys of the proxy speak with one another.
+    ///
+    /// Envoy adds `_udp_parent_` and a number.
+    var restartSocketPath: String {
+        SocketFolder.path(for: "\(path)/restart", stateDirectory, ending: 32)
+    }
+
     /// What an Envoy starts with.
     func bootstrapPath(_ slot: EnvoySlot) -> String {
         switch slot {
@@ -40,8 +47,6 @@ struct ProxyFolder: Hashable, Sendable {
     var recordPath: String { "\(path)/process.json" }
     /// Starts an Envoy by hand.
     var runPath: String { "\(path)/run" }
-    /// The base id of the Envoy that was started by hand, which it writes itself.
-    var standaloneBasePath: String { "\(path)/standalone.base-id" }
     /// What Envoy says of a bootstrap that it only checks.
     var checkLogPath: String { "\(path)/check.log" }
 
@@ -52,8 +57,8 @@ struct ProxyFolder: Hashable, Sendable {
     func make() throws {
         try Files.makeFolder(path)
         guard chmod(path, 0o700) == 0 else { throw SystemError("cannot protect \(path)") }
-        for socketPath in EnvoySlot.allCases.map(adminSocketPath) where !socketPath.hasPrefix(path)
-        {
+        let socketPaths = EnvoySlot.allCases.map(adminSocketPath) + [restartSocketPath]
+        for socketPath in socketPaths where !socketPath.hasPrefix(path) {
             try SocketFolder.make(of: socketPath)
         }
     }
@@ -61,6 +66,7 @@ struct ProxyFolder: Hashable, Sendable {
     /// Deletes all of it.
     func delete() {
         for slot in EnvoySlot.allCases { unlink(adminSocketPath(slot)) }
+        HotRestart.deleteSockets(restartSocketPath)
         Files.deleteFolder(path)
     }
 
@@ -72,6 +78,8 @@ struct ProxyFolder: Hashable, Sendable {
 
     /// Writes down which processes run.
     func write(_ record: ProxyRecord) throws {
+        var record = record
+        record.stateDirectory = stateDirectory
         try Files.write(Array(try JSONEncoder().encode(record)), to: recordPath)
     }
 
@@ -97,7 +105,18 @@ enum SocketFolder {
     private static let limitBytes = 107
 
     /// `preferred`, or a short path of its own when it is too long.
-    static func path(for preferred: String, _ stateDirectory: String) -> String {
+    ///
+    /// - Parameters:
+    ///   - preferred: The path.
+    ///   - stateDirectory: Has a short folder of its own.
+    ///   - endingBytes: How much somebody will add to the path.
+    /// - Returns: A path with room for that.
+    static func path(
+        for preferred: String,
+        _ stateDirectory: String,
+        ending endingBytes: Int = 0
+    ) -> String {
+        let limitBytes = limitBytes - endingBytes
         guard preferred.utf8.count > limitBytes else { return preferred }
         let folder = "heddle-\(geteuid())-\(hash(stateDirectory))"
         let short = "\(folder)/\(hash(preferred)).sock"

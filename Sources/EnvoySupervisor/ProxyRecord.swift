@@ -37,6 +37,8 @@ struct EnvoySettings: Hashable, Codable, Sendable {
 struct EnvoyStart: Hashable, Codable, Sendable {
     var slot: EnvoySlot
     var adminSocketPath: String
+    /// What the paths of its hot restart sockets begin with; nil where they are Envoy's abstract ones.
+    var restartSocketPath: String?
     /// What it shares with the Envoys before and after it.
     var baseID: Int
     /// How many it took over from.
@@ -81,6 +83,8 @@ struct ProxyRecord: Hashable, Codable, Sendable {
     var format = ProxyRecord.currentFormat
     /// The kernel's number for this boot; start times are of one boot.
     var boot = ProxyRecord.currentBoot
+    /// Whose processes these are: a folder may be copied or moved.
+    var stateDirectory: String?
     var namespace: String
     var name: String
     /// Two at most, the newest last.
@@ -103,12 +107,97 @@ struct ProxyRecord: Hashable, Codable, Sendable {
         .map { String(decoding: $0.prefix(36), as: UTF8.self) } ?? ""
 
     /// The record in a proxy's folder, if it is of this boot and we can read its format.
-    static func read(_ folder: String) -> ProxyRecord? {
-        guard let bytes = Files.read("\(folder)/process.json"),
-            let record = try? JSONDecoder().decode(ProxyRecord.self, from: Data(bytes)),
-            record.boot == currentBoot, record.format == currentFormat
-        else { return nil }
+    static func read(_ folder: String) -> ProxyRecord? { try? load(folder) }
+
+    /// The record in a proxy's folder; nil when there is none of this boot.
+    ///
+    /// Throws why one that is there cannot be read.
+    static func load(_ folder: String) throws(Unreadable) -> ProxyRecord? {
+        let path = "\(folder)/process.json"
+        guard access(path, F_OK) == 0 else { return nil }
+        guard let bytes = Files.read(path) else {
+            throw Unreadable(description: SystemError.text(errno))
+        }
+        let data = Data(bytes)
+        guard let head = try? JSONDecoder().decode(Head.self, from: data) else {
+            throw Unreadable(description: "it is no record of processes")
+        }
+        guard head.boot == currentBoot else { return nil }
+        guard head.format == currentFormat else {
+            throw Unreadable(description: "its format \(head.format) is not \(currentFormat)")
+        }
+        guard let record = try? JSONDecoder().decode(ProxyRecord.self, from: data) else {
+            throw Unreadable(description: "a field is missing or wrong")
+        }
         return record
+    }
+
+    /// Why a record cannot be read.
+    struct Unreadable: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    /// What tells whether the rest can be read and is worth it.
+    private struct Head: Decodable {
+        var format: Int
+        var boot: String
+    }
+}
+
+// What another version of Heddle did not write has the value that it began with.
+extension ProxyRecord {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        namespace = try container.decode(String.self, forKey: .namespace)
+        name = try container.decode(String.self, forKey: .name)
+        format = try container.decode(Int.self, forKey: .format)
+        boot = try container.decode(String.self, forKey: .boot)
+        stateDirectory = try container.decodeIfPresent(String.self, forKey: .stateDirectory)
+        envoys = try container.decodeIfPresent([Envoy].self, forKey: .envoys) ?? []
+        application = try container.decodeIfPresent(Application.self, forKey: .application)
+        restarts = try container.decodeIfPresent(Int.self, forKey: .restarts) ?? 0
+        upgrades = try container.decodeIfPresent(Int.self, forKey: .upgrades) ?? 0
+        wasReady = try container.decodeIfPresent(Bool.self, forKey: .wasReady) ?? false
+    }
+}
+
+extension ProxyRecord.Envoy {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        identity = try container.decodeIfPresent(ProcessIdentity.self, forKey: .identity)
+        start = try container.decode(EnvoyStart.self, forKey: .start)
+        isReady = try container.decodeIfPresent(Bool.self, forKey: .isReady) ?? false
+        startTimeSeconds = try container.decodeIfPresent(Int.self, forKey: .startTimeSeconds)
+        version = try container.decodeIfPresent(String.self, forKey: .version)
+        // Without it limits are enforced as before, and not shown.
+        controlGroup = try? container.decodeIfPresent(ControlGroup.self, forKey: .controlGroup)
+    }
+}
+
+extension ProxyRecord.Application {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        identity = try container.decode(ProcessIdentity.self, forKey: .identity)
+        plan = try container.decode(Fingerprint.self, forKey: .plan)
+        isReady = try container.decodeIfPresent(Bool.self, forKey: .isReady) ?? false
+        startTimeSeconds = try container.decodeIfPresent(Int.self, forKey: .startTimeSeconds)
+        restarts = try container.decodeIfPresent(Int.self, forKey: .restarts) ?? 0
+    }
+}
+
+extension EnvoyStart {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        slot = try container.decode(EnvoySlot.self, forKey: .slot)
+        adminSocketPath = try container.decode(String.self, forKey: .adminSocketPath)
+        restartSocketPath = try container.decodeIfPresent(String.self, forKey: .restartSocketPath)
+        baseID = try container.decode(Int.self, forKey: .baseID)
+        epoch = try container.decode(Int.self, forKey: .epoch)
+        token = try container.decode(String.self, forKey: .token)
+        // Settings of another version are others, so that an Envoy of now takes over.
+        settings = try? container.decodeIfPresent(EnvoySettings.self, forKey: .settings)
+        template = try container.decode(Fingerprint.self, forKey: .template)
+        binary = try container.decode(Fingerprint.self, forKey: .binary)
     }
 }
 

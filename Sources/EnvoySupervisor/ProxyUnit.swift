@@ -141,9 +141,16 @@ extension SupervisorConfiguration {
         command(
             ["-c", folder.bootstrapPath(start.slot)]
                 + ["--base-id", "\(start.baseID)", "--restart-epoch", "\(start.epoch)"]
+                + Self.restartOptions(start.restartSocketPath)
                 + envoyOptions(concurrency: concurrency),
             folder
         )
+    }
+
+    /// Makes Envoys speak with one another at files, which only we may reach; anybody could speak at
+    /// the abstract addresses that they use otherwise, and end an Envoy or take its listeners.
+    static func restartOptions(_ socketPath: String?) -> [String] {
+        socketPath.map { ["--socket-path", $0, "--socket-mode", "600"] } ?? []
     }
 
     /// Makes Envoy read the bootstrap of `slot` and end: with code 0 when it is right.

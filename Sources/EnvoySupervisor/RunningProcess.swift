@@ -55,6 +55,15 @@ struct ProcessEntry {
     /// Clock ticks from the boot to its start.
     var startTime: UInt64
 
+    /// Whose process it is; nil when there is none. Anybody may ask of any process.
+    static func owner(_ pid: Int32) -> uid_t? {
+        let text = String(decoding: Files.read("/proc/\(pid)/status") ?? [], as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("Uid:") }
+        // The real one, then the one that counts.
+        let numbers = line?.split(whereSeparator: \.isWhitespace) ?? []
+        return numbers.count > 2 ? uid_t(numbers[2]) : nil
+    }
+
     /// Reads the entry of a process; nil when there is none.
     init?(_ pid: String) {
         guard let bytes = Files.read("/proc/\(pid)/stat") else { return nil }
@@ -78,12 +87,19 @@ struct ProcessEntry {
 final class RunningProcess: Sendable {
     let identity: ProcessIdentity
     private let pidfd: Descriptor
+    private let leadsGroup: Bool
 
     /// The process with the number `pid`; nil when there is none.
+    ///
+    /// The first process of a container, whose number as a group means everybody, and we ourselves
+    /// are none that can be watched or ended.
     init?(pid: Int32) {
+        guard pid > 1, pid != getpid() else { return nil }
         let number = cprocess_pidfd_open(pid)
         guard number >= 0 else { return nil }
         pidfd = Descriptor(number)
+        // What we start leads a group before it is our child to see, and stays its leader.
+        leadsGroup = ProcessEntry("\(pid)").map { $0.group == pid } ?? false
         // A child that has ended already has no entry with a start time, and nobody records it.
         identity = ProcessIdentity.current(pid) ?? ProcessIdentity(pid: pid, startTime: 0)
     }
@@ -121,10 +137,13 @@ final class RunningProcess: Sendable {
     /// Signals the process.
     func signal(_ signal: Int32) { _ = cprocess_pidfd_send_signal(pidfd.number, signal) }
 
-    /// Signals its whole group, of which it is the leader.
+    /// Signals its whole group when it is the leader, and otherwise only itself.
     ///
     /// The kernel does not give out the group's number again while the group has members, zombies included.
-    func signalGroup(_ signal: Int32) { kill(-identity.pid, signal) }
+    func signalGroup(_ signal: Int32) {
+        guard leadsGroup else { return self.signal(signal) }
+        kill(-identity.pid, signal)
+    }
 
     /// Whether processes of its group run, for when it has ended itself.
     var hasGroup: Bool {

@@ -155,6 +155,66 @@ struct AdoptionTests {
         }
     }
 
+    @Test(arguments: ["{", ""])
+    func `an Envoy without a record that can be read is taken over from, and not ended`(
+        record: String
+    ) async throws {
+        let state = Harness.newFolder()
+        let plan = makePlan(ingress: "127.91.3.9")
+        let old = try await leave(plan, in: state)
+        let folder = ProxyFolder(of: plan.id, stateDirectory: state)
+        if record.isEmpty {
+            unlink(folder.recordPath)
+        } else {
+            try Data(record.utf8).write(to: URL(fileURLWithPath: folder.recordPath))
+        }
+        let load = Load(address: "127.91.3.9")
+        try await load.run {
+            try await RealEnvoy.run(in: state, configure: { $0.drainTime = .seconds(1) }) {
+                harness in
+                #expect(harness.supervisor.adopt()[plan.id]?.process.pid == old.process.pid)
+                harness.supervisor.apply(plan)
+                let seen = await harness.wait(for: plan.id) { $0?.process.upgrades == 1 }
+                #expect(seen?.process.phase == .running && seen?.process.restarts == 0)
+                #expect(load.failures == [])
+                load.stop()
+            }
+        }
+        #expect(load.failures == [])
+    }
+
+    @Test func `only the owner reaches the sockets by which Envoys take over`() async throws {
+        let state = Harness.newFolder()
+        let plan = makePlan(ingress: "127.91.3.10")
+        try await RealEnvoy.run(in: state) { harness in
+            harness.supervisor.apply(plan)
+            await harness.wait(for: plan.id) { $0?.process.phase == .running }
+            let start = try #require(try record(plan, state).envoys.first?.start)
+            let path = HotRestart.socketPath(
+                start.restartSocketPath,
+                "parent",
+                baseID: start.baseID,
+                epoch: 0
+            )
+            var status = stat()
+            #expect(lstat(path, &status) == 0 && status.st_mode == S_IFSOCK | 0o600)
+            let size = HotRestart.memoryBytes
+            #expect(
+                try Descriptor.open(HotRestart.memoryPath(start.baseID), O_RDONLY).status.size
+                    == size
+            )
+            let sockets = Files.read("/proc/net/unix").map { String(decoding: $0, as: UTF8.self) }
+            #expect(!(sockets ?? "").contains("@envoy_domain_socket_parent_\(start.baseID)"))
+            let standIn = ParentStandIn(
+                start.restartSocketPath,
+                baseID: start.baseID,
+                epoch: 0,
+                try DescriptorWatcher()
+            )
+            #expect(standIn == nil)
+        }
+    }
+
     @Test func `a proxy that was started by hand is taken over from without a lost request`()
         async throws
     {
@@ -292,9 +352,9 @@ struct RolesTests {
 struct HotRestartTests {
     @Test(
         arguments: [
-            (424, 1, "envoy_domain_socket_parent_4241", 4240),
-            (424, 3, "envoy_domain_socket_parent_4240", 4240),
-            (248_901_737, 1, "envoy_domain_socket_parent_18446744071903601691", 2_489_017_370),
+            (424, 1, "_parent_4241", 4240),
+            (424, 3, "_parent_4240", 4240),
+            (248_901_737, 1, "_parent_18446744071903601691", 2_489_017_370),
         ] as [(Int, Int, String, Int)]
     )
     func `what Envoys share has the names that Envoy gives it`(
@@ -303,7 +363,10 @@ struct HotRestartTests {
         socket: String,
         memory: Int
     ) {
-        #expect(HotRestart.socketName("parent", baseID: baseID, epoch: epoch) == socket)
+        for (path, prefix) in [(nil, "@envoy_domain_socket"), ("/a/restart", "/a/restart")] {
+            let name = HotRestart.socketPath(path, "parent", baseID: baseID, epoch: epoch)
+            #expect(name == prefix + socket)
+        }
         #expect(HotRestart.memoryPath(baseID) == "/dev/shm/envoy_shared_memory_\(memory)")
     }
 

@@ -78,6 +78,31 @@ struct LeftoversTests {
         }
     }
 
+    @Test func `a record of format 1 is read, whatever later versions add`() throws {
+        let boot = ProxyRecord.currentBoot
+        let texts = [
+            """
+            {"format": 1, "boot": "\(boot)", "namespace": "demo", "name": "old", "envoys": [
+             {"start": {"slot": "second", "adminSocketPath": "/s/admin.sock", "baseID": 7, "epoch": 1,
+              "token": "t", "settings": {"nodeID": "n"}, "template": "a", "binary": "b"}}],
+             "application": {"identity": {"pid": 5, "startTime": 6}, "plan": "p"}, "later": 1}
+            """,
+            "{\"format\": 1, \"boot\": \"\(boot)\", \"namespace\": \"demo\", \"name\": \"old\"}",
+        ]
+        let folder = Harness.newFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Files.makeFolder(folder)
+        for text in texts {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/process.json"))
+            let record = try #require(try ProxyRecord.load(folder))
+            #expect(record.restarts == 0 && !record.wasReady && record.stateDirectory == nil)
+            #expect(record.envoys.allSatisfy { $0.start.baseID == 7 && $0.start.settings == nil })
+            #expect(record.application?.restarts ?? 0 == 0)
+        }
+        try Data("no record".utf8).write(to: URL(fileURLWithPath: folder + "/process.json"))
+        #expect(throws: ProxyRecord.Unreadable.self) { try ProxyRecord.load(folder) }
+    }
+
     @Test func `running processes are recorded with their start times`() async throws {
         let plan = makePlan(command: ["sleep", "1000"])
         try await Harness.run { harness in

@@ -1,29 +1,126 @@
 import Foundation
 import Logging
+import MeshModel
+import MeshPlan
 import Testing
 
 @testable import EnvoySupervisor
 
-@Suite struct MarkedLeftoversTests {
-    @Test func `a process that was started and not recorded is found by its mark`() async throws {
-        let state = Harness.newFolder()
+@Suite(.timeLimit(.minutes(1))) struct MarkedLeftoversTests {
+    private let state = Harness.newFolder()
+
+    private var folder: ProxyFolder {
+        let proxy = ProxyID(ObjectReference(namespace: "demo", name: "old"))
+        return ProxyFolder(of: proxy, stateDirectory: state)
+    }
+
+    /// Starts a process with the mark of a state directory, with arguments as an Envoy has.
+    private func start(
+        _ script: String = "sleep 1000; true",
+        _ mark: String,
+        bootstrap: String? = nil
+    ) throws -> RunningProcess {
+        let path = Harness.newFolder() + ".sh"
+        try Data(script.utf8).write(to: URL(fileURLWithPath: path))
         let command = Command(
-            arguments: ["sleep", "1000"],
-            environment: Command.ownEnvironment.merging([Command.mark: state]) { $1 },
+            arguments: ["sh", path] + (bootstrap.map { ["-c", $0] } ?? []),
+            environment: Command.ownEnvironment.merging([Command.mark: mark]) { $1 },
             directory: nil
         )
-        let other = Command(
-            arguments: ["sleep", "1000"],
-            environment: Command.ownEnvironment.merging([Command.mark: state + "x"]) { $1 },
-            directory: nil
-        )
-        let marked = try #require(RunningProcess(pid: command.start(logPath: "/dev/null")))
-        let stranger = try #require(RunningProcess(pid: other.start(logPath: "/dev/null")))
+        return try #require(RunningProcess(pid: command.start(logPath: "/dev/null")))
+    }
+
+    /// Writes down an application, as the daemon of a state directory would have.
+    private func record(_ identity: ProcessIdentity, of owner: String? = nil) throws {
+        try folder.make()
+        var record = ProxyRecord(ProxyID(ObjectReference(namespace: "demo", name: "old")))
+        record.application = ProxyRecord.Application(identity: identity, plan: Fingerprint(["old"]))
+        try folder.write(record)
+        guard let owner else { return }
+        record.stateDirectory = owner
+        try JSONEncoder().encode(record).write(to: URL(fileURLWithPath: folder.recordPath))
+    }
+
+    @Test func `an Envoy that was started and not recorded is ended, and no other process`()
+        async throws
+    {
+        let envoy = try start(state, bootstrap: "\(state)/proxies/a/b/bootstrap.json")
+        let worker = try start(state)
+        let stranger = try start(state + "x", bootstrap: "\(state)/proxies/a/b/bootstrap.json")
         let leftovers = Adoption(stateDirectory: state).leftovers
-        #expect(leftovers.map(\.identity) == [marked.identity])
+        #expect(leftovers.map(\.identity) == [envoy.identity])
         await Leftovers.end(leftovers, logger: .init(label: "test"))
-        #expect(marked.hasEnded)
-        #expect(!stranger.hasEnded)
-        stranger.signal(SIGKILL)
+        #expect(envoy.hasEnded && !envoy.hasGroup)
+        for process in [worker, stranger] {
+            #expect(!process.hasEnded)
+            process.signalGroup(SIGKILL)
+        }
+    }
+
+    @Test func `what an adopted application started in a session of its own is left alone`() throws
+    {
+        let application = try start("setsid sleep 1000 & wait", state)
+        defer { application.signalGroup(SIGKILL) }
+        let pid = application.identity.pid
+        let path = "/proc/\(pid)/task/\(pid)/children"
+        var worker: RunningProcess?
+        while worker == nil {
+            let child = Files.read(path).map { String(decoding: $0, as: UTF8.self) } ?? ""
+            let number = child.split(separator: " ").first.flatMap { Int32($0) }
+            guard let number, ProcessEntry("\(number)")?.session == number else { continue }
+            worker = RunningProcess(pid: number)
+        }
+        defer { worker?.signalGroup(SIGKILL) }
+        try record(application.identity)
+        let adoption = Adoption(stateDirectory: state)
+        #expect(adoption.proxies.map(\.application?.identity) == [application.identity])
+        #expect(adoption.leftovers.isEmpty)
+    }
+
+    @Test func `what an application that has ended left in its group is ended`() throws {
+        let application = try start("sleep 1000 & exit", state)
+        defer { application.signalGroup(SIGKILL) }
+        _ = application.hasEnded(within: -1)
+        try record(application.identity)
+        let leftovers = Adoption(stateDirectory: state).leftovers
+        #expect(leftovers.count == 1)
+        let entry = try #require(ProcessEntry("\(leftovers[0].identity.pid)"))
+        #expect(entry.group == application.identity.pid)
+    }
+
+    @Test func `a copy of a state directory takes over nothing and says so once`() throws {
+        let application = try start(state + "-original")
+        defer { application.signalGroup(SIGKILL) }
+        try record(application.identity, of: state + "-original")
+        let adoption = Adoption(stateDirectory: state)
+        #expect(adoption.proxies.isEmpty && adoption.leftovers.isEmpty)
+        let pid = application.identity.pid
+        #expect(adoption.warnings.count == 1)
+        #expect(adoption.warnings.first?.contains("\(state)-original") ?? false)
+        #expect(adoption.warnings.first?.contains("\(pid)") ?? false)
+    }
+
+    @Test func `an application without a session of its own is not ours`() throws {
+        let command = Command(arguments: ["sh", "-c", "sleep 1000 & wait"], environment: [:])
+        let leader = try #require(RunningProcess(pid: command.start(logPath: "/dev/null")))
+        defer { leader.signalGroup(SIGKILL) }
+        let pid = leader.identity.pid
+        var child: ProcessIdentity?
+        while child == nil {
+            let text = Files.read("/proc/\(pid)/task/\(pid)/children") ?? []
+            let number = String(decoding: text, as: UTF8.self).split(separator: " ").first
+            child = number.flatMap { Int32($0) }.flatMap { ProcessIdentity.current($0) }
+        }
+        try record(#require(child))
+        #expect(Adoption(stateDirectory: state).proxies.allSatisfy { $0.application == nil })
+    }
+
+    @Test func `neither the first process nor we ourselves can be watched or ended`() throws {
+        for pid in [0, 1, getpid()] {
+            #expect(RunningProcess(pid: pid) == nil)
+            if let identity = ProcessIdentity.current(pid) {
+                #expect(RunningProcess(identity) == nil)
+            }
+        }
     }
 }
