@@ -55,7 +55,9 @@ struct ProcessEntry {
     /// Clock ticks from the boot to its start.
     var startTime: UInt64
 
-    /// Whose process it is; nil when there is none. Anybody may ask of any process.
+    /// Whose process it is; nil when there is none.
+    ///
+    /// Anybody may ask of any process.
     static func owner(_ pid: Int32) -> uid_t? {
         let text = String(decoding: Files.read("/proc/\(pid)/status") ?? [], as: UTF8.self)
         let line = text.split(separator: "\n").first { $0.hasPrefix("Uid:") }

@@ -209,7 +209,7 @@ struct AdoptionTests {
                 start.restartSocketPath,
                 baseID: start.baseID,
                 epoch: 0,
-                try DescriptorWatcher()
+                DescriptorWatcher()
             )
             #expect(standIn == nil)
         }

@@ -16,8 +16,8 @@ import Testing
 
     /// Starts a process with the mark of a state directory, with arguments as an Envoy has.
     private func start(
-        _ script: String = "sleep 1000; true",
         _ mark: String,
+        _ script: String = "sleep 1000; true",
         bootstrap: String? = nil
     ) throws -> RunningProcess {
         let path = Harness.newFolder() + ".sh"
@@ -59,7 +59,7 @@ import Testing
 
     @Test func `what an adopted application started in a session of its own is left alone`() throws
     {
-        let application = try start("setsid sleep 1000 & wait", state)
+        let application = try start(state, "setsid sleep 1000 & wait")
         defer { application.signalGroup(SIGKILL) }
         let pid = application.identity.pid
         let path = "/proc/\(pid)/task/\(pid)/children"
@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test func `what an application that has ended left in its group is ended`() throws {
-        let application = try start("sleep 1000 & exit", state)
+        let application = try start(state, "sleep 1000 & exit")
         defer { application.signalGroup(SIGKILL) }
         _ = application.hasEnded(within: -1)
         try record(application.identity)
