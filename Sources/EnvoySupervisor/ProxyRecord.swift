@@ -129,6 +129,9 @@ struct ProxyRecord: Hashable, Codable, Sendable {
         guard let record = try? JSONDecoder().decode(ProxyRecord.self, from: data) else {
             throw Unreadable(description: "a field is missing or wrong")
         }
+        guard record.isPlausible else {
+            throw Unreadable(description: "a number in it is out of its range")
+        }
         return record
     }
 
@@ -256,4 +259,18 @@ extension ApplicationPlan {
 func hexadecimal(_ number: UInt64) -> String {
     let digits = String(number, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
+}
+
+extension ProxyRecord {
+    /// Whether it can be reckoned with.
+    fileprivate var isPlausible: Bool {
+        let counts = 0..<1_000_000_000
+        let starts = envoys.map(\.startTimeSeconds) + [application?.startTimeSeconds]
+        return envoys.count <= 3 && counts.contains(restarts) && counts.contains(upgrades)
+            && counts.contains(application?.restarts ?? 0)
+            && envoys.allSatisfy {
+                counts.contains($0.start.epoch) && (0...Int(UInt32.max)).contains($0.start.baseID)
+            }
+            && starts.allSatisfy { (0...1 << 40).contains($0 ?? 0) }
+    }
 }
