@@ -51,8 +51,8 @@ struct Adoption {
             warnings.append(
                 "state folder \(stateDirectory): it is a copy of \(path), or was moved from there, and "
                     + "processes \(pids.map(\.description).joined(separator: ", ")) were started for "
-                    + "\(path); they are left alone and others are started; end them if no daemon runs "
-                    + "there any more"
+                    + "\(path); they are left alone, and others are started beside them, which share "
+                    + "their ports; end them unless a daemon runs there"
             )
         }
         let known = Set(proxies.flatMap(\.processes).map(\.identity.pid))

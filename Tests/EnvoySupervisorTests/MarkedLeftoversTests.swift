@@ -115,6 +115,36 @@ import Testing
         #expect(Adoption(stateDirectory: state).proxies.allSatisfy { $0.application == nil })
     }
 
+    @Test func `the tokens of all Envoys count, that of the newest most, and none of a stranger's`()
+        throws
+    {
+        func entry(_ process: RunningProcess, _ slot: EnvoySlot, epoch: Int) -> ProxyRecord.Envoy {
+            let start = EnvoyStart(
+                slot: slot,
+                adminSocketPath: folder.adminSocketPath(slot),
+                baseID: 7,
+                epoch: epoch,
+                token: slot.rawValue,
+                template: Fingerprint(["a"]),
+                binary: Fingerprint(["b"])
+            )
+            return ProxyRecord.Envoy(identity: process.identity, start: start, isReady: epoch == 0)
+        }
+        let old = try start(state, bootstrap: folder.bootstrapPath(.first))
+        let new = try start(state, bootstrap: folder.bootstrapPath(.second))
+        let stranger = try start(state + "x", bootstrap: folder.bootstrapPath(.second))
+        defer { for process in [old, new, stranger] { process.signalGroup(SIGKILL) } }
+        try folder.make()
+        var record = ProxyRecord(ProxyID(ObjectReference(namespace: "demo", name: "old")))
+        record.envoys = [entry(old, .first, epoch: 0), entry(new, .second, epoch: 1)]
+        try folder.write(record)
+        let found = Adoption(stateDirectory: state).proxies
+        #expect(found.map(\.tokens) == [["first", "second"]])
+        record.envoys[1] = entry(stranger, .second, epoch: 1)
+        try folder.write(record)
+        #expect(Adoption(stateDirectory: state).proxies.map(\.tokens) == [["first"]])
+    }
+
     @Test func `neither the first process nor we ourselves can be watched or ended`() throws {
         for pid in [0, 1, getpid()] {
             #expect(RunningProcess(pid: pid) == nil)
