@@ -43,6 +43,9 @@ actor LogReader {
     /// Which former file there was when we last looked: another one tells of a rotation.
     private var seen: FileIdentity?
 
+    /// Whether the log is locked, and not for a rotation.
+    private var isLockForeign = false
+
     /// Opens the log; with `changes` it goes on after the end.
     init(path: String, tailLines: Int?, changes: FolderChanges?) {
         self.path = path
@@ -89,11 +92,15 @@ actor LogReader {
             if file.status.size < offset { move(to: 0) }
             return take(from: file)
         }
-        for _ in 0..<Self.lockAttempts {
-            if let bytes = file.unlessRotated(read) { return bytes }
+        for _ in 0..<(isLockForeign ? 1 : Self.lockAttempts) {
+            if let bytes = file.unlessRotated(read) {
+                isLockForeign = false
+                return bytes
+            }
             try? await Task.sleep(for: .milliseconds(5))
         }
         // No rotation takes that long: it is somebody else's lock, which keeps rotations away.
+        isLockForeign = true
         return read()
     }
 

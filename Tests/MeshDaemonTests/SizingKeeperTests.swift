@@ -253,6 +253,8 @@ private final class Warnings: Sendable {
         wall.pass(6 * 86_400)
         let second = keeper()
         second.forget(notIn: [blue])
+        // Summaries are renewed once a minute.
+        wall.pass(60)
         second.recordShedding(blue, limitBytes: 64 << 20)
         #expect(second.summaries[blue]?.memoryBytes.maximum == Double(20 << 20))
         second.forget(notIn: [])
