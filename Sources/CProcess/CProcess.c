@@ -120,7 +120,7 @@ int cprocess_reap(int pidfd, struct cprocess_exit *result) {
 const char *cprocess_signal_name(int signal) { return sigabbrev_np(signal); }
 
 int cprocess_lock_file(int file, bool exclusively) {
-    return flock(file, exclusively ? LOCK_EX : LOCK_SH);
+    return flock(file, (exclusively ? LOCK_EX : LOCK_SH) | LOCK_NB);
 }
 
 int cprocess_unlock_file(int file) { return flock(file, LOCK_UN); }

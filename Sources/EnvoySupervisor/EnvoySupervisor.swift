@@ -185,7 +185,7 @@ public final class EnvoySupervisor: Service {
             if isReady {
                 post.yield(.process(key, .ready(stop, version: await admin.version())))
             }
-        case .look(let key, let socketPath, let stop, let pid, let controlGroup):
+        case .look(let key, let socketPath, let stop, let pid, let controlGroup, let limit):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
             var meter = UsageMeter(pid: pid, admin: admin, controlGroup: controlGroup)
             // One look tells of hanging and of use.
@@ -199,7 +199,11 @@ public final class EnvoySupervisor: Service {
                     let seen = meter?.measure(stats, timeSeconds: Self.timeSeconds),
                     let usage = seen.usage
                 {
-                    report(key.proxy, .usage(usage, isShedding: seen.isShedding))
+                    let isShedding = seen.isShedding
+                    report(
+                        key.proxy,
+                        .usage(usage, isShedding: isShedding, memoryLimitBytes: limit)
+                    )
                 }
                 return look
             }
@@ -215,6 +219,9 @@ public final class EnvoySupervisor: Service {
         case .groupEnd(let key, let process, let exit):
             await waitForGroup(process)
             post.yield(.process(key, .ended(process, exit)))
+        case .rotateLogs(let rotation, let paths):
+            let (after, emptied, problems) = await rotation.rotating(paths)
+            post.yield(.rotatedLogs(after, emptied: emptied, problems: problems))
         }
     }
 

@@ -11,6 +11,8 @@ enum FleetEvent: Sendable {
     case shutDown
     /// It is time to look how big the logs are.
     case rotateLogs
+    /// The look is over: these logs are empty now, and this is new trouble with others.
+    case rotatedLogs(LogRotation, emptied: [String], problems: [String])
     case process(ProcessKey, ProcessEvent)
 }
 
@@ -30,7 +32,7 @@ enum ProcessEvent: Sendable {
     /// It should have ended, or taken over, by now.
     case overdue(RunningProcess)
     /// What could not take over may be tried again.
-    case retry
+    case retry(Int)
     case timer(Int)
 }
 
@@ -40,8 +42,17 @@ enum FleetTask: Sendable {
     case probe(ProcessKey, socketPath: String, StopFlag, takesOver: Bool)
     case probeApplication(ProcessKey, ApplicationPlan, StopFlag)
     case drain(ProcessKey, socketPath: String, StopFlag, settle: Duration)
-    case look(ProcessKey, socketPath: String, StopFlag, pid: Int32, ControlGroup?)
+    case look(
+        ProcessKey,
+        socketPath: String,
+        StopFlag,
+        pid: Int32,
+        ControlGroup?,
+        memoryLimitBytes: Int?
+    )
     case groupEnd(ProcessKey, RunningProcess, ProcessExit)
+    /// Copies big files, so it has a thread of its own.
+    case rotateLogs(LogRotation, [String])
 }
 
 /// All proxies with their processes.
@@ -78,7 +89,8 @@ struct Fleet {
     var isFirstWish = true
     var upgrades: [UpgradeRun] = []
     var lastNumber = 0
-    var rotation: LogRotation
+    /// Nil while logs are being rotated.
+    var rotation: LogRotation?
     var tasks: [FleetTask] = []
     var random = SystemRandomNumberGenerator()
 
@@ -116,6 +128,8 @@ struct Fleet {
         case .upgrade(let proxies, let steps): beginUpgrade(proxies, steps)
         case .shutDown: shutDown()
         case .rotateLogs: rotateLogs()
+        case .rotatedLogs(let rotation, let emptied, let problems):
+            rotatedLogs(rotation, emptied, problems)
         case .process(let key, let event):
             if self[key] != nil { handle(event, key) }
         }

@@ -67,9 +67,10 @@ extension Fleet {
         unit.predecessor = found.predecessor.map(run)
         unit.envoy.run = found.envoy.map(run)
         unit.launched = found.envoy.map { Launch(settings: $0.entry.start.settings) }
-        unit.successor = found.successor.map { Successor(run: run($0), isCheck: false) }
-        // Should it take over, this is what it was started with.
-        unit.refused = found.successor.map { Launch(settings: $0.entry.start.settings) }
+        unit.successor = found.successor.map { found in
+            let launch = Launch(settings: found.entry.start.settings)
+            return Successor(run: run(found), isCheck: false, launch: launch)
+        }
         unit.application = adoptedApplication(found, id)
         unit.launchedApplication = found.application.flatMap { _ in found.record.application?.plan }
         units[id] = unit

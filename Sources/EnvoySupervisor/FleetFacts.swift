@@ -25,7 +25,8 @@ extension Fleet {
         case .leaderEnded(let process, let exit): leaderEnded(process, exit, key)
         case .ended(let process, let exit): ended(process, exit, key)
         case .overdue(let process): isOverdue(process, key)
-        case .retry:
+        case .retry(let number):
+            guard units[key.proxy]?.refusals == number else { return }
             units[key.proxy]?.refused = nil
             considerChange(key.proxy)
         case .timer(let number): change(key) { $0.timerFired(number) }
@@ -62,7 +63,8 @@ extension Fleet {
                 socketPath: start.adminSocketPath,
                 run.stop,
                 pid: run.process.identity.pid,
-                run.controlGroup
+                run.controlGroup,
+                memoryLimitBytes: start.settings?.memoryLimitBytes
             )
         )
     }
@@ -119,6 +121,9 @@ extension Fleet {
     ) {
         guard let role = role(process, key), var run = run(role, key) else { return }
         closeControlGroup(of: &run, key)
+        if let start = run.envoy, !start.token.isEmpty {
+            units[key.proxy]?.formerTokens[start.slot] = start.token
+        }
         switch role {
         case .main: mainEnded(run, exit, key)
         case .successor: successorEnded(run, exit, key)

@@ -19,6 +19,7 @@ extension Fleet {
         let evidence = group.evidence
         group.remove()
         guard evidence.outOfMemoryKills > 0, run.verdict == nil else { return }
+        units[key.proxy]?.envoy.lifecycle.ranOutOfMemory()
         let limit = run.envoy?.settings?.memoryLimitBytes
         let text = limit.map { " of \(memoryQuantity(bytes: $0))" } ?? ""
         run.verdict = "killed by the kernel as it went over its memory limit\(text)"
@@ -27,18 +28,29 @@ extension Fleet {
         report(key.proxy, .outOfMemoryKill(limitBytes: limit, peakBytes: peak))
     }
 
-    /// Empties logs that have grown too big.
+    /// Has logs looked at that may have grown too big, unless a look is under way.
     mutating func rotateLogs() {
+        guard let rotation = rotation.take() else { return }
+        let paths = units.values.flatMap { unit in
+            ProcessKind.allCases.map { unit.folder.logPath($0) }
+        }
+        tasks.append(.rotateLogs(rotation, paths))
+    }
+
+    /// Takes what came of it.
+    mutating func rotatedLogs(
+        _ rotation: LogRotation,
+        _ emptied: [String],
+        _ problems: [String]
+    ) {
+        self.rotation = rotation
+        for problem in problems {
+            logger.warning("log not rotated", metadata: ["reason": "\(problem)"])
+        }
+        if emptied.isEmpty { return }
+        // Places in them that were noted mean nothing any more.
+        let emptied = Set(emptied)
         for (id, unit) in units {
-            let paths = ProcessKind.allCases.map { unit.folder.logPath($0) }
-            let (emptied, problems) = rotation.rotate(paths)
-            for problem in problems {
-                logger.warning(
-                    "log not rotated",
-                    metadata: ["proxy": "\(id)", "reason": "\(problem)"]
-                )
-            }
-            // Places in it that were noted mean nothing any more.
             if emptied.contains(unit.folder.logPath(.envoy)) {
                 units[id]?.envoy.run?.logOffset = 0
                 units[id]?.successor?.run.logOffset = 0

@@ -13,7 +13,8 @@ extension Fleet {
             if unit.awaitsPlan {
                 waiting.append(turn)
             } else if turn.takesOver {
-                prepareTakeover(turn.key)
+                // It may have got what it wants by another turn.
+                if isChangeDue(turn.key.proxy) { prepareTakeover(turn.key) }
             } else if process.lifecycle.isWaiting {
                 start(turn.key)
             }
@@ -37,7 +38,9 @@ extension Fleet {
             let reason = "\(error)"
             logger.warning("process not started", metadata: metadata(key, "reason", reason))
             var random = random
-            change(key) { $0.failedToStart(reason, using: &random) }
+            // Room on the disk comes back some time, whatever was tried before.
+            let pause = (error as? SystemError)?.isForSpace ?? false ? Self.spacePause : nil
+            change(key) { $0.failedToStart(reason, retryAfter: pause, using: &random) }
         }
     }
 
@@ -51,11 +54,14 @@ extension Fleet {
             let baseID = HotRestart.newBaseID(using: &random)
             // The files of one that still finishes are not touched.
             let slot = unit.predecessor?.envoy?.slot.other ?? .first
-            let start = envoyStart(plan, unit.folder, slot, baseID: baseID, epoch: 0)
-            try writeBootstrap(plan, unit.folder, start)
+            var start = envoyStart(plan, unit.folder, slot, baseID: baseID, epoch: 0)
+            do {
+                try writeBootstrap(plan, unit.folder, start)
+            } catch let error as SystemError where error.isForSpace {
+                try useFormerBootstrap(plan, unit, &start, error)
+            }
             authorize(plan.id, start.token)
-            let launched = launch(plan, unit.folder)
-            units[key.proxy]?.launched = launched
+            units[key.proxy]?.launched = Launch(start)
             units[key.proxy]?.refused = nil
             record(key.proxy, starting: start)
             return try launch(start, plan, unit.folder)
@@ -68,6 +74,27 @@ extension Fleet {
             return try launch(command, logPath: unit.folder.logPath(.application))
         }
     }
+
+    /// Goes on with a bootstrap that is there, if only its token is another than is wanted.
+    private func useFormerBootstrap(
+        _ plan: ProxyPlan,
+        _ unit: ProxyUnit,
+        _ start: inout EnvoyStart,
+        _ problem: SystemError
+    ) throws {
+        for slot in [start.slot, start.slot.other] where slot != unit.predecessor?.envoy?.slot {
+            guard let token = unit.formerTokens[slot] else { continue }
+            start.slot = slot
+            start.adminSocketPath = unit.folder.adminSocketPath(slot)
+            start.token = token
+            // Writes nothing when these are the bytes.
+            if (try? writeBootstrap(plan, unit.folder, start)) != nil { return }
+        }
+        throw problem
+    }
+
+    /// The time between two starts while the disk is full.
+    private static let spacePause = Duration.seconds(5)
 
     /// Starts an Envoy.
     func launch(

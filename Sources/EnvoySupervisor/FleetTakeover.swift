@@ -23,38 +23,42 @@ extension Fleet {
             let slot = old.slot.other
             let epoch = old.epoch + 1
             let start = envoyStart(plan, unit.folder, slot, baseID: old.baseID, epoch: epoch)
-            let launched = launch(plan, unit.folder)
-            units[key.proxy]?.refused = launched
             try unit.folder.make()
             try writeBootstrap(plan, unit.folder, start)
             unlink(unit.folder.checkLogPath)
             let command = configuration.checkCommand(unit.folder, slot)
             var run = try launch(command, logPath: unit.folder.checkLogPath)
             run.envoy = start
-            succeed(Successor(run: run, isCheck: true), key)
+            let launch = Launch(start)
+            succeed(Successor(run: run, isCheck: true, launch: launch, plan: plan), key)
         } catch {
-            takeoverFailed(key, "\(error)")
+            takeoverFailed(key, launch(plan, unit.folder), "\(error)")
         }
     }
 
-    private mutating func startSuccessor(_ start: EnvoyStart, _ key: ProcessKey) {
-        guard let unit = units[key.proxy], let plan = unit.plan else {
-            units[key.proxy]?.successor = nil
-            return
-        }
+    /// Starts what was checked, with the plan of the check: a later one comes after it.
+    private mutating func startSuccessor(
+        _ start: EnvoyStart,
+        _ checked: Successor,
+        _ key: ProcessKey
+    ) {
+        units[key.proxy]?.successor = nil
+        guard let unit = units[key.proxy], unit.plan != nil, let plan = checked.plan else { return }
         do {
-            units[key.proxy]?.successor = nil
             authorize(key.proxy, start.token)
             record(key.proxy, starting: start)
             let run = try launch(start, plan, unit.folder)
-            succeed(Successor(run: run, isCheck: false), key)
+            var successor = checked
+            successor.run = run
+            successor.isCheck = false
+            succeed(successor, key)
             record(key.proxy)
             probe(key, start, run.stop, takesOver: true)
             let pid = "\(run.process.identity.pid)"
             logger.info("process started to take over", metadata: metadata(key, "pid", pid))
         } catch {
             restoreToken(key)
-            takeoverFailed(key, "\(error)")
+            takeoverFailed(key, checked.launch, "\(error)")
         }
     }
 
@@ -68,8 +72,10 @@ extension Fleet {
 
     /// The new one serves, and the old one takes no more connections.
     mutating func takeOver(_ key: ProcessKey, _ version: String?) {
-        guard var unit = units[key.proxy], var run = unit.successor?.run, let old = unit.envoy.run
+        guard var unit = units[key.proxy], let successor = unit.successor,
+            let old = unit.envoy.run
         else { return }
+        var run = successor.run
         run.version = version
         // Nobody answers for it any more.
         old.stop.set()
@@ -84,7 +90,7 @@ extension Fleet {
             at: .now
         )
         if let version { unit.envoy.lifecycle.told(version: version) }
-        unit.launched = unit.refused ?? unit.launched
+        unit.launched = successor.launch
         unit.refused = nil
         units[key.proxy] = unit
         record(key.proxy)
@@ -101,7 +107,7 @@ extension Fleet {
     ) {
         guard let unit = units[key.proxy], let successor = unit.successor else { return }
         if successor.isCheck, exit == .exited(code: 0), let start = run.envoy {
-            return startSuccessor(start, key)
+            return startSuccessor(start, successor, key)
         }
         let path = successor.isCheck ? unit.folder.checkLogPath : nil
         let reason = reason(exit, run, key, logPath: path)
@@ -110,7 +116,7 @@ extension Fleet {
             if let baseID = run.envoy?.baseID { HotRestart.forgetLoading(baseID: baseID, logger) }
             restoreToken(key)
         }
-        takeoverFailed(key, reason)
+        takeoverFailed(key, successor.launch, reason)
     }
 
     private func restoreToken(_ key: ProcessKey) {
@@ -120,7 +126,11 @@ extension Fleet {
         }
     }
 
-    private mutating func takeoverFailed(_ key: ProcessKey, _ reason: String) {
+    private mutating func takeoverFailed(
+        _ key: ProcessKey,
+        _ refused: Launch,
+        _ reason: String
+    ) {
         guard let unit = units[key.proxy] else { return }
         record(key.proxy)
         guard unit.plan != nil else { return }
@@ -128,7 +138,12 @@ extension Fleet {
         let text = "a new Envoy could not take over, and the old one goes on: \(reason)"
         units[key.proxy]?.envoy.lifecycle.keeps(text)
         upgradeFailed(key.proxy, text)
-        tasks.append(.timer(key, .retry, .seconds(60)))
+        let number = unit.refusals + 1
+        units[key.proxy]?.refused = refused
+        units[key.proxy]?.refusals = number
+        tasks.append(.timer(key, .retry(number), .seconds(60)))
+        // The plan may want something else by now, which may be better.
+        considerChange(key.proxy)
     }
 
     /// The old one ended before the new one was ready, which then is all that there is.
@@ -151,7 +166,7 @@ extension Fleet {
             after: reason,
             at: .now
         )
-        unit.launched = unit.refused ?? unit.launched
+        unit.launched = successor.launch
         unit.refused = nil
         units[key.proxy] = unit
         standIn(key)

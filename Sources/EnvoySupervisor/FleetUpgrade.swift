@@ -56,7 +56,8 @@ extension Fleet {
         if upgrades[0].isForced || unit.successor != nil || unit.predecessor != nil { return nil }
         compare(id, plan, Fingerprint(fileAt: configuration.envoyPath))
         if units[id]?.envoy.lifecycle.observation.isOutdated ?? false { return nil }
-        return unit.launched == launch(plan, unit.folder) ? "it is up to date" : nil
+        let isOther = unit.launched?.differs(from: launch(plan, unit.folder)) ?? true
+        return isOther ? nil : "it is up to date"
     }
 
     /// The Envoy of `id` was replaced.

@@ -64,6 +64,9 @@ extension Fleet {
         let launch = launch(plan, unit.folder)
         // What an earlier daemon started otherwise waits for an upgrade.
         if unit.launched?.template == nil { units[id]?.launched?.template = launch.template }
+        if unit.successor?.launch.template == nil {
+            units[id]?.successor?.launch.template = launch.template
+        }
         guard let start = unit.envoy.run?.envoy else { return }
         units[id]?.envoy.lifecycle.compared(
             isOutdated: start.binary != binary || start.template != launch.template
@@ -72,13 +75,22 @@ extension Fleet {
 
     /// Makes Envoy anew, or lets another take over, when it runs with other settings.
     mutating func considerChange(_ id: ProxyID) {
-        guard let unit = units[id], let plan = unit.plan else { return }
-        let launch = launch(plan, unit.folder)
-        guard let launched = unit.launched, launched != launch else { return }
-        if unit.envoy.lifecycle.isRunning, unit.refused == launch { return }
+        guard let unit = units[id], isChangeDue(id) else { return }
         // Once it is ready, another may take over from it.
         if !unit.envoy.lifecycle.isRunning, unit.envoy.run?.isAdopted ?? false { return }
         change(unit.envoy.key) { $0.changed() }
+    }
+
+    /// Whether the plan wants an Envoy that neither runs, nor is about to, nor has just failed.
+    func isChangeDue(_ id: ProxyID) -> Bool {
+        guard let unit = units[id], let plan = unit.plan, let launched = unit.launched else {
+            return false
+        }
+        let launch = launch(plan, unit.folder)
+        guard launched.differs(from: launch) else { return false }
+        guard unit.envoy.lifecycle.isRunning else { return true }
+        let others = [unit.successor?.launch, unit.refused].compactMap(\.self)
+        return others.allSatisfy { $0.differs(from: launch) }
     }
 
     private mutating func updateApplication(_ id: ProxyID, _ plan: ProxyPlan, isAdopted: Bool) {

@@ -28,6 +28,8 @@ extension EnvoySupervisor {
 actor LogReader {
     private static let chunkBytes = 64 * 1024
     private static let tailBytes = 64
+    /// For how many waits of 5 ms a lock may be a rotation's.
+    private static let lockAttempts = 100
 
     private let path: String
     private let changes: FolderChanges?
@@ -41,22 +43,18 @@ actor LogReader {
     /// Which former file there was when we last looked: another one tells of a rotation.
     private var seen: FileIdentity?
 
+    /// Whether the log is locked, and not for a rotation.
+    private var isLockForeign = false
+
     /// Opens the log; with `changes` it goes on after the end.
     init(path: String, tailLines: Int?, changes: FolderChanges?) {
         self.path = path
         self.changes = changes
         guard let file = try? Descriptor.open(path, O_RDONLY) else { return }
         self.file = file
-        let formerPath = LogRotation.formerPath(of: path)
-        (offset, former, seen) = file.whileNotRotated {
-            let seen = FileIdentity(formerPath)
-            guard let tailLines else { return (0, nil, seen) }
-            let start = Self.start(ofLast: tailLines, in: file)
-            guard start.missing > 0, let former = try? Descriptor.open(formerPath, O_RDONLY) else {
-                return (start.offset, nil, seen)
-            }
-            return (Self.start(ofLast: start.missing, in: former).offset, former, seen)
-        }
+        let begin = { Self.begin(file, path, tailLines: tailLines) }
+        // A rotation at this very moment makes a tail inexact, no more.
+        (offset, former, seen) = file.unlessRotated(begin) ?? begin()
         let length = min(offset, Self.tailBytes)
         tail = (former ?? file).read(at: offset - length, count: length)
     }
@@ -71,13 +69,7 @@ actor LogReader {
                 move(to: 0)
             }
             if let file {
-                let bytes = file.whileNotRotated {
-                    followRotation()
-                    if former != nil { return [UInt8]() }
-                    // A file that became shorter was truncated by somebody else.
-                    if file.status.size < offset { move(to: 0) }
-                    return take(from: file)
-                }
+                let bytes = await readOn(file)
                 if !bytes.isEmpty { return bytes }
                 if former != nil { continue }
             }
@@ -88,6 +80,44 @@ actor LogReader {
             guard await changes.next() else { return nil }
         }
         return nil
+    }
+
+    /// Waits for a rotation under way, and reads; nothing when there is something in the former file
+    /// first.
+    private func readOn(_ file: Descriptor) async -> [UInt8] {
+        func read() -> [UInt8] {
+            followRotation()
+            if former != nil { return [] }
+            // A file that became shorter was truncated by somebody else.
+            if file.status.size < offset { move(to: 0) }
+            return take(from: file)
+        }
+        for _ in 0..<(isLockForeign ? 1 : Self.lockAttempts) {
+            if let bytes = file.unlessRotated(read) {
+                isLockForeign = false
+                return bytes
+            }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        // No rotation takes that long: it is somebody else's lock, which keeps rotations away.
+        isLockForeign = true
+        return read()
+    }
+
+    /// Where to read first, and which former file there is.
+    private static func begin(
+        _ file: Descriptor,
+        _ path: String,
+        tailLines: Int?
+    ) -> (offset: Int, former: Descriptor?, seen: FileIdentity?) {
+        let formerPath = LogRotation.formerPath(of: path)
+        let seen = FileIdentity(formerPath)
+        guard let tailLines else { return (0, nil, seen) }
+        let start = start(ofLast: tailLines, in: file)
+        guard start.missing > 0, let former = try? Descriptor.open(formerPath, O_RDONLY) else {
+            return (start.offset, nil, seen)
+        }
+        return (Self.start(ofLast: start.missing, in: former).offset, former, seen)
     }
 
     /// Reads on.

@@ -22,6 +22,8 @@ struct LogRotation: Sendable {
     enum Outcome: Hashable, Sendable {
         /// It is small, or not there.
         case unneeded
+        /// Somebody has it locked; it grows until the next look.
+        case locked
         /// It is empty now, so places in it that were noted mean nothing any more.
         case rotated
         /// The same, and what was in it is gone; why, as a message.
@@ -33,7 +35,7 @@ struct LogRotation: Sendable {
         var isEmptied: Bool {
             switch self {
             case .rotated, .emptied: true
-            case .unneeded, .failed: false
+            case .unneeded, .locked, .failed: false
             }
         }
     }
@@ -56,11 +58,12 @@ struct LogRotation: Sendable {
     mutating func rotate(_ paths: [String]) -> (emptied: [String], problems: [String]) {
         var emptied: [String] = []
         var problems: [String] = []
+        told.formIntersection(paths)
         for path in paths {
             let outcome = rotate(path)
             if outcome.isEmptied { emptied.append(path) }
             switch outcome {
-            case .unneeded: break
+            case .unneeded, .locked: break
             case .rotated: told.remove(path)
             case .emptied(let problem), .failed(let problem):
                 if told.insert(path).inserted { problems.append(problem) }
@@ -69,7 +72,23 @@ struct LogRotation: Sendable {
         return (emptied, problems)
     }
 
-    /// Rotates a log if it has grown too big.
+    /// The same on a thread of its own, as it copies big files.
+    ///
+    /// - Parameter paths: Logs, which need not exist.
+    /// - Returns: Also the rotation that knows which messages it has given.
+    func rotating(
+        _ paths: [String]
+    ) async -> (after: LogRotation, emptied: [String], problems: [String]) {
+        await withCheckedContinuation { continuation in
+            runOnThread {
+                var after = self
+                let (emptied, problems) = after.rotate(paths)
+                continuation.resume(returning: (after, emptied, problems))
+            }
+        }
+    }
+
+    /// Rotates a log if it has grown too big; may take a while.
     func rotate(_ path: String) -> Outcome {
         var status = stat()
         guard stat(path, &status) == 0, Int(status.st_size) > capBytes else { return .unneeded }
@@ -84,14 +103,19 @@ struct LogRotation: Sendable {
         let log = try open(path, O_RDWR)
         let former = Self.formerPath(of: path)
         let new = "\(former).new"
+        // No copy is made for nothing as long as somebody keeps the lock.
+        guard lock(log) else { return .locked }
+        _ = cprocess_unlock_file(log.number)
         var problem = copy(log, to: new)
         if problem?.isForSpace == true, unlink(former) == 0 { problem = copy(log, to: new) }
         if let problem {
             unlink(new)
             guard problem.isForSpace else { throw problem }
         }
-        // Readers hold it for the time of a read.
-        _ = cprocess_lock_file(log.number, true)
+        guard lock(log) else {
+            unlink(new)
+            return .locked
+        }
         defer { _ = cprocess_unlock_file(log.number) }
         if problem == nil {
             let copy = try open(new, O_WRONLY)
@@ -102,6 +126,15 @@ struct LogRotation: Sendable {
         guard ftruncate(log.number, 0) == 0 else { throw SystemError("cannot truncate \(path)") }
         guard let problem else { return .rotated }
         return .emptied(problem: "\(problem); \(path) was emptied")
+    }
+
+    /// Locks a log, which readers hold for the time of a read; false when somebody else does for long.
+    private func lock(_ log: Descriptor) -> Bool {
+        for _ in 0..<100 {
+            if cprocess_lock_file(log.number, true) == 0 { return true }
+            usleep(1000)
+        }
+        return false
     }
 
     private func copy(_ log: Descriptor, to path: String) -> SystemError? {
@@ -137,8 +170,36 @@ struct LogRotation: Sendable {
 }
 
 extension SystemError {
-    /// Whether there was no space on the disk.
-    fileprivate var isForSpace: Bool { code == ENOSPC || code == EDQUOT }
+    /// Whether the disk took nothing more.
+    var isForSpace: Bool { code == ENOSPC || code == EDQUOT || code == EROFS }
+}
+
+/// Runs `body`, which blocks, on a thread of its own.
+private func runOnThread(_ body: @escaping @Sendable () -> Void) {
+    let work = Unmanaged.passRetained(ThreadWork(body))
+    var thread = pthread_t()
+    let code = pthread_create(
+        &thread,
+        nil,
+        { work in
+            if let work { Unmanaged<ThreadWork>.fromOpaque(work).takeRetainedValue().body() }
+            return nil
+        },
+        work.toOpaque()
+    )
+    if code == 0 {
+        pthread_detach(thread)
+    } else {
+        // Where no thread can be had, late is better than never.
+        work.release()
+        body()
+    }
+}
+
+private final class ThreadWork: Sendable {
+    let body: @Sendable () -> Void
+
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 }
 
 /// Which file has a name now, and in which state it was left; numbers of files are given out again.
@@ -158,9 +219,11 @@ struct FileIdentity: Hashable, Sendable {
 }
 
 extension Descriptor {
-    /// Calls `body` while no rotation changes the file and its former one.
-    func whileNotRotated<Result>(_ body: () -> Result) -> Result {
-        _ = cprocess_lock_file(number, false)
+    /// Calls `body` while no rotation changes the file and its former one; nil while one does.
+    ///
+    /// A lock that somebody keeps on a log holds nobody up, and no rotation comes while it is there.
+    func unlessRotated<Result>(_ body: () -> Result) -> Result? {
+        guard cprocess_lock_file(number, false) == 0 else { return nil }
         defer { _ = cprocess_unlock_file(number) }
         return body()
     }

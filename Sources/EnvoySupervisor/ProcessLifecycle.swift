@@ -58,6 +58,8 @@ struct ProcessLifecycle: Sendable {
     private var timer = 0
     /// Why we ended it though it was wanted.
     private var verdict: String?
+    /// Whether it waits to be tried again, which is no start yet.
+    private var awaitsRetry = false
     /// Whether another process needs it until that has ended.
     var hasDependent = false
 
@@ -188,6 +190,9 @@ struct ProcessLifecycle: Sendable {
     /// Whether an upgrade would start another binary, or start it differently.
     mutating func compared(isOutdated: Bool) { observation.isOutdated = isOutdated }
 
+    /// The kernel ended it, or another of its Envoys, at the limit of its memory.
+    mutating func ranOutOfMemory() { observation.outOfMemoryKills += 1 }
+
     /// It runs and has not answered for long; `reason` says so.
     mutating func silent(_ reason: String) -> [Action] {
         guard state == .running else { return [] }
@@ -209,12 +214,24 @@ struct ProcessLifecycle: Sendable {
     }
 
     /// It could not be started.
+    ///
+    /// - Parameters:
+    ///   - reason: Why.
+    ///   - pause: The time to the next attempt when the failures before say nothing of it.
+    ///   - generator: For the pause otherwise.
+    /// - Returns: What to do.
     mutating func failedToStart(
         _ reason: String,
+        retryAfter pause: Duration? = nil,
         using generator: inout some RandomNumberGenerator
     ) -> [Action] {
         guard state == .waiting else { return [] }
         observation.lastError = reason
+        if let pause {
+            enter(.backingOff)
+            awaitsRetry = true
+            return [setTimer(after: pause)]
+        }
         // The same again at once would fail the same way.
         failures = max(failures + 1, 2)
         return backOff(using: &generator)
@@ -262,7 +279,7 @@ struct ProcessLifecycle: Sendable {
         guard number == timer else { return [] }
         switch state {
         case .backingOff:
-            observation.restarts += 1
+            if !awaitsRetry { observation.restarts += 1 }
             return start()
         case .draining: return endDraining()
         case .terminating: return [.kill]
@@ -327,6 +344,7 @@ struct ProcessLifecycle: Sendable {
 
     private mutating func enter(_ state: State) {
         self.state = state
+        awaitsRetry = false
         timer += 1
         observation.phase =
             switch state {

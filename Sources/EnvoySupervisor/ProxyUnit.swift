@@ -37,10 +37,24 @@ struct ProcessKey: Hashable, Sendable {
 }
 
 /// What makes an Envoy: a change of it needs another process.
-struct Launch: Hashable {
+struct Launch {
+    /// Nil when it was started by hand.
     var settings: EnvoySettings?
     /// Nil when an earlier daemon started it, and we do not know what we would have started then.
     var template: Fingerprint?
+
+    /// Whether an Envoy of the one is not what the other wants; a template that is not known equals
+    /// any.
+    func differs(from other: Launch) -> Bool {
+        if settings != other.settings { return true }
+        guard let template, let otherTemplate = other.template else { return false }
+        return template != otherTemplate
+    }
+}
+
+extension Launch {
+    /// What `start` is of.
+    init(_ start: EnvoyStart) { self.init(settings: start.settings, template: start.template) }
 }
 
 /// An Envoy that shall take over from another.
@@ -48,6 +62,10 @@ struct Successor {
     var run: ManagedProcess.Run
     /// Whether it only checks its bootstrap, and Envoy itself starts after it.
     var isCheck: Bool
+    /// What it is started with.
+    var launch: Launch
+    /// The plan that it is started with; nil when an earlier daemon started it.
+    var plan: ProxyPlan?
 }
 
 /// A proxy and its application, wanted or about to go.
@@ -68,6 +86,10 @@ struct ProxyUnit {
     var launched: Launch?
     /// What could not take over last, which is not tried again for a while.
     var refused: Launch?
+    /// Numbers the failures to take over: the wait after a former one means nothing.
+    var refusals = 0
+    /// By slot, the token in the bootstrap that the last Envoy to end was started with.
+    var formerTokens: [EnvoySlot: String] = [:]
     /// Whether it has ever been ready, which its application waits for.
     var wasReady = false
     var application: ManagedProcess?

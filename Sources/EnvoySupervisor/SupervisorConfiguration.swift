@@ -81,8 +81,8 @@ public struct ProxyProcesses: Hashable, Sendable {
 
 /// What was seen of a proxy's use.
 public enum UsageReport: Hashable, Sendable {
-    /// What it uses now, and whether it refuses work as its memory runs short.
-    case usage(ProxyUsage, isShedding: Bool)
+    /// What it uses now, whether it refuses work as its memory runs short, and the limit of that.
+    case usage(ProxyUsage, isShedding: Bool, memoryLimitBytes: Int?)
     /// The kernel ended it as it went over its memory limit; what it had used at the most.
     case outOfMemoryKill(limitBytes: Int, peakBytes: Int)
 }

@@ -139,7 +139,7 @@ public func runDaemon(
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in
-            usages.keep(plan.proxies.mapValues(\.resources.memoryLimitBytes))
+            usages.forget(unless: { plan.proxies[$0] != nil })
             api.publish(
                 objects: world.objects,
                 statuses: plan.statuses,
@@ -263,8 +263,10 @@ private func makeAPIService(
         },
         usage: usage,
         upgrade: { proxies, tell in
-            let begin = ContinuousClock.now
+            var begin = ContinuousClock.now
             for await step in supervisor.upgrade(proxies).cancelOnGracefulShutdown() {
+                // Others were before it.
+                if step.step == .started { begin = .now }
                 let serving = supervisor.current[step.proxy]?.process
                 try await tell(ProxyUpgradeStep(step, serving, since: .now - begin))
             }

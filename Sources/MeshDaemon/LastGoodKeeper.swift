@@ -33,20 +33,34 @@ final class LastGoodKeeper: Service {
     /// Looks, soon, what the proxies of a plan have accepted since.
     func look(_ proxies: [ProxyID: ProxyPlan]) { newest.yield(proxies) }
 
+    /// What makes the files of a proxy: another one makes other files.
+    private struct Origin: Hashable {
+        var acknowledgedVersion: String
+        var nodeID: String
+        var concurrency: Int
+        var memoryLimitBytes: Int?
+    }
+
     /// Runs until shut down.
     func run() async throws {
-        var kept: [ProxyID: String] = [:]
+        var kept: [ProxyID: Origin] = [:]
         var warned: [ProxyID: String] = [:]
         for await proxies in plans.cancelOnGracefulShutdown() {
             let observations = store.currentObservations
             kept = kept.filter { proxies[$0.key] != nil }
             warned = warned.filter { proxies[$0.key] != nil }
             for (id, proxy) in proxies {
-                let version = observations[id]?.acknowledgedVersion
-                guard version != nil, version != kept[id] else { continue }
+                guard let version = observations[id]?.acknowledgedVersion else { continue }
+                let origin = Origin(
+                    acknowledgedVersion: version,
+                    nodeID: proxy.nodeID,
+                    concurrency: proxy.concurrency,
+                    memoryLimitBytes: proxy.resources.memoryLimitBytes
+                )
+                guard origin != kept[id] else { continue }
                 do {
                     guard try keep(proxy) else { continue }
-                    kept[id] = version
+                    kept[id] = origin
                     warned[id] = nil
                 } catch {
                     let reason = "\(error)"

@@ -3,6 +3,7 @@ internal import Logging
 internal import MeshModel
 internal import MeshPlan
 internal import ServiceLifecycle
+internal import Synchronization
 
 /// Keeps the newest plan on disk, so that the next daemon goes on where this one ended.
 ///
@@ -12,14 +13,24 @@ final class PlanKeeper: Service {
     private let state: StateDirectory
     private let folder: String
     private let logger: Logger
-    private let plans: AsyncStream<Plan>
-    private let newest: AsyncStream<Plan>.Continuation
+    private let sleep: @Sendable (Duration) async throws -> Void
+    private let wishes: AsyncStream<Void>
+    private let wish: AsyncStream<Void>.Continuation
+    private let work = Mutex(Work())
 
-    init(state: StateDirectory, logger: Logger) {
+    private struct Work {
+        /// The newest plan as long as it is not on disk.
+        var pending: Plan?
+        var files = Files()
+    }
+
+    /// Makes a keeper in a folder of `state`; `clock` is for pauses.
+    init(state: StateDirectory, clock: some Clock<Duration> = ContinuousClock(), logger: Logger) {
         self.state = state
         folder = "\(state.path)/plans"
         self.logger = logger
-        (plans, newest) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        sleep = { try await clock.sleep(for: $0) }
+        (wishes, wish) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
     /// The plan that an earlier daemon kept; an empty one when there is none.
@@ -36,15 +47,38 @@ final class PlanKeeper: Service {
     }
 
     /// Writes `plan` in place of the last, soon; of several in quick succession only the newest.
-    func keep(_ plan: Plan) { newest.yield(plan) }
+    func keep(_ plan: Plan) {
+        work.withLock { $0.pending = plan }
+        wish.yield()
+    }
 
     /// Runs until shut down, and writes what came last.
     func run() async throws {
-        var files = Files()
-        for await plan in plans.cancelOnGracefulShutdown() {
-            _ = state.keep("the plan", logger) { try save(plan, &files) }
-            // Changes often come in rows.
-            try? await Task.sleep(for: .milliseconds(200))
+        await withTaskGroup { group in
+            group.addTask {
+                // What could not be written is tried again.
+                while (try? await self.sleep(.seconds(1))) != nil { self.wish.yield() }
+            }
+            for await _ in wishes.cancelOnGracefulShutdown() {
+                writePending()
+                // Changes often come in rows.
+                try? await sleep(.milliseconds(200))
+            }
+            group.cancelAll()
+        }
+        // There is no later attempt to leave it to.
+        writePending(at: .now + StorageWarnings.retryInterval)
+    }
+
+    /// Writes the newest plan unless it is on disk; a failure leaves it to the next call that is not too
+    /// soon after it.
+    func writePending(at now: ContinuousClock.Instant = .now) {
+        work.withLock { work in
+            guard let plan = work.pending else { return }
+            let isWritten = state.keep("the plan", at: now, logger) {
+                try save(plan, &work.files)
+            }
+            if isWritten { work.pending = nil }
         }
     }
 
@@ -84,17 +118,26 @@ final class PlanKeeper: Service {
     }
 
     private func makeFolder(_ path: String) throws {
-        try FileManager.default.createDirectory(
-            atPath: path,
-            withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700]
-        )
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
+        } catch {
+            throw cannotWrite(path, error)
+        }
     }
 
     private func write(_ value: some Encodable, _ path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        try encoder.encode(value).write(to: URL(fileURLWithPath: path), options: .atomic)
+        let bytes = try encoder.encode(value)
+        do {
+            try bytes.write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw cannotWrite(path, error)
+        }
     }
 
     private func read<Value: Decodable>(_ type: Value.Type, _ path: String) -> Value? {

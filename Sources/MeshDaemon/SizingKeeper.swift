@@ -8,7 +8,7 @@ internal import Synchronization
 /// Keeps what proxies used over time, on disk too, for the recommendations of plans.
 ///
 /// Measurements come every few seconds and go into histories only. Plans see summaries, which change
-/// once a minute at most, so that measuring asks for no plans.
+/// once a minute at most, but for kills, so that measuring asks for no plans.
 final class SizingKeeper: Service, Sendable {
     /// When summaries are renewed and how long is remembered.
     enum Pace {
@@ -96,7 +96,7 @@ final class SizingKeeper: Service, Sendable {
     ///   - peakBytes: The most that it had; 0 when it is not known.
     func recordOutOfMemoryKill(_ id: ProxyID, limitBytes: Int, peakBytes: Int = 0) {
         let now = nowSeconds()
-        change(id) {
+        change(id, isUrgent: true) {
             $0.addOutOfMemoryKill(limitBytes: limitBytes, peakBytes: peakBytes, timeSeconds: now)
         }
     }
@@ -104,7 +104,7 @@ final class SizingKeeper: Service, Sendable {
     /// Adds that a proxy began to refuse work, being near the limit of its memory.
     func recordShedding(_ id: ProxyID, limitBytes: Int) {
         let now = nowSeconds()
-        change(id) { $0.addShedding(limitBytes: limitBytes, timeSeconds: now) }
+        change(id, isUrgent: false) { $0.addShedding(limitBytes: limitBytes, timeSeconds: now) }
     }
 
     /// Forgets proxies that are not among `present` for a week, and all but the last thousand of them.
@@ -153,12 +153,16 @@ final class SizingKeeper: Service, Sendable {
         await save()
     }
 
-    private func change(_ id: ProxyID, _ body: (inout UsageHistory) -> Void) {
+    private func change(
+        _ id: ProxyID,
+        isUrgent: Bool,
+        _ body: (inout UsageHistory) -> Void
+    ) {
         state.withLock { state in
             body(&state.entries[id, default: SizingEntry()].history)
             state.isChanged = true
         }
-        turn(isUrgent: true)
+        turn(isUrgent: isUrgent)
     }
 
     /// Renews the summaries when it is time, and tells when that changed them.

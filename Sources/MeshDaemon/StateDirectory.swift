@@ -92,9 +92,19 @@ final class StateDirectory: Sendable {
     ///
     /// After a failure it is tried again at most every few seconds.
     ///
+    /// - Parameters:
+    ///   - subject: What is written, for the log.
+    ///   - now: The time.
+    ///   - logger: Where to warn.
+    ///   - write: Writes it.
     /// - Returns: whether it is written.
-    func keep(_ subject: String, _ logger: Logger, write: () throws -> Void) -> Bool {
-        warnings.attempt(subject, at: .now, logger, write: write)
+    func keep(
+        _ subject: String,
+        at now: ContinuousClock.Instant = .now,
+        _ logger: Logger,
+        write: () throws -> Void
+    ) -> Bool {
+        warnings.attempt(subject, at: now, logger, write: write)
     }
 
     /// The Unix socket of the xDS server.
@@ -148,12 +158,16 @@ final class StateDirectory: Sendable {
             try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
             chmod(file, 0o600)
         } catch {
-            // Foundation's words are long and tell no more.
-            let code = (error as? CocoaError)?.underlying as? POSIXError
-            let reason = code.map { systemText($0.code.rawValue) } ?? "\(error)"
-            throw DaemonError("cannot write \(file): \(reason); make room or mend its permissions")
+            throw cannotWrite(file, error)
         }
     }
+}
+
+/// What Foundation's `error` at a write of `file` means: its own words are long and tell no more.
+func cannotWrite(_ file: String, _ error: any Error) -> DaemonError {
+    let code = (error as? CocoaError)?.underlying as? POSIXError
+    let reason = code.map { systemText($0.code.rawValue) } ?? "\(error)"
+    return DaemonError("cannot write \(file): \(reason); make room or mend its permissions")
 }
 
 private func makeFolder(_ path: String) throws {

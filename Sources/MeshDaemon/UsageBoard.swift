@@ -8,8 +8,6 @@ final class UsageBoard: Sendable {
         var usages: [ProxyID: ProxyUsage] = [:]
         /// The proxies that refuse work, of which histories count the beginnings.
         var shedding: Set<ProxyID> = []
-        /// The memory limits under which they do.
-        var limits: [ProxyID: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -17,29 +15,28 @@ final class UsageBoard: Sendable {
     /// What each proxy uses now.
     var current: [ProxyID: ProxyUsage] { state.withLock { $0.usages } }
 
-    /// Takes the proxies that there are, each with its memory limit, and forgets the others.
-    func keep(_ limits: [ProxyID: Int?]) {
+    /// Forgets proxies of which `isPresent` is false.
+    func forget(unless isPresent: (ProxyID) -> Bool) {
         state.withLock { state in
-            state.usages = state.usages.filter { limits[$0.key] != nil }
-            state.shedding = state.shedding.filter { limits[$0] != nil }
-            state.limits = limits.compactMapValues(\.self)
+            state.usages = state.usages.filter { isPresent($0.key) }
+            state.shedding = state.shedding.filter(isPresent)
         }
     }
 
     /// Takes what was seen of `proxy`, and hands it on to `keeper`.
     func take(_ proxy: ProxyID, _ report: UsageReport, _ keeper: SizingKeeper) {
         switch report {
-        case .usage(let usage, let isShedding):
+        case .usage(let usage, let isShedding, let limitBytes):
             keeper.record([proxy: usage])
-            let limit = state.withLock { state -> Int? in
+            let begins = state.withLock { state in
                 state.usages[proxy] = usage
                 guard isShedding else {
                     state.shedding.remove(proxy)
-                    return nil
+                    return false
                 }
-                return state.shedding.insert(proxy).inserted ? state.limits[proxy] : nil
+                return state.shedding.insert(proxy).inserted
             }
-            if let limit { keeper.recordShedding(proxy, limitBytes: limit) }
+            if begins, let limit = limitBytes { keeper.recordShedding(proxy, limitBytes: limit) }
         case .outOfMemoryKill(let limitBytes, let peakBytes):
             keeper.recordOutOfMemoryKill(proxy, limitBytes: limitBytes, peakBytes: peakBytes)
         }

@@ -122,6 +122,8 @@ public struct ProcessObservation: Hashable, Sendable {
     public var version: String?
     /// Whether an upgrade would start another binary, or start it differently.
     public var isOutdated: Bool
+    /// How often the kernel ended it as it went over its memory limit, as far as this daemon saw.
+    public var outOfMemoryKills: Int
 
     /// Makes an observation.
     public init(
@@ -133,7 +135,8 @@ public struct ProcessObservation: Hashable, Sendable {
         failures: Int = 0,
         upgrades: Int = 0,
         version: String? = nil,
-        isOutdated: Bool = false
+        isOutdated: Bool = false,
+        outOfMemoryKills: Int = 0
     ) {
         self.phase = phase
         self.pid = pid
@@ -144,6 +147,7 @@ public struct ProcessObservation: Hashable, Sendable {
         self.upgrades = upgrades
         self.version = version
         self.isOutdated = isOutdated
+        self.outOfMemoryKills = outOfMemoryKills
     }
 }
 

@@ -115,7 +115,7 @@ final class Harness: Sendable {
             #!/usr/bin/env python3
             import socket, sys
             if "validate" in sys.argv: sys.exit(0)
-            path = open(sys.argv[sys.argv.index("-c") + 1]).read()
+            path = open(sys.argv[sys.argv.index("-c") + 1]).read().split("\\n")[0]
             server = socket.socket(socket.AF_UNIX)
             server.bind(path)
             server.listen(64)

@@ -1,3 +1,4 @@
+import CProcess
 import Foundation
 import MeshModel
 import Synchronization
@@ -94,6 +95,24 @@ struct LogRotationTests {
         #expect(rotation.rotate([log.path]).problems.count == 1)
     }
 
+    @Test func `a log that somebody keeps locked holds nobody up, and is rotated later`()
+        async throws
+    {
+        let log = try LogFile()
+        var rotation = LogRotation(capBytes: 100)
+        log.append(1...100)
+        let other = try Descriptor.open(log.path, O_RDONLY)
+        #expect(cprocess_lock_file(other.number, true) == 0)
+        let locked = await rotation.rotating([log.path])
+        #expect(locked.emptied == [] && locked.problems == [])
+        #expect(Files.names(in: log.folder) == ["envoy.log"])
+        #expect(await rest(of: log.reader()) == lines(1...100))
+        #expect(cprocess_unlock_file(other.number) == 0)
+        rotation = locked.after
+        #expect(await rotation.rotating([log.path]).emptied == [log.path])
+        #expect(log.former == lines(1...100))
+    }
+
     /// Needs the right to mount.
     @Test(.enabled(if: geteuid() == 0 || RealEnvoy.isRequired))
     func `on a full disk the former file goes first, then the content`() async throws {
@@ -125,7 +144,7 @@ struct LogRotationTests {
 }
 
 /// A file system of its own, small enough to be full.
-private final class SmallDisk {
+final class SmallDisk: Sendable {
     let path: String
 
     init(kilobytes: Int) throws {

@@ -134,6 +134,23 @@ struct ProcessLifecycleTests {
         #expect(try fire(actions, &lifecycle) == [.start])
     }
 
+    @Test mutating func `what waits for room on the disk is tried at a steady pace, as no restart`()
+        throws
+    {
+        var lifecycle = ProcessLifecycle(Self.application)
+        _ = lifecycle.wanted()
+        for _ in 1...20 {
+            let actions = lifecycle.failedToStart(
+                "disk full",
+                retryAfter: .seconds(5),
+                using: &generator
+            )
+            #expect(pauses(actions) == [.seconds(5)])
+            #expect(try fire(actions, &lifecycle) == [.start])
+        }
+        #expect(lifecycle.observation.restarts == 0 && lifecycle.observation.failures == 0)
+    }
+
     @Test mutating func `removal drains, terminates and kills`() throws {
         var lifecycle = running(Self.envoy)
         var actions = lifecycle.removed(drainTime: .seconds(20))

@@ -210,6 +210,54 @@ struct TakeoverTests {
         }
     }
 
+    @Test func `a plan that comes during a takeover waits for its end`() async throws {
+        @Sendable func plan(_ concurrency: Int) -> ProxyPlan {
+            makePlan(ingress: "127.91.2.7", concurrency: concurrency)
+        }
+        let id = plan(1).id
+        // The check waits for the file.
+        let gate = Harness.newFolder()
+        let path = try #require(RealEnvoy.path)
+        let envoy = try linkedEnvoy()
+        defer { try? FileManager.default.removeItem(atPath: envoy) }
+        defer { try? FileManager.default.removeItem(atPath: gate) }
+        try await Harness.run(
+            envoyPath: envoy,
+            bootstrap: RealEnvoy.bootstrap,
+            configure: Self.shortDrain
+        ) { harness in
+            harness.supervisor.apply(plan(1))
+            await harness.wait(for: id) { $0?.process.phase == .running }
+            let began = gate + "-began"
+            defer { try? FileManager.default.removeItem(atPath: began) }
+            try relink(
+                envoy,
+                to: """
+                    #!/bin/sh
+                    if [ "$1" = --mode ]; then
+                      touch \(began)
+                      while [ ! -e \(gate) ]; do sleep 0.05; done
+                    else
+                      echo "started as $@"
+                    fi
+                    exec \(path) "$@"
+                    """
+            )
+            harness.supervisor.apply(plan(2))
+            while access(began, F_OK) != 0 { try await Task.sleep(for: .milliseconds(10)) }
+            harness.supervisor.apply(plan(3))
+            // When another proxy of the same plan starts, the plan has arrived.
+            let other = makePlan("other", ingress: "127.91.2.8")
+            harness.supervisor.apply(plan(3), other)
+            await harness.wait(for: other.id) { $0?.process.pid != nil }
+            #expect(FileManager.default.createFile(atPath: gate, contents: nil))
+            await harness.wait(for: id) { $0?.process.upgrades == 2 }
+            let log = await harness.log(id, .envoy, until: "--concurrency 3")
+            let starts = log.matches(of: /started as .*--concurrency (\d)/).map { String($0.1) }
+            #expect(starts == ["2", "3"])
+        }
+    }
+
     @Test func `removal during a takeover ends both`() async throws {
         let plan = makePlan(ingress: "127.91.2.5")
         let envoy = try linkedEnvoy()
@@ -252,6 +300,56 @@ struct TakeoverTests {
             #expect(seen?.process.lastError?.hasPrefix("did not answer for ") ?? false)
             #expect(seen?.process.failures == 1)
         }
+    }
+}
+
+/// Starts on a disk that takes nothing more; needs the right to mount.
+@Suite(.timeLimit(.minutes(1)), .enabled(if: geteuid() == 0 || RealEnvoy.isRequired))
+struct FullDiskStartTests {
+    @Test func `an Envoy that ends on a full disk starts with the bootstrap that is there`()
+        async throws
+    {
+        let disk = try SmallDisk(kilobytes: 512)
+        defer { disk.remove() }
+        let plan = makePlan(ingress: "127.91.2.9")
+        try await Harness.run(
+            stateDirectory: "\(disk.path)/state",
+            bootstrap: { _, parameters in
+                Array("\(parameters.adminSocketPath)\n\(parameters.token)".utf8)
+            }
+        ) { harness in
+            harness.supervisor.apply(plan)
+            let first = await harness.wait(for: plan.id) { $0?.process.phase == .running }
+            let token = harness.tokens.last(plan.id)
+            let filler = try Descriptor.open("\(disk.path)/filler", O_WRONLY | O_CREAT)
+            let block = [UInt8](repeating: 1, count: 4096)
+            while write(filler.number, block, block.count) > 0 {}
+            #expect(errno == ENOSPC)
+            kill(Int32(try #require(first?.process.pid)), SIGKILL)
+            let second = await harness.wait(for: plan.id) { processes in
+                processes?.process.restarts == 1 && processes?.process.phase == .running
+            }
+            #expect(second?.process.failures == 1)
+            #expect(harness.tokens.last(plan.id) == token)
+        }
+    }
+}
+
+/// What needs another Envoy.
+struct LaunchTests {
+    private func launch(_ template: String?, concurrency: Int = 1) -> Launch {
+        Launch(
+            settings: EnvoySettings(makePlan(concurrency: concurrency)),
+            template: template.map { Fingerprint([$0]) }
+        )
+    }
+
+    @Test func `a template that is not known equals any, and settings never do`() {
+        #expect(!launch("a").differs(from: launch("a")))
+        #expect(launch("a").differs(from: launch("b")))
+        #expect(!launch(nil).differs(from: launch("b")))
+        #expect(!launch("a").differs(from: launch(nil)))
+        #expect(launch(nil).differs(from: launch(nil, concurrency: 2)))
     }
 }
 

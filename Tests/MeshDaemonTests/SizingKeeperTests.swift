@@ -123,7 +123,10 @@ private final class Warnings: Sendable {
         #expect(await changes.next() != nil)
         #expect(keeper.summaries[red]?.outOfMemoryKills == 1)
         #expect(keeper.summaries[blue]?.memoryBytes.maximum == Double(90 << 20))
+        // A proxy may begin and end to refuse work many times a minute.
         keeper.recordShedding(red, limitBytes: 32 << 20)
+        #expect(keeper.summaries[red]?.sheddingPeriods == 0)
+        measure(keeper, [blue], minutes: 1)
         #expect(await changes.next() != nil)
         #expect(keeper.summaries[red]?.sheddingPeriods == 1)
     }
@@ -250,6 +253,8 @@ private final class Warnings: Sendable {
         wall.pass(6 * 86_400)
         let second = keeper()
         second.forget(notIn: [blue])
+        // Summaries are renewed once a minute.
+        wall.pass(60)
         second.recordShedding(blue, limitBytes: 64 << 20)
         #expect(second.summaries[blue]?.memoryBytes.maximum == Double(20 << 20))
         second.forget(notIn: [])

@@ -235,6 +235,16 @@ import Testing
 
     // MARK: Resources
 
+    @Test func `the first kill for memory is told of before anything was measured`() {
+        let world = ProxyConditionTests.world(1, resources: "{limits: {memory: 32Mi}}")
+        func kills(_ count: Int) -> PlannedState {
+            Self.state(world) { $0.process?.outOfMemoryKills = count }
+        }
+        let told = message(kills(0), kills(1), "OutOfMemory")
+        #expect(told?.hasPrefix("The kernel ended its proxy at the memory limit of 32Mi; ") == true)
+        #expect(message(kills(1), kills(1), "OutOfMemory") == nil)
+    }
+
     @Test func `a proxy that ran out of memory is told of`() {
         func kills(_ count: Int) -> PlannedState {
             let spread = UsageSummary.Spread(
@@ -244,6 +254,7 @@ import Testing
                 maximum: 1
             )
             return Self.state {
+                $0.process?.outOfMemoryKills = count
                 $0.usage = UsageSummary(
                     cpuMillicores: spread,
                     memoryBytes: spread,

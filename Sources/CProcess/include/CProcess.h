@@ -56,7 +56,7 @@ int cprocess_reap(int pidfd, struct cprocess_exit *result);
 /// `KILL` for 9; NULL for numbers without a name.
 const char *cprocess_signal_name(int signal);
 
-/// Locks an open file against others that lock it, and waits for them (`flock`).
+/// Locks an open file against others that lock it (`flock`); fails at once when one of them has.
 int cprocess_lock_file(int file, bool exclusively);
 
 /// Gives up the lock.

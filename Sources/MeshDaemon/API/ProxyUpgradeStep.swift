@@ -3,7 +3,7 @@ public import MeshModel
 /// A step of the upgrade of one proxy: another Envoy takes over while the one before finishes what
 /// it has begun (hot restart).
 public struct ProxyUpgradeStep: Hashable, Sendable {
-    /// How far it is; `done` and `failed` are the last.
+    /// How far it is; all but `starting` are the last.
     public enum Progress: Hashable, Sendable {
         /// Another Envoy starts beside the one that serves.
         case starting
@@ -11,8 +11,11 @@ public struct ProxyUpgradeStep: Hashable, Sendable {
         case done(version: String?, seconds: Double)
         /// It did not come to serve.
         ///
-        /// Envoy's own reason, and what goes on serving: `Envoy 1.40.0 (pid 4711)`.
+        /// Envoy's own reason, and what goes on serving, empty if nothing does:
+        /// `Envoy 1.40.0 (pid 4711)`.
         case failed(reason: String, serving: String)
+        /// There was nothing to do, or nothing to take over from.
+        case skipped(reason: String)
     }
 
     /// The proxy.
@@ -59,6 +62,9 @@ extension ProxyUpgradeStep {
             document["phase"] = "Failed"
             document["reason"] = .string(reason)
             document["serving"] = .string(serving)
+        case .skipped(let reason):
+            document["phase"] = "Skipped"
+            document["reason"] = .string(reason)
         }
         return document
     }
@@ -81,6 +87,7 @@ extension ProxyUpgradeStep {
                 reason: document["reason"]?.string ?? "",
                 serving: document["serving"]?.string ?? ""
             )
+        case "Skipped": progress = .skipped(reason: document["reason"]?.string ?? "")
         case nil, .some: return nil
         }
     }

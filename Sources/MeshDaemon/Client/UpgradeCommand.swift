@@ -12,7 +12,13 @@ public struct UpgradeCommand: Sendable {
     /// Makes the command for the proxies `names`.
     public init(names: [String] = []) { self.names = names }
 
-    /// Runs the command, which upgrades one proxy after the other; `badNews` at the first that fails.
+    /// Runs the command, which upgrades one proxy after the other.
+    ///
+    /// - Parameters:
+    ///   - transport: The way to the daemon.
+    ///   - console: Where to tell.
+    /// - Returns: `badNews` at the first that fails, and at the end when one that was named was skipped.
+    /// - Throws: `ClientFailure` when the daemon can't be asked, or there is no such proxy.
     public func run(
         _ transport: any LocalAPITransport,
         _ console: Console
@@ -25,6 +31,7 @@ public struct UpgradeCommand: Sendable {
             console.print(nothingToDo(proxies.count))
             return .ok
         }
+        var status = ExitStatus.ok
         for (index, proxy) in due.enumerated() {
             let place = due.count > 1 ? " (\(index + 1) of \(due.count))" : ""
             let last = try await console.waiting("upgrading \(proxy.reference)\(place)") {
@@ -37,8 +44,13 @@ public struct UpgradeCommand: Sendable {
                         + change(from: last?.fromVersion, to: version, seconds: seconds)
                 )
             case .failed(let reason, let serving):
-                console.note("proxy \(proxy.reference): \(reason); \(serving) goes on serving")
+                let rest = serving.isEmpty ? "" : "; \(serving) goes on serving"
+                console.note("proxy \(proxy.reference): \(reason)\(rest)")
                 return failed(after: index, of: due.count, console)
+            case .skipped(let reason):
+                console.note("proxy \(proxy.reference): \(reason)")
+                // It was to be replaced, whatever it is.
+                if !names.isEmpty { status = .badNews }
             case .starting, nil:
                 console.note(
                     "proxy \(proxy.reference): the daemon ended before the upgrade did; see "
@@ -47,7 +59,7 @@ public struct UpgradeCommand: Sendable {
                 return failed(after: index, of: due.count, console)
             }
         }
-        return .ok
+        return status
     }
 
     private func upgrade(

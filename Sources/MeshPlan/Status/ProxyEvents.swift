@@ -22,8 +22,6 @@ struct ProxyChange {
     var isChanged: Bool {
         plans.after == nil || observations.before?.process != observations.after?.process
             || observations.before?.application != observations.after?.application
-            || observations.before?.usage?.outOfMemoryKills
-                != observations.after?.usage?.outOfMemoryKills
             || sizing.before?.verdict != sizing.after?.verdict
             || sizing.before?.isForecast != sizing.after?.isForecast
     }
@@ -61,7 +59,7 @@ struct ProxyChange {
             "application",
             to: &log
         )
-        reportUsage(to: &log)
+        reportOutOfMemory(processes.0, processes.1, to: &log)
         reportSizing(to: &log)
     }
 
@@ -126,11 +124,19 @@ struct ProxyChange {
 
     // MARK: Resources
 
-    private func reportUsage(to log: inout EventCollection) {
-        guard let before = observations.before?.usage, let after = observations.after?.usage,
-            after.outOfMemoryKills > before.outOfMemoryKills
+    private func reportOutOfMemory(
+        _ before: ProcessObservation?,
+        _ after: ProcessObservation?,
+        to log: inout EventCollection
+    ) {
+        guard let after, before != nil || isNew(after),
+            after.outOfMemoryKills > before?.outOfMemoryKills ?? 0
         else { return }
-        let limit = after.outOfMemoryLimitBytes.map { " of \(memoryQuantity(bytes: $0))" } ?? ""
+        // The history knows the limit of then, if it has begun.
+        let limitBytes =
+            observations.after?.usage?.outOfMemoryLimitBytes
+            ?? plans.after?.resources.memoryLimitBytes
+        let limit = limitBytes.map { " of \(memoryQuantity(bytes: $0))" } ?? ""
         let needed = sizing.after.flatMap { $0.recommended.memoryLimitBytes }
         let remedy =
             needed.map { "set it to \(memoryQuantity(bytes: $0))" } ?? "see \"heddle sizing\""

@@ -224,6 +224,8 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
             progress: .failed(reason: "bad option", serving: "Envoy 1.40.0 (pid 7)")
         )
         #expect(ProxyUpgradeStep(step.document) == step)
+        let skipped = ProxyUpgradeStep(proxy: proxyID("a"), progress: .skipped(reason: "gone"))
+        #expect(ProxyUpgradeStep(skipped.document) == skipped)
         #expect(ProxyUpgradeStep(["namespace": "demo", "name": "a", "phase": "New"]) == nil)
     }
 }

@@ -191,6 +191,27 @@ import Testing
         )
     }
 
+    @Test(arguments: [true, false])
+    func `a proxy that does not run is passed over, and bad news when it was named`(
+        isNamed: Bool
+    ) async throws {
+        let asked = Asked<Set<ProxyID>?>()
+        let skipped = ProxyUpgradeStep.Progress.skipped(reason: "it does not run")
+        let status = try await upgrade([skipped], asked: asked) {
+            if isNamed { $0.names = ["green-1", "blue-1"] } else { $0.isForAll = true }
+        }
+        #expect(status == (isNamed ? .badNews : .ok))
+        #expect(asked.values.count == (isNamed ? 2 : 3))
+        #expect(recorder.notes.hasPrefix("proxy demo/blue-1: it does not run\n"))
+        #expect(recorder.output == "")
+    }
+
+    @Test func `a failure that leaves nothing serving does not say otherwise`() async throws {
+        let failed = ProxyUpgradeStep.Progress.failed(reason: "no", serving: "")
+        #expect(try await upgrade([failed]) == .badNews)
+        #expect(recorder.notes == "proxy demo/red-1: no\n")
+    }
+
     @Test func `a daemon that goes away in between is bad news`() async throws {
         #expect(try await upgrade([.starting]) == .badNews)
         #expect(recorder.notes.contains("the daemon ended before the upgrade did"))
