@@ -9,7 +9,7 @@ enum FleetEvent: Sendable {
     case wanted([ProxyID: ProxyPlan], keepsUnowned: Bool)
     case upgrade(Set<ProxyID>?, AsyncStream<ProxyUpgrade>.Continuation)
     case shutDown
-    /// It is time to look how big the logs are.
+    /// It is time to look how big the logs are, and whether Envoy is another.
     case rotateLogs
     /// The look is over: these logs are empty now, and this is new trouble with others.
     case rotatedLogs(LogRotation, emptied: [String], problems: [String])
@@ -89,6 +89,8 @@ struct Fleet {
     var isFirstWish = true
     var upgrades: [UpgradeRun] = []
     var lastNumber = 0
+    /// The Envoy that proxies were last compared with.
+    var knownBinary: Fingerprint?
     /// Nil while logs are being rotated.
     var rotation: LogRotation?
     var tasks: [FleetTask] = []
@@ -127,7 +129,9 @@ struct Fleet {
             if !isShuttingDown { reconcile(proxies, keepsUnowned: keepsUnowned) }
         case .upgrade(let proxies, let steps): beginUpgrade(proxies, steps)
         case .shutDown: shutDown()
-        case .rotateLogs: rotateLogs()
+        case .rotateLogs:
+            rotateLogs()
+            noticeNewBinary()
         case .rotatedLogs(let rotation, let emptied, let problems):
             rotatedLogs(rotation, emptied, problems)
         case .process(let key, let event):

@@ -166,7 +166,11 @@ extension Fleet {
             adminSocketPath: start.adminSocketPath,
             token: start.token
         )
-        try Files.write(bootstrap(plan, parameters), to: folder.bootstrapPath(start.slot))
+        let text = bootstrap(plan, parameters)
+        guard !text.isEmpty else {
+            throw StartError(program: configuration.envoyPath, reason: "it has no bootstrap")
+        }
+        try Files.write(text, to: folder.bootstrapPath(start.slot))
     }
 
     func launch(_ plan: ProxyPlan, _ folder: ProxyFolder) -> Launch {

@@ -73,6 +73,16 @@ extension Fleet {
         )
     }
 
+    /// Tells of proxies that run another Envoy than the one that is installed now.
+    mutating func noticeNewBinary() {
+        let binary = Fingerprint(fileAt: configuration.envoyPath)
+        guard binary != knownBinary else { return }
+        knownBinary = binary
+        for (id, unit) in units {
+            if let plan = unit.plan { compare(id, plan, binary) }
+        }
+    }
+
     /// Makes Envoy anew, or lets another take over, when it runs with other settings.
     mutating func considerChange(_ id: ProxyID) {
         guard let unit = units[id], isChangeDue(id) else { return }
