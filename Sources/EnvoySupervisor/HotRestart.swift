@@ -11,7 +11,11 @@ enum HotRestart {
 
     /// A base id that nobody else has, small enough for all that Envoy makes of it.
     static func newBaseID(using generator: inout some RandomNumberGenerator) -> Int {
-        Int.random(in: 1...Int(Int32.max) / numbersPerBase - 1, using: &generator)
+        var number: Int
+        repeat {
+            number = Int.random(in: 1...Int(Int32.max) / numbersPerBase - 1, using: &generator)
+        } while access(memoryPath(number), F_OK) == 0
+        return number
     }
 
     /// The path of the socket at which the Envoy of `epoch` speaks in a role.

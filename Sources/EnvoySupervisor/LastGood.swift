@@ -25,7 +25,6 @@ extension EnvoySupervisor {
     ) throws {
         let folder = ProxyFolder(of: proxy, stateDirectory: stateDirectory)
         try folder.make()
-        try Files.write(bootstrap, to: folder.bootstrapPath(.standalone))
         let arguments =
             [configuration.envoyPath, "-c", folder.bootstrapPath(.standalone)]
             + ["--use-dynamic-base-id"]
@@ -45,6 +44,8 @@ extension EnvoySupervisor {
         guard chmod(folder.runPath, 0o700) == 0 else {
             throw SystemError("cannot make \(folder.runPath) executable")
         }
+        // Last: where it is, the script is too.
+        try Files.write(bootstrap, to: folder.bootstrapPath(.standalone))
     }
 
     /// A word for the shell, whatever is in it.
