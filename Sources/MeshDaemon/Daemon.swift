@@ -11,7 +11,8 @@ internal import Synchronization
 internal import UnixSignals
 internal import XDSServer
 
-/// Runs a mesh on this host until SIGINT, SIGTERM, SIGHUP or SIGQUIT, and leaves no process behind.
+/// Runs a mesh on this host until SIGINT, SIGTERM, SIGHUP or SIGQUIT, and leaves no process behind unless
+/// `keepsProxies`.
 ///
 /// - Parameters:
 ///   - configuration: How to run.
