@@ -57,7 +57,7 @@ extension CertificateState {
 }
 
 /// A column of the table of certificates, whose cell is made from the API object.
-struct CertificateColumn: Sendable {
+struct CertificateColumn: DocumentColumn {
     var name: String
     var description: String
     /// 0 is always shown, 1 with `-o wide`.
@@ -138,46 +138,10 @@ struct CertificateColumn: Sendable {
         return humanDuration(seconds: max(0, seconds(time)))
     }
 
-    /// The column as a `Table` describes it.
-    var definition: JSONValue {
-        [
-            "name": .string(name), "type": "string", "priority": .integer(priority),
-            "format": name == "Name" ? "name" : "", "description": .string(description),
-        ]
-    }
-
     private static let name = CertificateColumn(
         name: "Name",
         description: "Name, unique within the namespace."
     ) { certificate, _ in certificate["metadata"]?["name"]?.string ?? "" }
 
-    /// The `Table` of certificates that kubectl prints.
-    static func table(
-        of certificates: [JSONValue],
-        version: Int,
-        include: IncludeObject,
-        nowSeconds: Int
-    ) -> JSONValue {
-        let columns = [name] + all
-        let rows = certificates.map { certificate -> JSONValue in
-            var row: JSONValue = [
-                "cells": .array(columns.map { .string($0.cell(certificate, nowSeconds)) })
-            ]
-            switch include {
-            case .none: break
-            case .object: row["object"] = certificate
-            case .metadata:
-                row["object"] = [
-                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                    "metadata": certificate["metadata"] ?? [:],
-                ]
-            }
-            return row
-        }
-        return [
-            "apiVersion": "meta.k8s.io/v1", "kind": "Table",
-            "metadata": ["resourceVersion": .string(String(version))],
-            "columnDefinitions": .array(columns.map(\.definition)), "rows": .array(rows),
-        ]
-    }
+    static let columns = [name] + all
 }

@@ -57,7 +57,7 @@ extension LoggedEvent {
 }
 
 /// A column of the table of events, whose cell is made from the API object; kubectl has the same.
-struct EventColumn: Sendable {
+struct EventColumn: DocumentColumn {
     var name: String
     var description: String
     /// 0 is always shown, 1 with `-o wide`.
@@ -65,7 +65,7 @@ struct EventColumn: Sendable {
     var cell: @Sendable (_ event: JSONValue, _ nowSeconds: Int) -> String
 
     /// All columns.
-    static let all = [
+    static let columns = [
         EventColumn(name: "Last Seen", description: "Time since it happened last.") { event, now in
             age(event["lastTimestamp"], now)
         },
@@ -105,44 +105,5 @@ struct EventColumn: Sendable {
     private static func age(_ time: JSONValue?, _ nowSeconds: Int) -> String {
         guard let seconds = time?.string.flatMap(secondsSince1970) else { return "<unknown>" }
         return humanDuration(seconds: max(0, nowSeconds - seconds))
-    }
-
-    /// The column as a `Table` describes it.
-    private var definition: JSONValue {
-        [
-            "name": .string(name), "type": "string", "priority": .integer(priority),
-            "format": name == "Name" ? "name" : "", "description": .string(description),
-        ]
-    }
-
-    /// The `Table` of events that kubectl prints; without its columns for all but the first of a watch.
-    static func table(
-        of events: [JSONValue],
-        version: Int,
-        include: IncludeObject,
-        nowSeconds: Int,
-        includesColumns: Bool = true
-    ) -> JSONValue {
-        let rows = events.map { event -> JSONValue in
-            var row: JSONValue = [
-                "cells": .array(all.map { .string($0.cell(event, nowSeconds)) })
-            ]
-            switch include {
-            case .none: break
-            case .object: row["object"] = event
-            case .metadata:
-                row["object"] = [
-                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                    "metadata": event["metadata"] ?? [:],
-                ]
-            }
-            return row
-        }
-        return [
-            "apiVersion": "meta.k8s.io/v1", "kind": "Table",
-            "metadata": ["resourceVersion": .string(String(version))],
-            "columnDefinitions": includesColumns ? .array(all.map(\.definition)) : .null,
-            "rows": .array(rows),
-        ]
     }
 }

@@ -17,7 +17,7 @@ enum Proxies {
 }
 
 /// A column of the table of proxies, whose cell is made from the API object.
-struct ProxyColumn: Sendable {
+struct ProxyColumn: DocumentColumn {
     var name: String
     var description: String
     /// 0 is always shown, 1 with `-o wide`.
@@ -96,46 +96,10 @@ struct ProxyColumn: Sendable {
 
     private static func text(_ value: JSONValue?) -> String { value.map(plainText) ?? none }
 
-    /// The column as a `Table` describes it.
-    var definition: JSONValue {
-        [
-            "name": .string(name), "type": "string", "priority": .integer(priority),
-            "format": name == "Name" ? "name" : "", "description": .string(description),
-        ]
-    }
-
     private static let name = ProxyColumn(
         name: "Name",
         description: "Name of the Workload that it stands beside."
     ) { proxy, _ in proxy["metadata"]?["name"]?.string ?? "" }
 
-    /// The `Table` of proxies that kubectl prints.
-    static func table(
-        of proxies: [JSONValue],
-        version: Int,
-        include: IncludeObject,
-        nowSeconds: Int
-    ) -> JSONValue {
-        let columns = [name] + all
-        let rows = proxies.map { proxy -> JSONValue in
-            var row: JSONValue = [
-                "cells": .array(columns.map { .string($0.cell(proxy, nowSeconds)) })
-            ]
-            switch include {
-            case .none: break
-            case .object: row["object"] = proxy
-            case .metadata:
-                row["object"] = [
-                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-                    "metadata": proxy["metadata"] ?? [:],
-                ]
-            }
-            return row
-        }
-        return [
-            "apiVersion": "meta.k8s.io/v1", "kind": "Table",
-            "metadata": ["resourceVersion": .string(String(version))],
-            "columnDefinitions": .array(columns.map(\.definition)), "rows": .array(rows),
-        ]
-    }
+    static let columns = [name] + all
 }

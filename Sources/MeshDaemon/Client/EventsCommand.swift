@@ -84,7 +84,7 @@ public struct EventsCommand: Sendable {
     }
 
     private func table(_ events: [JSONValue], _ widths: inout [Int], _ console: Console) -> String {
-        let columns = EventColumn.all.filter { format == .wide || $0.priority == 0 }
+        let columns = EventColumn.columns.filter { format == .wide || $0.priority == 0 }
         let names = columns.map { $0.name.uppercased() }
         var table = TextTable(
             headings: widths.isEmpty ? (isAllNamespaces ? ["NAMESPACE"] : []) + names : []
