@@ -25,6 +25,7 @@ let grpc: [Target.Dependency] = [
     .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
     .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
 ]
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
@@ -33,6 +34,7 @@ let lifecycle = Target.Dependency.product(
 )
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let unixSignals = Target.Dependency.product(
     name: "UnixSignals",
@@ -73,6 +75,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
         .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
         .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
@@ -92,6 +95,13 @@ let package = Package(
         target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
         target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
         target(
+            "MeshTelemetry",
+            [
+                "AWSClient", "EnvoyAPI", "HTTPClient", "MeshModel", grdb, lifecycle, logging, nio,
+                nioPosix, protobuf,
+            ] + grpc
+        ),
+        target(
             "XDSServer",
             [
                 "MeshIdentity", "MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging,
@@ -106,7 +116,8 @@ let package = Package(
             "MeshDaemon",
             [
                 "MeshIdentity", "MeshModel", "MeshManifests", "MeshPlan", "MeshSources",
-                "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, lifecycle,
+                "MeshTelemetry", "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes,
+                hummingbird, lifecycle,
                 logging, nio,
                 unixSignals, yams,
             ]
@@ -147,6 +158,13 @@ let package = Package(
             ] + crypto
         ),
         tests(
+            "MeshTelemetryTests",
+            [
+                "AWSClient", "EnvoyAPI", "HTTPClient", "MeshModel", "MeshTelemetry", "MeshTesting",
+                lifecycle, logging, nio, nioPosix, protobuf,
+            ] + grpc
+        ),
+        tests(
             "XDSServerTests",
             [
                 "XDSServer", "EnvoyAPI", "MeshIdentity", "MeshModel", "MeshPlan", "MeshTesting",
@@ -157,7 +175,10 @@ let package = Package(
             "EnvoySupervisorTests",
             ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
         ),
-        tests("MeshDaemonTests", ["MeshDaemon", "MeshModel", "MeshPlan", lifecycle, logging]),
+        tests(
+            "MeshDaemonTests",
+            ["MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", lifecycle, logging]
+        ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(
             name: "manifest-fuzz",

@@ -32,6 +32,12 @@ public struct MeshSpec: ObjectSpec {
     public var accessControl: AccessControlMode?
     /// The SPIFFE trust domain (the annotation `heddle.dev/trust-domain`); nil is `metadata.name`.
     public var trustDomain: String?
+    /// How requests are traced; nil is not at all.
+    public var tracing: TracingSpec?
+    /// Where telemetry goes beyond this host.
+    public var export: TelemetryExport
+    /// Where proxies send statistics as DogStatsD; nil is nowhere.
+    public var dogStatsD: DogStatsDAddress?
 
     /// Makes a mesh.
     public init(
@@ -44,7 +50,10 @@ public struct MeshSpec: ObjectSpec {
         healthChecks: HealthCheckMode = .callers,
         mutualTLS: MutualTLSMode? = nil,
         accessControl: AccessControlMode? = nil,
-        trustDomain: String? = nil
+        trustDomain: String? = nil,
+        tracing: TracingSpec? = nil,
+        export: TelemetryExport = TelemetryExport(),
+        dogStatsD: DogStatsDAddress? = nil
     ) {
         self.awsName = awsName
         self.namespaceSelector = namespaceSelector
@@ -56,6 +65,9 @@ public struct MeshSpec: ObjectSpec {
         self.mutualTLS = mutualTLS
         self.accessControl = accessControl
         self.trustDomain = trustDomain
+        self.tracing = tracing
+        self.export = export
+        self.dogStatsD = dogStatsD
     }
 }
 

@@ -31,11 +31,29 @@ public struct Observations: Hashable, Sendable {
     public var addresses: [ProxyID: ProxyAddresses] = [:]
     /// What is known of certificates and authorities.
     public var identity = IdentityObservations()
+    /// What became of the telemetry that meshes export, by the mesh; one that exports nothing, or has
+    /// tried nothing yet, has no entry.
+    public var telemetry: [ObjectID: TelemetryObservation] = [:]
     /// Conditions of the last plan, for their transition times.
     public var conditions: [ObjectID: [Condition]] = [:]
 
     /// Makes observations of nothing.
     public init() {}
+}
+
+/// What became of the telemetry that a mesh exports.
+public struct TelemetryObservation: Hashable, Sendable {
+    /// Why an export fails at present, by what is exported (`x-ray`, `cloudwatch`, `cloudwatch-logs`,
+    /// `otlp`): problem and remedy. What works has no entry.
+    public var problems: [String: String]
+    /// Whether a problem is one of credentials or rights, and waits for its owner.
+    public var isDenied: Bool
+
+    /// Makes an observation; without arguments all went well.
+    public init(problems: [String: String] = [:], isDenied: Bool = false) {
+        self.problems = problems
+        self.isDenied = isDenied
+    }
 }
 
 /// The two loopback addresses that a proxy owns on one host.

@@ -17,6 +17,10 @@ public struct Port: Hashable, Codable, Sendable, Comparable, CustomStringConvert
     public static let http = Port(trusted: 80)
     /// Port 443.
     public static let https = Port(trusted: 443)
+    /// Port 2000, of X-Ray's daemon.
+    public static let xRay = Port(trusted: 2000)
+    /// Port 4317, of OTLP over gRPC.
+    public static let openTelemetry = Port(trusted: 4317)
 
     private init(trusted number: UInt16) { self.number = number }
 

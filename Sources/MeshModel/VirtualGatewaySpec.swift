@@ -19,6 +19,9 @@ public struct VirtualGatewaySpec: ObjectSpec {
     public var accessLog: AccessLog?
     /// `meshRef`, which only dumps of a cluster carry.
     public var meshRef: DesignatedReference?
+    /// What is traced in place of what the mesh says (the annotations `heddle.dev/trace-sampling` and
+    /// `heddle.dev/trace-sampling-rules`).
+    public var traceSampling: TraceSampling
 
     /// Makes a virtual gateway.
     public init(
@@ -29,7 +32,8 @@ public struct VirtualGatewaySpec: ObjectSpec {
         listeners: [ListenerSpec] = [],
         backendDefaults: ClientTLS? = nil,
         accessLog: AccessLog? = nil,
-        meshRef: DesignatedReference? = nil
+        meshRef: DesignatedReference? = nil,
+        traceSampling: TraceSampling = TraceSampling()
     ) {
         self.awsName = awsName
         self.namespaceSelector = namespaceSelector
@@ -39,6 +43,7 @@ public struct VirtualGatewaySpec: ObjectSpec {
         self.backendDefaults = backendDefaults
         self.accessLog = accessLog
         self.meshRef = meshRef
+        self.traceSampling = traceSampling
     }
 }
 

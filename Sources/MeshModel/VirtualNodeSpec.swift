@@ -21,6 +21,9 @@ public struct VirtualNodeSpec: ObjectSpec {
     public var accessLog: AccessLog?
     /// `meshRef`, which only dumps of a cluster carry.
     public var meshRef: DesignatedReference?
+    /// What is traced in place of what the mesh says (the annotations `heddle.dev/trace-sampling` and
+    /// `heddle.dev/trace-sampling-rules`).
+    public var traceSampling: TraceSampling
 
     /// Makes a virtual node.
     public init(
@@ -32,7 +35,8 @@ public struct VirtualNodeSpec: ObjectSpec {
         backendGroups: [BackendGroupReference] = [],
         backendDefaults: ClientTLS? = nil,
         accessLog: AccessLog? = nil,
-        meshRef: DesignatedReference? = nil
+        meshRef: DesignatedReference? = nil,
+        traceSampling: TraceSampling = TraceSampling()
     ) {
         self.awsName = awsName
         self.podSelector = podSelector
@@ -43,6 +47,7 @@ public struct VirtualNodeSpec: ObjectSpec {
         self.backendDefaults = backendDefaults
         self.accessLog = accessLog
         self.meshRef = meshRef
+        self.traceSampling = traceSampling
     }
 }
 

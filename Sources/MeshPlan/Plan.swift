@@ -17,6 +17,9 @@ public struct Plan: Sendable {
     /// Which mesh each namespace and which node or gateway each Workload belongs to.
     public var designations = Designations()
 
+    /// Who may call whom.
+    public var topology = MeshTopology()
+
     /// What changes at one proxy only once others have followed.
     var transition = Transition()
 

@@ -18,6 +18,10 @@ public struct PlanOptions: Hashable, Sendable {
     public var hasExternalSecrets: Bool
     /// Whether proxies can check gRPC for all callers, as Envoy does from 1.36 on.
     public var probesGRPC: Bool
+    /// Where proxies send X-Ray's segments unless their mesh says another place: an IP address.
+    public var xRayEndpoint: TelemetryEndpoint
+    /// Where they send OTLP.
+    public var openTelemetryEndpoint: TelemetryEndpoint
 
     /// Makes options; without arguments the defaults.
     public init(
@@ -27,7 +31,9 @@ public struct PlanOptions: Hashable, Sendable {
         probesGRPC: Bool = true,
         connectsAfterHandshake: Bool = true,
         certificateLifetime: Duration = .seconds(3600),
-        hasExternalSecrets: Bool = false
+        hasExternalSecrets: Bool = false,
+        xRayEndpoint: TelemetryEndpoint = .xRay,
+        openTelemetryEndpoint: TelemetryEndpoint = .openTelemetry
     ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
@@ -36,6 +42,8 @@ public struct PlanOptions: Hashable, Sendable {
         self.connectsAfterHandshake = connectsAfterHandshake
         self.certificateLifetime = certificateLifetime
         self.hasExternalSecrets = hasExternalSecrets
+        self.xRayEndpoint = xRayEndpoint
+        self.openTelemetryEndpoint = openTelemetryEndpoint
     }
 
     /// Whether proxies may listen on `port`.

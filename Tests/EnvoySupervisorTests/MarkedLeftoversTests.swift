@@ -78,13 +78,17 @@ import Testing
     }
 
     @Test func `what an application that has ended left in its group is ended`() throws {
-        let application = try start(state, "sleep 1000 & exit")
+        // A shell that waits for the other end of a pipe: it never becomes another program, so that
+        // there is no moment in which its environment cannot be read.
+        let pipe = Harness.newFolder() + ".pipe"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let application = try start(state, "(read line < \(pipe)) & exit")
         defer { application.signalGroup(SIGKILL) }
         _ = application.hasEnded(within: -1)
         try record(application.identity)
         let leftovers = Adoption(stateDirectory: state).leftovers
         #expect(leftovers.count == 1)
-        let entry = try #require(ProcessEntry("\(leftovers[0].identity.pid)"))
+        let entry = try #require(leftovers.first.flatMap { ProcessEntry("\($0.identity.pid)") })
         #expect(entry.group == application.identity.pid)
     }
 

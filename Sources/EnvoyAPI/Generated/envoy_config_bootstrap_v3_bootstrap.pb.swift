@@ -93,6 +93,19 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_Bootstrap: @unchecked Sendab
   /// Clears the value of `statsFlushInterval`. Subsequent reads from it will return its default value.
   public mutating func clearStatsFlushInterval() {_uniqueStorage()._statsFlushInterval = nil}
 
+  public var statsFlush: OneOf_StatsFlush? {
+    get {return _storage._statsFlush}
+    set {_uniqueStorage()._statsFlush = newValue}
+  }
+
+  public var statsFlushOnAdmin: Bool {
+    get {
+      if case .statsFlushOnAdmin(let v)? = _storage._statsFlush {return v}
+      return false
+    }
+    set {_uniqueStorage()._statsFlush = .statsFlushOnAdmin(newValue)}
+  }
+
   public var layeredRuntime: Envoy_Config_Bootstrap_V3_LayeredRuntime {
     get {_storage._layeredRuntime ?? Envoy_Config_Bootstrap_V3_LayeredRuntime()}
     set {_uniqueStorage()._layeredRuntime = newValue}
@@ -126,6 +139,11 @@ public nonisolated struct Envoy_Config_Bootstrap_V3_Bootstrap: @unchecked Sendab
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_StatsFlush: Equatable, Sendable {
+    case statsFlushOnAdmin(Bool)
+
+  }
 
   public nonisolated struct StaticResources: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -311,7 +329,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.config.bootstrap.v3"
 
 nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Bootstrap"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{3}cluster_manager\0\u{4}\u{2}stats_sinks\0\u{3}stats_flush_interval\0\u{2}\u{5}admin\0\u{3}stats_config\0\u{3}hds_config\0\u{3}overload_manager\0\u{3}enable_dispatcher_stats\0\u{3}layered_runtime\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}static_resources\0\u{3}dynamic_resources\0\u{3}cluster_manager\0\u{4}\u{2}stats_sinks\0\u{3}stats_flush_interval\0\u{2}\u{5}admin\0\u{3}stats_config\0\u{3}hds_config\0\u{3}overload_manager\0\u{3}enable_dispatcher_stats\0\u{3}layered_runtime\0\u{4}\u{c}stats_flush_on_admin\0")
 
   fileprivate class _StorageClass {
     var _node: Envoy_Config_Core_V3_Node? = nil
@@ -322,6 +340,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
     var _statsSinks: [Envoy_Config_Metrics_V3_StatsSink] = []
     var _statsConfig: Envoy_Config_Metrics_V3_StatsConfig? = nil
     var _statsFlushInterval: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _statsFlush: Envoy_Config_Bootstrap_V3_Bootstrap.OneOf_StatsFlush?
     var _layeredRuntime: Envoy_Config_Bootstrap_V3_LayeredRuntime? = nil
     var _admin: Envoy_Config_Bootstrap_V3_Admin? = nil
     var _overloadManager: Envoy_Config_Overload_V3_OverloadManager? = nil
@@ -344,6 +363,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       _statsSinks = source._statsSinks
       _statsConfig = source._statsConfig
       _statsFlushInterval = source._statsFlushInterval
+      _statsFlush = source._statsFlush
       _layeredRuntime = source._layeredRuntime
       _admin = source._admin
       _overloadManager = source._overloadManager
@@ -378,6 +398,14 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         case 15: try { try decoder.decodeSingularMessageField(value: &_storage._overloadManager) }()
         case 16: try { try decoder.decodeSingularBoolField(value: &_storage._enableDispatcherStats) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._layeredRuntime) }()
+        case 29: try {
+          var v: Bool?
+          try decoder.decodeSingularBoolField(value: &v)
+          if let v = v {
+            if _storage._statsFlush != nil {try decoder.handleConflictingOneOf()}
+            _storage._statsFlush = .statsFlushOnAdmin(v)
+          }
+        }()
         default: break
         }
       }
@@ -426,6 +454,9 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
       try { if let v = _storage._layeredRuntime {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
       } }()
+      try { if case .statsFlushOnAdmin(let v)? = _storage._statsFlush {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 29)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -443,6 +474,7 @@ nonisolated extension Envoy_Config_Bootstrap_V3_Bootstrap: SwiftProtobuf.Message
         if _storage._statsSinks != rhs_storage._statsSinks {return false}
         if _storage._statsConfig != rhs_storage._statsConfig {return false}
         if _storage._statsFlushInterval != rhs_storage._statsFlushInterval {return false}
+        if _storage._statsFlush != rhs_storage._statsFlush {return false}
         if _storage._layeredRuntime != rhs_storage._layeredRuntime {return false}
         if _storage._admin != rhs_storage._admin {return false}
         if _storage._overloadManager != rhs_storage._overloadManager {return false}

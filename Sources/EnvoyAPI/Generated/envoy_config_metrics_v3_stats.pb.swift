@@ -63,11 +63,66 @@ public nonisolated struct Envoy_Config_Metrics_V3_StatsConfig: Sendable {
   /// Clears the value of `useAllDefaultTags`. Subsequent reads from it will return its default value.
   public mutating func clearUseAllDefaultTags() {self._useAllDefaultTags = nil}
 
+  public var statsMatcher: Envoy_Config_Metrics_V3_StatsMatcher {
+    get {_statsMatcher ?? Envoy_Config_Metrics_V3_StatsMatcher()}
+    set {_statsMatcher = newValue}
+  }
+  /// Returns true if `statsMatcher` has been explicitly set.
+  public var hasStatsMatcher: Bool {self._statsMatcher != nil}
+  /// Clears the value of `statsMatcher`. Subsequent reads from it will return its default value.
+  public mutating func clearStatsMatcher() {self._statsMatcher = nil}
+
+  public var histogramBucketSettings: [Envoy_Config_Metrics_V3_HistogramBucketSettings] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _useAllDefaultTags: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
+  fileprivate var _statsMatcher: Envoy_Config_Metrics_V3_StatsMatcher? = nil
+}
+
+public nonisolated struct Envoy_Config_Metrics_V3_StatsMatcher: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var statsMatcher: Envoy_Config_Metrics_V3_StatsMatcher.OneOf_StatsMatcher? = nil
+
+  public var rejectAll: Bool {
+    get {
+      if case .rejectAll(let v)? = statsMatcher {return v}
+      return false
+    }
+    set {statsMatcher = .rejectAll(newValue)}
+  }
+
+  public var exclusionList: Envoy_Type_Matcher_V3_ListStringMatcher {
+    get {
+      if case .exclusionList(let v)? = statsMatcher {return v}
+      return Envoy_Type_Matcher_V3_ListStringMatcher()
+    }
+    set {statsMatcher = .exclusionList(newValue)}
+  }
+
+  public var inclusionList: Envoy_Type_Matcher_V3_ListStringMatcher {
+    get {
+      if case .inclusionList(let v)? = statsMatcher {return v}
+      return Envoy_Type_Matcher_V3_ListStringMatcher()
+    }
+    set {statsMatcher = .inclusionList(newValue)}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_StatsMatcher: Equatable, Sendable {
+    case rejectAll(Bool)
+    case exclusionList(Envoy_Type_Matcher_V3_ListStringMatcher)
+    case inclusionList(Envoy_Type_Matcher_V3_ListStringMatcher)
+
+  }
+
+  public init() {}
 }
 
 public nonisolated struct Envoy_Config_Metrics_V3_TagSpecifier: Sendable {
@@ -104,6 +159,69 @@ public nonisolated struct Envoy_Config_Metrics_V3_TagSpecifier: Sendable {
   }
 
   public init() {}
+}
+
+public nonisolated struct Envoy_Config_Metrics_V3_HistogramBucketSettings: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var match: Envoy_Type_Matcher_V3_StringMatcher {
+    get {_match ?? Envoy_Type_Matcher_V3_StringMatcher()}
+    set {_match = newValue}
+  }
+  /// Returns true if `match` has been explicitly set.
+  public var hasMatch: Bool {self._match != nil}
+  /// Clears the value of `match`. Subsequent reads from it will return its default value.
+  public mutating func clearMatch() {self._match = nil}
+
+  public var buckets: [Double] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _match: Envoy_Type_Matcher_V3_StringMatcher? = nil
+}
+
+public nonisolated struct Envoy_Config_Metrics_V3_DogStatsdSink: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var dogStatsdSpecifier: Envoy_Config_Metrics_V3_DogStatsdSink.OneOf_DogStatsdSpecifier? = nil
+
+  public var address: Envoy_Config_Core_V3_Address {
+    get {
+      if case .address(let v)? = dogStatsdSpecifier {return v}
+      return Envoy_Config_Core_V3_Address()
+    }
+    set {dogStatsdSpecifier = .address(newValue)}
+  }
+
+  public var prefix: String = String()
+
+  public var maxBytesPerDatagram: SwiftProtobuf.Google_Protobuf_UInt64Value {
+    get {_maxBytesPerDatagram ?? SwiftProtobuf.Google_Protobuf_UInt64Value()}
+    set {_maxBytesPerDatagram = newValue}
+  }
+  /// Returns true if `maxBytesPerDatagram` has been explicitly set.
+  public var hasMaxBytesPerDatagram: Bool {self._maxBytesPerDatagram != nil}
+  /// Clears the value of `maxBytesPerDatagram`. Subsequent reads from it will return its default value.
+  public mutating func clearMaxBytesPerDatagram() {self._maxBytesPerDatagram = nil}
+
+  public var scaleHistogramUnitsToMilliseconds: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum OneOf_DogStatsdSpecifier: Equatable, Sendable {
+    case address(Envoy_Config_Core_V3_Address)
+
+  }
+
+  public init() {}
+
+  fileprivate var _maxBytesPerDatagram: SwiftProtobuf.Google_Protobuf_UInt64Value? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -163,7 +281,7 @@ nonisolated extension Envoy_Config_Metrics_V3_StatsSink: SwiftProtobuf.Message, 
 
 nonisolated extension Envoy_Config_Metrics_V3_StatsConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".StatsConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stats_tags\0\u{3}use_all_default_tags\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}stats_tags\0\u{3}use_all_default_tags\0\u{3}stats_matcher\0\u{3}histogram_bucket_settings\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -173,6 +291,8 @@ nonisolated extension Envoy_Config_Metrics_V3_StatsConfig: SwiftProtobuf.Message
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.statsTags) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._useAllDefaultTags) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._statsMatcher) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.histogramBucketSettings) }()
       default: break
       }
     }
@@ -189,12 +309,99 @@ nonisolated extension Envoy_Config_Metrics_V3_StatsConfig: SwiftProtobuf.Message
     try { if let v = self._useAllDefaultTags {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
+    try { if let v = self._statsMatcher {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.histogramBucketSettings.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.histogramBucketSettings, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Config_Metrics_V3_StatsConfig, rhs: Envoy_Config_Metrics_V3_StatsConfig) -> Bool {
     if lhs.statsTags != rhs.statsTags {return false}
     if lhs._useAllDefaultTags != rhs._useAllDefaultTags {return false}
+    if lhs._statsMatcher != rhs._statsMatcher {return false}
+    if lhs.histogramBucketSettings != rhs.histogramBucketSettings {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Metrics_V3_StatsMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StatsMatcher"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}reject_all\0\u{3}exclusion_list\0\u{3}inclusion_list\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Bool?
+        try decoder.decodeSingularBoolField(value: &v)
+        if let v = v {
+          if self.statsMatcher != nil {try decoder.handleConflictingOneOf()}
+          self.statsMatcher = .rejectAll(v)
+        }
+      }()
+      case 2: try {
+        var v: Envoy_Type_Matcher_V3_ListStringMatcher?
+        var hadOneofValue = false
+        if let current = self.statsMatcher {
+          hadOneofValue = true
+          if case .exclusionList(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.statsMatcher = .exclusionList(v)
+        }
+      }()
+      case 3: try {
+        var v: Envoy_Type_Matcher_V3_ListStringMatcher?
+        var hadOneofValue = false
+        if let current = self.statsMatcher {
+          hadOneofValue = true
+          if case .inclusionList(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.statsMatcher = .inclusionList(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.statsMatcher {
+    case .rejectAll?: try {
+      guard case .rejectAll(let v)? = self.statsMatcher else { preconditionFailure() }
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 1)
+    }()
+    case .exclusionList?: try {
+      guard case .exclusionList(let v)? = self.statsMatcher else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .inclusionList?: try {
+      guard case .inclusionList(let v)? = self.statsMatcher else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Metrics_V3_StatsMatcher, rhs: Envoy_Config_Metrics_V3_StatsMatcher) -> Bool {
+    if lhs.statsMatcher != rhs.statsMatcher {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -257,6 +464,106 @@ nonisolated extension Envoy_Config_Metrics_V3_TagSpecifier: SwiftProtobuf.Messag
   public static func ==(lhs: Envoy_Config_Metrics_V3_TagSpecifier, rhs: Envoy_Config_Metrics_V3_TagSpecifier) -> Bool {
     if lhs.tagName != rhs.tagName {return false}
     if lhs.tagValue != rhs.tagValue {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Metrics_V3_HistogramBucketSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HistogramBucketSettings"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}buckets\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._match) }()
+      case 2: try { try decoder.decodeRepeatedDoubleField(value: &self.buckets) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._match {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.buckets.isEmpty {
+      try visitor.visitPackedDoubleField(value: self.buckets, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Metrics_V3_HistogramBucketSettings, rhs: Envoy_Config_Metrics_V3_HistogramBucketSettings) -> Bool {
+    if lhs._match != rhs._match {return false}
+    if lhs.buckets != rhs.buckets {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Config_Metrics_V3_DogStatsdSink: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DogStatsdSink"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{2}\u{2}prefix\0\u{3}max_bytes_per_datagram\0\u{3}scale_histogram_units_to_milliseconds\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: Envoy_Config_Core_V3_Address?
+        var hadOneofValue = false
+        if let current = self.dogStatsdSpecifier {
+          hadOneofValue = true
+          if case .address(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.dogStatsdSpecifier = .address(v)
+        }
+      }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.prefix) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._maxBytesPerDatagram) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.scaleHistogramUnitsToMilliseconds) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if case .address(let v)? = self.dogStatsdSpecifier {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.prefix.isEmpty {
+      try visitor.visitSingularStringField(value: self.prefix, fieldNumber: 3)
+    }
+    try { if let v = self._maxBytesPerDatagram {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.scaleHistogramUnitsToMilliseconds != false {
+      try visitor.visitSingularBoolField(value: self.scaleHistogramUnitsToMilliseconds, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Config_Metrics_V3_DogStatsdSink, rhs: Envoy_Config_Metrics_V3_DogStatsdSink) -> Bool {
+    if lhs.dogStatsdSpecifier != rhs.dogStatsdSpecifier {return false}
+    if lhs.prefix != rhs.prefix {return false}
+    if lhs._maxBytesPerDatagram != rhs._maxBytesPerDatagram {return false}
+    if lhs.scaleHistogramUnitsToMilliseconds != rhs.scaleHistogramUnitsToMilliseconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

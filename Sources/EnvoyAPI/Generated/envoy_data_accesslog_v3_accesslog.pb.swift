@@ -20,6 +20,92 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+public nonisolated enum Envoy_Data_Accesslog_V3_AccessLogType: SwiftProtobuf.Enum, Swift.CaseIterable {
+  public typealias RawValue = Int
+  case notSet // = 0
+  case tcpUpstreamConnected // = 1
+  case tcpPeriodic // = 2
+  case tcpConnectionStart // = 14
+  case tcpConnectionEnd // = 3
+  case downstreamStart // = 4
+  case downstreamPeriodic // = 5
+  case downstreamEnd // = 6
+  case upstreamPoolReady // = 7
+  case upstreamPeriodic // = 8
+  case upstreamEnd // = 9
+  case downstreamTunnelSuccessfullyEstablished // = 10
+  case udpTunnelUpstreamConnected // = 11
+  case udpPeriodic // = 12
+  case udpSessionEnd // = 13
+  case UNRECOGNIZED(Int)
+
+  public init() {
+    self = .notSet
+  }
+
+  public init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .notSet
+    case 1: self = .tcpUpstreamConnected
+    case 2: self = .tcpPeriodic
+    case 3: self = .tcpConnectionEnd
+    case 4: self = .downstreamStart
+    case 5: self = .downstreamPeriodic
+    case 6: self = .downstreamEnd
+    case 7: self = .upstreamPoolReady
+    case 8: self = .upstreamPeriodic
+    case 9: self = .upstreamEnd
+    case 10: self = .downstreamTunnelSuccessfullyEstablished
+    case 11: self = .udpTunnelUpstreamConnected
+    case 12: self = .udpPeriodic
+    case 13: self = .udpSessionEnd
+    case 14: self = .tcpConnectionStart
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  public var rawValue: Int {
+    switch self {
+    case .notSet: return 0
+    case .tcpUpstreamConnected: return 1
+    case .tcpPeriodic: return 2
+    case .tcpConnectionEnd: return 3
+    case .downstreamStart: return 4
+    case .downstreamPeriodic: return 5
+    case .downstreamEnd: return 6
+    case .upstreamPoolReady: return 7
+    case .upstreamPeriodic: return 8
+    case .upstreamEnd: return 9
+    case .downstreamTunnelSuccessfullyEstablished: return 10
+    case .udpTunnelUpstreamConnected: return 11
+    case .udpPeriodic: return 12
+    case .udpSessionEnd: return 13
+    case .tcpConnectionStart: return 14
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  public static let allCases: [Envoy_Data_Accesslog_V3_AccessLogType] = [
+    .notSet,
+    .tcpUpstreamConnected,
+    .tcpPeriodic,
+    .tcpConnectionStart,
+    .tcpConnectionEnd,
+    .downstreamStart,
+    .downstreamPeriodic,
+    .downstreamEnd,
+    .upstreamPoolReady,
+    .upstreamPeriodic,
+    .upstreamEnd,
+    .downstreamTunnelSuccessfullyEstablished,
+    .udpTunnelUpstreamConnected,
+    .udpPeriodic,
+    .udpSessionEnd,
+  ]
+
+}
+
 public nonisolated struct Envoy_Data_Accesslog_V3_TCPAccessLogEntry: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -34,11 +120,21 @@ public nonisolated struct Envoy_Data_Accesslog_V3_TCPAccessLogEntry: Sendable {
   /// Clears the value of `commonProperties`. Subsequent reads from it will return its default value.
   public mutating func clearCommonProperties() {self._commonProperties = nil}
 
+  public var connectionProperties: Envoy_Data_Accesslog_V3_ConnectionProperties {
+    get {_connectionProperties ?? Envoy_Data_Accesslog_V3_ConnectionProperties()}
+    set {_connectionProperties = newValue}
+  }
+  /// Returns true if `connectionProperties` has been explicitly set.
+  public var hasConnectionProperties: Bool {self._connectionProperties != nil}
+  /// Clears the value of `connectionProperties`. Subsequent reads from it will return its default value.
+  public mutating func clearConnectionProperties() {self._connectionProperties = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _commonProperties: Envoy_Data_Accesslog_V3_AccessLogCommon? = nil
+  fileprivate var _connectionProperties: Envoy_Data_Accesslog_V3_ConnectionProperties? = nil
 }
 
 public nonisolated struct Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: Sendable {
@@ -54,6 +150,8 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: Sendable {
   public var hasCommonProperties: Bool {self._commonProperties != nil}
   /// Clears the value of `commonProperties`. Subsequent reads from it will return its default value.
   public mutating func clearCommonProperties() {self._commonProperties = nil}
+
+  public var protocolVersion: Envoy_Data_Accesslog_V3_HTTPAccessLogEntry.HTTPVersion = .protocolUnspecified
 
   public var request: Envoy_Data_Accesslog_V3_HTTPRequestProperties {
     get {_request ?? Envoy_Data_Accesslog_V3_HTTPRequestProperties()}
@@ -75,6 +173,52 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: Sendable {
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
+  public nonisolated enum HTTPVersion: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case protocolUnspecified // = 0
+    case http10 // = 1
+    case http11 // = 2
+    case http2 // = 3
+    case http3 // = 4
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .protocolUnspecified
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .protocolUnspecified
+      case 1: self = .http10
+      case 2: self = .http11
+      case 3: self = .http2
+      case 4: self = .http3
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .protocolUnspecified: return 0
+      case .http10: return 1
+      case .http11: return 2
+      case .http2: return 3
+      case .http3: return 4
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Envoy_Data_Accesslog_V3_HTTPAccessLogEntry.HTTPVersion] = [
+      .protocolUnspecified,
+      .http10,
+      .http11,
+      .http2,
+      .http3,
+    ]
+
+  }
+
   public init() {}
 
   fileprivate var _commonProperties: Envoy_Data_Accesslog_V3_AccessLogCommon? = nil
@@ -82,10 +226,33 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: Sendable {
   fileprivate var _response: Envoy_Data_Accesslog_V3_HTTPResponseProperties? = nil
 }
 
+public nonisolated struct Envoy_Data_Accesslog_V3_ConnectionProperties: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var receivedBytes: UInt64 = 0
+
+  public var sentBytes: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Envoy_Data_Accesslog_V3_AccessLogCommon: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  public var downstreamRemoteAddress: Envoy_Config_Core_V3_Address {
+    get {_storage._downstreamRemoteAddress ?? Envoy_Config_Core_V3_Address()}
+    set {_uniqueStorage()._downstreamRemoteAddress = newValue}
+  }
+  /// Returns true if `downstreamRemoteAddress` has been explicitly set.
+  public var hasDownstreamRemoteAddress: Bool {_storage._downstreamRemoteAddress != nil}
+  /// Clears the value of `downstreamRemoteAddress`. Subsequent reads from it will return its default value.
+  public mutating func clearDownstreamRemoteAddress() {_uniqueStorage()._downstreamRemoteAddress = nil}
 
   public var downstreamLocalAddress: Envoy_Config_Core_V3_Address {
     get {_storage._downstreamLocalAddress ?? Envoy_Config_Core_V3_Address()}
@@ -114,6 +281,56 @@ public nonisolated struct Envoy_Data_Accesslog_V3_AccessLogCommon: @unchecked Se
   /// Clears the value of `startTime`. Subsequent reads from it will return its default value.
   public mutating func clearStartTime() {_uniqueStorage()._startTime = nil}
 
+  public var timeToFirstUpstreamTxByte: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._timeToFirstUpstreamTxByte ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._timeToFirstUpstreamTxByte = newValue}
+  }
+  /// Returns true if `timeToFirstUpstreamTxByte` has been explicitly set.
+  public var hasTimeToFirstUpstreamTxByte: Bool {_storage._timeToFirstUpstreamTxByte != nil}
+  /// Clears the value of `timeToFirstUpstreamTxByte`. Subsequent reads from it will return its default value.
+  public mutating func clearTimeToFirstUpstreamTxByte() {_uniqueStorage()._timeToFirstUpstreamTxByte = nil}
+
+  public var timeToLastUpstreamRxByte: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._timeToLastUpstreamRxByte ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._timeToLastUpstreamRxByte = newValue}
+  }
+  /// Returns true if `timeToLastUpstreamRxByte` has been explicitly set.
+  public var hasTimeToLastUpstreamRxByte: Bool {_storage._timeToLastUpstreamRxByte != nil}
+  /// Clears the value of `timeToLastUpstreamRxByte`. Subsequent reads from it will return its default value.
+  public mutating func clearTimeToLastUpstreamRxByte() {_uniqueStorage()._timeToLastUpstreamRxByte = nil}
+
+  public var timeToLastDownstreamTxByte: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._timeToLastDownstreamTxByte ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._timeToLastDownstreamTxByte = newValue}
+  }
+  /// Returns true if `timeToLastDownstreamTxByte` has been explicitly set.
+  public var hasTimeToLastDownstreamTxByte: Bool {_storage._timeToLastDownstreamTxByte != nil}
+  /// Clears the value of `timeToLastDownstreamTxByte`. Subsequent reads from it will return its default value.
+  public mutating func clearTimeToLastDownstreamTxByte() {_uniqueStorage()._timeToLastDownstreamTxByte = nil}
+
+  public var upstreamRemoteAddress: Envoy_Config_Core_V3_Address {
+    get {_storage._upstreamRemoteAddress ?? Envoy_Config_Core_V3_Address()}
+    set {_uniqueStorage()._upstreamRemoteAddress = newValue}
+  }
+  /// Returns true if `upstreamRemoteAddress` has been explicitly set.
+  public var hasUpstreamRemoteAddress: Bool {_storage._upstreamRemoteAddress != nil}
+  /// Clears the value of `upstreamRemoteAddress`. Subsequent reads from it will return its default value.
+  public mutating func clearUpstreamRemoteAddress() {_uniqueStorage()._upstreamRemoteAddress = nil}
+
+  public var upstreamCluster: String {
+    get {_storage._upstreamCluster}
+    set {_uniqueStorage()._upstreamCluster = newValue}
+  }
+
+  public var responseFlags: Envoy_Data_Accesslog_V3_ResponseFlags {
+    get {_storage._responseFlags ?? Envoy_Data_Accesslog_V3_ResponseFlags()}
+    set {_uniqueStorage()._responseFlags = newValue}
+  }
+  /// Returns true if `responseFlags` has been explicitly set.
+  public var hasResponseFlags: Bool {_storage._responseFlags != nil}
+  /// Clears the value of `responseFlags`. Subsequent reads from it will return its default value.
+  public mutating func clearResponseFlags() {_uniqueStorage()._responseFlags = nil}
+
   public var metadata: Envoy_Config_Core_V3_Metadata {
     get {_storage._metadata ?? Envoy_Config_Core_V3_Metadata()}
     set {_uniqueStorage()._metadata = newValue}
@@ -122,6 +339,16 @@ public nonisolated struct Envoy_Data_Accesslog_V3_AccessLogCommon: @unchecked Se
   public var hasMetadata: Bool {_storage._metadata != nil}
   /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
   public mutating func clearMetadata() {_uniqueStorage()._metadata = nil}
+
+  public var upstreamTransportFailureReason: String {
+    get {_storage._upstreamTransportFailureReason}
+    set {_uniqueStorage()._upstreamTransportFailureReason = newValue}
+  }
+
+  public var routeName: String {
+    get {_storage._routeName}
+    set {_uniqueStorage()._routeName = newValue}
+  }
 
   public var downstreamDirectRemoteAddress: Envoy_Config_Core_V3_Address {
     get {_storage._downstreamDirectRemoteAddress ?? Envoy_Config_Core_V3_Address()}
@@ -132,12 +359,243 @@ public nonisolated struct Envoy_Data_Accesslog_V3_AccessLogCommon: @unchecked Se
   /// Clears the value of `downstreamDirectRemoteAddress`. Subsequent reads from it will return its default value.
   public mutating func clearDownstreamDirectRemoteAddress() {_uniqueStorage()._downstreamDirectRemoteAddress = nil}
 
+  public var customTags: Dictionary<String,String> {
+    get {_storage._customTags}
+    set {_uniqueStorage()._customTags = newValue}
+  }
+
+  public var duration: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._duration ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._duration = newValue}
+  }
+  /// Returns true if `duration` has been explicitly set.
+  public var hasDuration: Bool {_storage._duration != nil}
+  /// Clears the value of `duration`. Subsequent reads from it will return its default value.
+  public mutating func clearDuration() {_uniqueStorage()._duration = nil}
+
+  public var upstreamRequestAttemptCount: UInt32 {
+    get {_storage._upstreamRequestAttemptCount}
+    set {_uniqueStorage()._upstreamRequestAttemptCount = newValue}
+  }
+
+  public var streamID: String {
+    get {_storage._streamID}
+    set {_uniqueStorage()._streamID = newValue}
+  }
+
   public var downstreamTransportFailureReason: String {
     get {_storage._downstreamTransportFailureReason}
     set {_uniqueStorage()._downstreamTransportFailureReason = newValue}
   }
 
+  public var accessLogType: Envoy_Data_Accesslog_V3_AccessLogType {
+    get {_storage._accessLogType}
+    set {_uniqueStorage()._accessLogType = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct Envoy_Data_Accesslog_V3_ResponseFlags: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var failedLocalHealthcheck: Bool {
+    get {_storage._failedLocalHealthcheck}
+    set {_uniqueStorage()._failedLocalHealthcheck = newValue}
+  }
+
+  public var noHealthyUpstream: Bool {
+    get {_storage._noHealthyUpstream}
+    set {_uniqueStorage()._noHealthyUpstream = newValue}
+  }
+
+  public var upstreamRequestTimeout: Bool {
+    get {_storage._upstreamRequestTimeout}
+    set {_uniqueStorage()._upstreamRequestTimeout = newValue}
+  }
+
+  public var localReset: Bool {
+    get {_storage._localReset}
+    set {_uniqueStorage()._localReset = newValue}
+  }
+
+  public var upstreamRemoteReset: Bool {
+    get {_storage._upstreamRemoteReset}
+    set {_uniqueStorage()._upstreamRemoteReset = newValue}
+  }
+
+  public var upstreamConnectionFailure: Bool {
+    get {_storage._upstreamConnectionFailure}
+    set {_uniqueStorage()._upstreamConnectionFailure = newValue}
+  }
+
+  public var upstreamConnectionTermination: Bool {
+    get {_storage._upstreamConnectionTermination}
+    set {_uniqueStorage()._upstreamConnectionTermination = newValue}
+  }
+
+  public var upstreamOverflow: Bool {
+    get {_storage._upstreamOverflow}
+    set {_uniqueStorage()._upstreamOverflow = newValue}
+  }
+
+  public var noRouteFound: Bool {
+    get {_storage._noRouteFound}
+    set {_uniqueStorage()._noRouteFound = newValue}
+  }
+
+  public var delayInjected: Bool {
+    get {_storage._delayInjected}
+    set {_uniqueStorage()._delayInjected = newValue}
+  }
+
+  public var faultInjected: Bool {
+    get {_storage._faultInjected}
+    set {_uniqueStorage()._faultInjected = newValue}
+  }
+
+  public var rateLimited: Bool {
+    get {_storage._rateLimited}
+    set {_uniqueStorage()._rateLimited = newValue}
+  }
+
+  public var unauthorizedDetails: Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized {
+    get {_storage._unauthorizedDetails ?? Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized()}
+    set {_uniqueStorage()._unauthorizedDetails = newValue}
+  }
+  /// Returns true if `unauthorizedDetails` has been explicitly set.
+  public var hasUnauthorizedDetails: Bool {_storage._unauthorizedDetails != nil}
+  /// Clears the value of `unauthorizedDetails`. Subsequent reads from it will return its default value.
+  public mutating func clearUnauthorizedDetails() {_uniqueStorage()._unauthorizedDetails = nil}
+
+  public var rateLimitServiceError: Bool {
+    get {_storage._rateLimitServiceError}
+    set {_uniqueStorage()._rateLimitServiceError = newValue}
+  }
+
+  public var downstreamConnectionTermination: Bool {
+    get {_storage._downstreamConnectionTermination}
+    set {_uniqueStorage()._downstreamConnectionTermination = newValue}
+  }
+
+  public var upstreamRetryLimitExceeded: Bool {
+    get {_storage._upstreamRetryLimitExceeded}
+    set {_uniqueStorage()._upstreamRetryLimitExceeded = newValue}
+  }
+
+  public var streamIdleTimeout: Bool {
+    get {_storage._streamIdleTimeout}
+    set {_uniqueStorage()._streamIdleTimeout = newValue}
+  }
+
+  public var invalidEnvoyRequestHeaders: Bool {
+    get {_storage._invalidEnvoyRequestHeaders}
+    set {_uniqueStorage()._invalidEnvoyRequestHeaders = newValue}
+  }
+
+  public var downstreamProtocolError: Bool {
+    get {_storage._downstreamProtocolError}
+    set {_uniqueStorage()._downstreamProtocolError = newValue}
+  }
+
+  public var upstreamMaxStreamDurationReached: Bool {
+    get {_storage._upstreamMaxStreamDurationReached}
+    set {_uniqueStorage()._upstreamMaxStreamDurationReached = newValue}
+  }
+
+  public var responseFromCacheFilter: Bool {
+    get {_storage._responseFromCacheFilter}
+    set {_uniqueStorage()._responseFromCacheFilter = newValue}
+  }
+
+  public var noFilterConfigFound: Bool {
+    get {_storage._noFilterConfigFound}
+    set {_uniqueStorage()._noFilterConfigFound = newValue}
+  }
+
+  public var durationTimeout: Bool {
+    get {_storage._durationTimeout}
+    set {_uniqueStorage()._durationTimeout = newValue}
+  }
+
+  public var upstreamProtocolError: Bool {
+    get {_storage._upstreamProtocolError}
+    set {_uniqueStorage()._upstreamProtocolError = newValue}
+  }
+
+  public var noClusterFound: Bool {
+    get {_storage._noClusterFound}
+    set {_uniqueStorage()._noClusterFound = newValue}
+  }
+
+  public var overloadManager: Bool {
+    get {_storage._overloadManager}
+    set {_uniqueStorage()._overloadManager = newValue}
+  }
+
+  public var dnsResolutionFailure: Bool {
+    get {_storage._dnsResolutionFailure}
+    set {_uniqueStorage()._dnsResolutionFailure = newValue}
+  }
+
+  public var downstreamRemoteReset: Bool {
+    get {_storage._downstreamRemoteReset}
+    set {_uniqueStorage()._downstreamRemoteReset = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated struct Unauthorized: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    public var reason: Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized.Reason = .unspecified
+
+    public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    public nonisolated enum Reason: SwiftProtobuf.Enum, Swift.CaseIterable {
+      public typealias RawValue = Int
+      case unspecified // = 0
+      case externalService // = 1
+      case UNRECOGNIZED(Int)
+
+      public init() {
+        self = .unspecified
+      }
+
+      public init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .unspecified
+        case 1: self = .externalService
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      public var rawValue: Int {
+        switch self {
+        case .unspecified: return 0
+        case .externalService: return 1
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      public static let allCases: [Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized.Reason] = [
+        .unspecified,
+        .externalService,
+      ]
+
+    }
+
+    public init() {}
+  }
 
   public init() {}
 
@@ -148,6 +606,8 @@ public nonisolated struct Envoy_Data_Accesslog_V3_TLSProperties: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  public var tlsVersion: Envoy_Data_Accesslog_V3_TLSProperties.TLSVersion = .versionUnspecified
 
   public var tlsSniHostname: String = String()
 
@@ -161,6 +621,52 @@ public nonisolated struct Envoy_Data_Accesslog_V3_TLSProperties: Sendable {
   public mutating func clearPeerCertificateProperties() {self._peerCertificateProperties = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public nonisolated enum TLSVersion: SwiftProtobuf.Enum, Swift.CaseIterable {
+    public typealias RawValue = Int
+    case versionUnspecified // = 0
+    case tlsv1 // = 1
+    case tlsv11 // = 2
+    case tlsv12 // = 3
+    case tlsv13 // = 4
+    case UNRECOGNIZED(Int)
+
+    public init() {
+      self = .versionUnspecified
+    }
+
+    public init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .versionUnspecified
+      case 1: self = .tlsv1
+      case 2: self = .tlsv11
+      case 3: self = .tlsv12
+      case 4: self = .tlsv13
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    public var rawValue: Int {
+      switch self {
+      case .versionUnspecified: return 0
+      case .tlsv1: return 1
+      case .tlsv11: return 2
+      case .tlsv12: return 3
+      case .tlsv13: return 4
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    public static let allCases: [Envoy_Data_Accesslog_V3_TLSProperties.TLSVersion] = [
+      .versionUnspecified,
+      .tlsv1,
+      .tlsv11,
+      .tlsv12,
+      .tlsv13,
+    ]
+
+  }
 
   public nonisolated struct CertificateProperties: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -224,9 +730,17 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPRequestProperties: Sendabl
 
   public var requestMethod: Envoy_Config_Core_V3_RequestMethod = .methodUnspecified
 
+  public var scheme: String = String()
+
   public var authority: String = String()
 
   public var path: String = String()
+
+  public var userAgent: String = String()
+
+  public var requestID: String = String()
+
+  public var requestBodyBytes: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -247,6 +761,8 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPResponseProperties: Sendab
   /// Clears the value of `responseCode`. Subsequent reads from it will return its default value.
   public mutating func clearResponseCode() {self._responseCode = nil}
 
+  public var responseBodyBytes: UInt64 = 0
+
   public var responseCodeDetails: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -260,9 +776,13 @@ public nonisolated struct Envoy_Data_Accesslog_V3_HTTPResponseProperties: Sendab
 
 fileprivate nonisolated let _protobuf_package = "envoy.data.accesslog.v3"
 
+nonisolated extension Envoy_Data_Accesslog_V3_AccessLogType: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NotSet\0\u{1}TcpUpstreamConnected\0\u{1}TcpPeriodic\0\u{1}TcpConnectionEnd\0\u{1}DownstreamStart\0\u{1}DownstreamPeriodic\0\u{1}DownstreamEnd\0\u{1}UpstreamPoolReady\0\u{1}UpstreamPeriodic\0\u{1}UpstreamEnd\0\u{1}DownstreamTunnelSuccessfullyEstablished\0\u{1}UdpTunnelUpstreamConnected\0\u{1}UdpPeriodic\0\u{1}UdpSessionEnd\0\u{1}TcpConnectionStart\0")
+}
+
 nonisolated extension Envoy_Data_Accesslog_V3_TCPAccessLogEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".TCPAccessLogEntry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_properties\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_properties\0\u{3}connection_properties\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -271,6 +791,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_TCPAccessLogEntry: SwiftProtobuf.M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._commonProperties) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._connectionProperties) }()
       default: break
       }
     }
@@ -284,11 +805,15 @@ nonisolated extension Envoy_Data_Accesslog_V3_TCPAccessLogEntry: SwiftProtobuf.M
     try { if let v = self._commonProperties {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._connectionProperties {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Data_Accesslog_V3_TCPAccessLogEntry, rhs: Envoy_Data_Accesslog_V3_TCPAccessLogEntry) -> Bool {
     if lhs._commonProperties != rhs._commonProperties {return false}
+    if lhs._connectionProperties != rhs._connectionProperties {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -296,7 +821,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_TCPAccessLogEntry: SwiftProtobuf.M
 
 nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HTTPAccessLogEntry"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_properties\0\u{2}\u{2}request\0\u{1}response\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_properties\0\u{3}protocol_version\0\u{1}request\0\u{1}response\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -305,6 +830,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._commonProperties) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.protocolVersion) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._request) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._response) }()
       default: break
@@ -320,6 +846,9 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.
     try { if let v = self._commonProperties {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    if self.protocolVersion != .protocolUnspecified {
+      try visitor.visitSingularEnumField(value: self.protocolVersion, fieldNumber: 2)
+    }
     try { if let v = self._request {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
@@ -331,6 +860,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.
 
   public static func ==(lhs: Envoy_Data_Accesslog_V3_HTTPAccessLogEntry, rhs: Envoy_Data_Accesslog_V3_HTTPAccessLogEntry) -> Bool {
     if lhs._commonProperties != rhs._commonProperties {return false}
+    if lhs.protocolVersion != rhs.protocolVersion {return false}
     if lhs._request != rhs._request {return false}
     if lhs._response != rhs._response {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -338,17 +868,70 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry: SwiftProtobuf.
   }
 }
 
+nonisolated extension Envoy_Data_Accesslog_V3_HTTPAccessLogEntry.HTTPVersion: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PROTOCOL_UNSPECIFIED\0\u{1}HTTP10\0\u{1}HTTP11\0\u{1}HTTP2\0\u{1}HTTP3\0")
+}
+
+nonisolated extension Envoy_Data_Accesslog_V3_ConnectionProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ConnectionProperties"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}received_bytes\0\u{3}sent_bytes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.receivedBytes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.sentBytes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.receivedBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receivedBytes, fieldNumber: 1)
+    }
+    if self.sentBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sentBytes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Data_Accesslog_V3_ConnectionProperties, rhs: Envoy_Data_Accesslog_V3_ConnectionProperties) -> Bool {
+    if lhs.receivedBytes != rhs.receivedBytes {return false}
+    if lhs.sentBytes != rhs.sentBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".AccessLogCommon"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}downstream_local_address\0\u{3}tls_properties\0\u{3}start_time\0\u{2}\u{c}metadata\0\u{4}\u{3}downstream_direct_remote_address\0\u{4}\u{8}downstream_transport_failure_reason\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}downstream_remote_address\0\u{3}downstream_local_address\0\u{3}tls_properties\0\u{3}start_time\0\u{4}\u{2}time_to_first_upstream_tx_byte\0\u{4}\u{3}time_to_last_upstream_rx_byte\0\u{4}\u{2}time_to_last_downstream_tx_byte\0\u{3}upstream_remote_address\0\u{4}\u{2}upstream_cluster\0\u{3}response_flags\0\u{1}metadata\0\u{3}upstream_transport_failure_reason\0\u{3}route_name\0\u{3}downstream_direct_remote_address\0\u{4}\u{2}custom_tags\0\u{1}duration\0\u{3}upstream_request_attempt_count\0\u{4}\u{2}stream_id\0\u{4}\u{2}downstream_transport_failure_reason\0\u{4}\u{5}access_log_type\0")
 
   fileprivate class _StorageClass {
+    var _downstreamRemoteAddress: Envoy_Config_Core_V3_Address? = nil
     var _downstreamLocalAddress: Envoy_Config_Core_V3_Address? = nil
     var _tlsProperties: Envoy_Data_Accesslog_V3_TLSProperties? = nil
     var _startTime: SwiftProtobuf.Google_Protobuf_Timestamp? = nil
+    var _timeToFirstUpstreamTxByte: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _timeToLastUpstreamRxByte: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _timeToLastDownstreamTxByte: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _upstreamRemoteAddress: Envoy_Config_Core_V3_Address? = nil
+    var _upstreamCluster: String = String()
+    var _responseFlags: Envoy_Data_Accesslog_V3_ResponseFlags? = nil
     var _metadata: Envoy_Config_Core_V3_Metadata? = nil
+    var _upstreamTransportFailureReason: String = String()
+    var _routeName: String = String()
     var _downstreamDirectRemoteAddress: Envoy_Config_Core_V3_Address? = nil
+    var _customTags: Dictionary<String,String> = [:]
+    var _duration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _upstreamRequestAttemptCount: UInt32 = 0
+    var _streamID: String = String()
     var _downstreamTransportFailureReason: String = String()
+    var _accessLogType: Envoy_Data_Accesslog_V3_AccessLogType = .notSet
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -359,12 +942,26 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
     private init() {}
 
     init(copying source: _StorageClass) {
+      _downstreamRemoteAddress = source._downstreamRemoteAddress
       _downstreamLocalAddress = source._downstreamLocalAddress
       _tlsProperties = source._tlsProperties
       _startTime = source._startTime
+      _timeToFirstUpstreamTxByte = source._timeToFirstUpstreamTxByte
+      _timeToLastUpstreamRxByte = source._timeToLastUpstreamRxByte
+      _timeToLastDownstreamTxByte = source._timeToLastDownstreamTxByte
+      _upstreamRemoteAddress = source._upstreamRemoteAddress
+      _upstreamCluster = source._upstreamCluster
+      _responseFlags = source._responseFlags
       _metadata = source._metadata
+      _upstreamTransportFailureReason = source._upstreamTransportFailureReason
+      _routeName = source._routeName
       _downstreamDirectRemoteAddress = source._downstreamDirectRemoteAddress
+      _customTags = source._customTags
+      _duration = source._duration
+      _upstreamRequestAttemptCount = source._upstreamRequestAttemptCount
+      _streamID = source._streamID
       _downstreamTransportFailureReason = source._downstreamTransportFailureReason
+      _accessLogType = source._accessLogType
     }
   }
 
@@ -383,12 +980,26 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
         // allocates stack space for every case branch when no optimizations are
         // enabled. https://github.com/apple/swift-protobuf/issues/1034
         switch fieldNumber {
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._downstreamRemoteAddress) }()
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._downstreamLocalAddress) }()
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._tlsProperties) }()
         case 5: try { try decoder.decodeSingularMessageField(value: &_storage._startTime) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._timeToFirstUpstreamTxByte) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._timeToLastUpstreamRxByte) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._timeToLastDownstreamTxByte) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._upstreamRemoteAddress) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._upstreamCluster) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._responseFlags) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
+        case 18: try { try decoder.decodeSingularStringField(value: &_storage._upstreamTransportFailureReason) }()
+        case 19: try { try decoder.decodeSingularStringField(value: &_storage._routeName) }()
         case 20: try { try decoder.decodeSingularMessageField(value: &_storage._downstreamDirectRemoteAddress) }()
+        case 22: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._customTags) }()
+        case 23: try { try decoder.decodeSingularMessageField(value: &_storage._duration) }()
+        case 24: try { try decoder.decodeSingularUInt32Field(value: &_storage._upstreamRequestAttemptCount) }()
+        case 26: try { try decoder.decodeSingularStringField(value: &_storage._streamID) }()
         case 28: try { try decoder.decodeSingularStringField(value: &_storage._downstreamTransportFailureReason) }()
+        case 33: try { try decoder.decodeSingularEnumField(value: &_storage._accessLogType) }()
         default: break
         }
       }
@@ -401,6 +1012,9 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
       // allocates stack space for every if/case branch local when no optimizations
       // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
       // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._downstreamRemoteAddress {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
       try { if let v = _storage._downstreamLocalAddress {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
       } }()
@@ -410,14 +1024,53 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
       try { if let v = _storage._startTime {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
       } }()
+      try { if let v = _storage._timeToFirstUpstreamTxByte {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._timeToLastUpstreamRxByte {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._timeToLastDownstreamTxByte {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._upstreamRemoteAddress {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      if !_storage._upstreamCluster.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._upstreamCluster, fieldNumber: 15)
+      }
+      try { if let v = _storage._responseFlags {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
       try { if let v = _storage._metadata {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
       } }()
+      if !_storage._upstreamTransportFailureReason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._upstreamTransportFailureReason, fieldNumber: 18)
+      }
+      if !_storage._routeName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._routeName, fieldNumber: 19)
+      }
       try { if let v = _storage._downstreamDirectRemoteAddress {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
       } }()
+      if !_storage._customTags.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._customTags, fieldNumber: 22)
+      }
+      try { if let v = _storage._duration {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+      } }()
+      if _storage._upstreamRequestAttemptCount != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._upstreamRequestAttemptCount, fieldNumber: 24)
+      }
+      if !_storage._streamID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._streamID, fieldNumber: 26)
+      }
       if !_storage._downstreamTransportFailureReason.isEmpty {
         try visitor.visitSingularStringField(value: _storage._downstreamTransportFailureReason, fieldNumber: 28)
+      }
+      if _storage._accessLogType != .notSet {
+        try visitor.visitSingularEnumField(value: _storage._accessLogType, fieldNumber: 33)
       }
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -428,12 +1081,26 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
       let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
         let _storage = _args.0
         let rhs_storage = _args.1
+        if _storage._downstreamRemoteAddress != rhs_storage._downstreamRemoteAddress {return false}
         if _storage._downstreamLocalAddress != rhs_storage._downstreamLocalAddress {return false}
         if _storage._tlsProperties != rhs_storage._tlsProperties {return false}
         if _storage._startTime != rhs_storage._startTime {return false}
+        if _storage._timeToFirstUpstreamTxByte != rhs_storage._timeToFirstUpstreamTxByte {return false}
+        if _storage._timeToLastUpstreamRxByte != rhs_storage._timeToLastUpstreamRxByte {return false}
+        if _storage._timeToLastDownstreamTxByte != rhs_storage._timeToLastDownstreamTxByte {return false}
+        if _storage._upstreamRemoteAddress != rhs_storage._upstreamRemoteAddress {return false}
+        if _storage._upstreamCluster != rhs_storage._upstreamCluster {return false}
+        if _storage._responseFlags != rhs_storage._responseFlags {return false}
         if _storage._metadata != rhs_storage._metadata {return false}
+        if _storage._upstreamTransportFailureReason != rhs_storage._upstreamTransportFailureReason {return false}
+        if _storage._routeName != rhs_storage._routeName {return false}
         if _storage._downstreamDirectRemoteAddress != rhs_storage._downstreamDirectRemoteAddress {return false}
+        if _storage._customTags != rhs_storage._customTags {return false}
+        if _storage._duration != rhs_storage._duration {return false}
+        if _storage._upstreamRequestAttemptCount != rhs_storage._upstreamRequestAttemptCount {return false}
+        if _storage._streamID != rhs_storage._streamID {return false}
         if _storage._downstreamTransportFailureReason != rhs_storage._downstreamTransportFailureReason {return false}
+        if _storage._accessLogType != rhs_storage._accessLogType {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -443,9 +1110,268 @@ nonisolated extension Envoy_Data_Accesslog_V3_AccessLogCommon: SwiftProtobuf.Mes
   }
 }
 
-nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".TLSProperties"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{3}tls_sni_hostname\0\u{4}\u{2}peer_certificate_properties\0")
+nonisolated extension Envoy_Data_Accesslog_V3_ResponseFlags: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResponseFlags"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}failed_local_healthcheck\0\u{3}no_healthy_upstream\0\u{3}upstream_request_timeout\0\u{3}local_reset\0\u{3}upstream_remote_reset\0\u{3}upstream_connection_failure\0\u{3}upstream_connection_termination\0\u{3}upstream_overflow\0\u{3}no_route_found\0\u{3}delay_injected\0\u{3}fault_injected\0\u{3}rate_limited\0\u{3}unauthorized_details\0\u{3}rate_limit_service_error\0\u{3}downstream_connection_termination\0\u{3}upstream_retry_limit_exceeded\0\u{3}stream_idle_timeout\0\u{3}invalid_envoy_request_headers\0\u{3}downstream_protocol_error\0\u{3}upstream_max_stream_duration_reached\0\u{3}response_from_cache_filter\0\u{3}no_filter_config_found\0\u{3}duration_timeout\0\u{3}upstream_protocol_error\0\u{3}no_cluster_found\0\u{3}overload_manager\0\u{3}dns_resolution_failure\0\u{3}downstream_remote_reset\0")
+
+  fileprivate class _StorageClass {
+    var _failedLocalHealthcheck: Bool = false
+    var _noHealthyUpstream: Bool = false
+    var _upstreamRequestTimeout: Bool = false
+    var _localReset: Bool = false
+    var _upstreamRemoteReset: Bool = false
+    var _upstreamConnectionFailure: Bool = false
+    var _upstreamConnectionTermination: Bool = false
+    var _upstreamOverflow: Bool = false
+    var _noRouteFound: Bool = false
+    var _delayInjected: Bool = false
+    var _faultInjected: Bool = false
+    var _rateLimited: Bool = false
+    var _unauthorizedDetails: Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized? = nil
+    var _rateLimitServiceError: Bool = false
+    var _downstreamConnectionTermination: Bool = false
+    var _upstreamRetryLimitExceeded: Bool = false
+    var _streamIdleTimeout: Bool = false
+    var _invalidEnvoyRequestHeaders: Bool = false
+    var _downstreamProtocolError: Bool = false
+    var _upstreamMaxStreamDurationReached: Bool = false
+    var _responseFromCacheFilter: Bool = false
+    var _noFilterConfigFound: Bool = false
+    var _durationTimeout: Bool = false
+    var _upstreamProtocolError: Bool = false
+    var _noClusterFound: Bool = false
+    var _overloadManager: Bool = false
+    var _dnsResolutionFailure: Bool = false
+    var _downstreamRemoteReset: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _failedLocalHealthcheck = source._failedLocalHealthcheck
+      _noHealthyUpstream = source._noHealthyUpstream
+      _upstreamRequestTimeout = source._upstreamRequestTimeout
+      _localReset = source._localReset
+      _upstreamRemoteReset = source._upstreamRemoteReset
+      _upstreamConnectionFailure = source._upstreamConnectionFailure
+      _upstreamConnectionTermination = source._upstreamConnectionTermination
+      _upstreamOverflow = source._upstreamOverflow
+      _noRouteFound = source._noRouteFound
+      _delayInjected = source._delayInjected
+      _faultInjected = source._faultInjected
+      _rateLimited = source._rateLimited
+      _unauthorizedDetails = source._unauthorizedDetails
+      _rateLimitServiceError = source._rateLimitServiceError
+      _downstreamConnectionTermination = source._downstreamConnectionTermination
+      _upstreamRetryLimitExceeded = source._upstreamRetryLimitExceeded
+      _streamIdleTimeout = source._streamIdleTimeout
+      _invalidEnvoyRequestHeaders = source._invalidEnvoyRequestHeaders
+      _downstreamProtocolError = source._downstreamProtocolError
+      _upstreamMaxStreamDurationReached = source._upstreamMaxStreamDurationReached
+      _responseFromCacheFilter = source._responseFromCacheFilter
+      _noFilterConfigFound = source._noFilterConfigFound
+      _durationTimeout = source._durationTimeout
+      _upstreamProtocolError = source._upstreamProtocolError
+      _noClusterFound = source._noClusterFound
+      _overloadManager = source._overloadManager
+      _dnsResolutionFailure = source._dnsResolutionFailure
+      _downstreamRemoteReset = source._downstreamRemoteReset
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBoolField(value: &_storage._failedLocalHealthcheck) }()
+        case 2: try { try decoder.decodeSingularBoolField(value: &_storage._noHealthyUpstream) }()
+        case 3: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamRequestTimeout) }()
+        case 4: try { try decoder.decodeSingularBoolField(value: &_storage._localReset) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamRemoteReset) }()
+        case 6: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamConnectionFailure) }()
+        case 7: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamConnectionTermination) }()
+        case 8: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamOverflow) }()
+        case 9: try { try decoder.decodeSingularBoolField(value: &_storage._noRouteFound) }()
+        case 10: try { try decoder.decodeSingularBoolField(value: &_storage._delayInjected) }()
+        case 11: try { try decoder.decodeSingularBoolField(value: &_storage._faultInjected) }()
+        case 12: try { try decoder.decodeSingularBoolField(value: &_storage._rateLimited) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._unauthorizedDetails) }()
+        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._rateLimitServiceError) }()
+        case 15: try { try decoder.decodeSingularBoolField(value: &_storage._downstreamConnectionTermination) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamRetryLimitExceeded) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._streamIdleTimeout) }()
+        case 18: try { try decoder.decodeSingularBoolField(value: &_storage._invalidEnvoyRequestHeaders) }()
+        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._downstreamProtocolError) }()
+        case 20: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamMaxStreamDurationReached) }()
+        case 21: try { try decoder.decodeSingularBoolField(value: &_storage._responseFromCacheFilter) }()
+        case 22: try { try decoder.decodeSingularBoolField(value: &_storage._noFilterConfigFound) }()
+        case 23: try { try decoder.decodeSingularBoolField(value: &_storage._durationTimeout) }()
+        case 24: try { try decoder.decodeSingularBoolField(value: &_storage._upstreamProtocolError) }()
+        case 25: try { try decoder.decodeSingularBoolField(value: &_storage._noClusterFound) }()
+        case 26: try { try decoder.decodeSingularBoolField(value: &_storage._overloadManager) }()
+        case 27: try { try decoder.decodeSingularBoolField(value: &_storage._dnsResolutionFailure) }()
+        case 28: try { try decoder.decodeSingularBoolField(value: &_storage._downstreamRemoteReset) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._failedLocalHealthcheck != false {
+        try visitor.visitSingularBoolField(value: _storage._failedLocalHealthcheck, fieldNumber: 1)
+      }
+      if _storage._noHealthyUpstream != false {
+        try visitor.visitSingularBoolField(value: _storage._noHealthyUpstream, fieldNumber: 2)
+      }
+      if _storage._upstreamRequestTimeout != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamRequestTimeout, fieldNumber: 3)
+      }
+      if _storage._localReset != false {
+        try visitor.visitSingularBoolField(value: _storage._localReset, fieldNumber: 4)
+      }
+      if _storage._upstreamRemoteReset != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamRemoteReset, fieldNumber: 5)
+      }
+      if _storage._upstreamConnectionFailure != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamConnectionFailure, fieldNumber: 6)
+      }
+      if _storage._upstreamConnectionTermination != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamConnectionTermination, fieldNumber: 7)
+      }
+      if _storage._upstreamOverflow != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamOverflow, fieldNumber: 8)
+      }
+      if _storage._noRouteFound != false {
+        try visitor.visitSingularBoolField(value: _storage._noRouteFound, fieldNumber: 9)
+      }
+      if _storage._delayInjected != false {
+        try visitor.visitSingularBoolField(value: _storage._delayInjected, fieldNumber: 10)
+      }
+      if _storage._faultInjected != false {
+        try visitor.visitSingularBoolField(value: _storage._faultInjected, fieldNumber: 11)
+      }
+      if _storage._rateLimited != false {
+        try visitor.visitSingularBoolField(value: _storage._rateLimited, fieldNumber: 12)
+      }
+      try { if let v = _storage._unauthorizedDetails {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+      if _storage._rateLimitServiceError != false {
+        try visitor.visitSingularBoolField(value: _storage._rateLimitServiceError, fieldNumber: 14)
+      }
+      if _storage._downstreamConnectionTermination != false {
+        try visitor.visitSingularBoolField(value: _storage._downstreamConnectionTermination, fieldNumber: 15)
+      }
+      if _storage._upstreamRetryLimitExceeded != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamRetryLimitExceeded, fieldNumber: 16)
+      }
+      if _storage._streamIdleTimeout != false {
+        try visitor.visitSingularBoolField(value: _storage._streamIdleTimeout, fieldNumber: 17)
+      }
+      if _storage._invalidEnvoyRequestHeaders != false {
+        try visitor.visitSingularBoolField(value: _storage._invalidEnvoyRequestHeaders, fieldNumber: 18)
+      }
+      if _storage._downstreamProtocolError != false {
+        try visitor.visitSingularBoolField(value: _storage._downstreamProtocolError, fieldNumber: 19)
+      }
+      if _storage._upstreamMaxStreamDurationReached != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamMaxStreamDurationReached, fieldNumber: 20)
+      }
+      if _storage._responseFromCacheFilter != false {
+        try visitor.visitSingularBoolField(value: _storage._responseFromCacheFilter, fieldNumber: 21)
+      }
+      if _storage._noFilterConfigFound != false {
+        try visitor.visitSingularBoolField(value: _storage._noFilterConfigFound, fieldNumber: 22)
+      }
+      if _storage._durationTimeout != false {
+        try visitor.visitSingularBoolField(value: _storage._durationTimeout, fieldNumber: 23)
+      }
+      if _storage._upstreamProtocolError != false {
+        try visitor.visitSingularBoolField(value: _storage._upstreamProtocolError, fieldNumber: 24)
+      }
+      if _storage._noClusterFound != false {
+        try visitor.visitSingularBoolField(value: _storage._noClusterFound, fieldNumber: 25)
+      }
+      if _storage._overloadManager != false {
+        try visitor.visitSingularBoolField(value: _storage._overloadManager, fieldNumber: 26)
+      }
+      if _storage._dnsResolutionFailure != false {
+        try visitor.visitSingularBoolField(value: _storage._dnsResolutionFailure, fieldNumber: 27)
+      }
+      if _storage._downstreamRemoteReset != false {
+        try visitor.visitSingularBoolField(value: _storage._downstreamRemoteReset, fieldNumber: 28)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Data_Accesslog_V3_ResponseFlags, rhs: Envoy_Data_Accesslog_V3_ResponseFlags) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._failedLocalHealthcheck != rhs_storage._failedLocalHealthcheck {return false}
+        if _storage._noHealthyUpstream != rhs_storage._noHealthyUpstream {return false}
+        if _storage._upstreamRequestTimeout != rhs_storage._upstreamRequestTimeout {return false}
+        if _storage._localReset != rhs_storage._localReset {return false}
+        if _storage._upstreamRemoteReset != rhs_storage._upstreamRemoteReset {return false}
+        if _storage._upstreamConnectionFailure != rhs_storage._upstreamConnectionFailure {return false}
+        if _storage._upstreamConnectionTermination != rhs_storage._upstreamConnectionTermination {return false}
+        if _storage._upstreamOverflow != rhs_storage._upstreamOverflow {return false}
+        if _storage._noRouteFound != rhs_storage._noRouteFound {return false}
+        if _storage._delayInjected != rhs_storage._delayInjected {return false}
+        if _storage._faultInjected != rhs_storage._faultInjected {return false}
+        if _storage._rateLimited != rhs_storage._rateLimited {return false}
+        if _storage._unauthorizedDetails != rhs_storage._unauthorizedDetails {return false}
+        if _storage._rateLimitServiceError != rhs_storage._rateLimitServiceError {return false}
+        if _storage._downstreamConnectionTermination != rhs_storage._downstreamConnectionTermination {return false}
+        if _storage._upstreamRetryLimitExceeded != rhs_storage._upstreamRetryLimitExceeded {return false}
+        if _storage._streamIdleTimeout != rhs_storage._streamIdleTimeout {return false}
+        if _storage._invalidEnvoyRequestHeaders != rhs_storage._invalidEnvoyRequestHeaders {return false}
+        if _storage._downstreamProtocolError != rhs_storage._downstreamProtocolError {return false}
+        if _storage._upstreamMaxStreamDurationReached != rhs_storage._upstreamMaxStreamDurationReached {return false}
+        if _storage._responseFromCacheFilter != rhs_storage._responseFromCacheFilter {return false}
+        if _storage._noFilterConfigFound != rhs_storage._noFilterConfigFound {return false}
+        if _storage._durationTimeout != rhs_storage._durationTimeout {return false}
+        if _storage._upstreamProtocolError != rhs_storage._upstreamProtocolError {return false}
+        if _storage._noClusterFound != rhs_storage._noClusterFound {return false}
+        if _storage._overloadManager != rhs_storage._overloadManager {return false}
+        if _storage._dnsResolutionFailure != rhs_storage._dnsResolutionFailure {return false}
+        if _storage._downstreamRemoteReset != rhs_storage._downstreamRemoteReset {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = Envoy_Data_Accesslog_V3_ResponseFlags.protoMessageName + ".Unauthorized"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -453,6 +1379,41 @@ nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties: SwiftProtobuf.Messa
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.reason != .unspecified {
+      try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized, rhs: Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized) -> Bool {
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Envoy_Data_Accesslog_V3_ResponseFlags.Unauthorized.Reason: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REASON_UNSPECIFIED\0\u{1}EXTERNAL_SERVICE\0")
+}
+
+nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".TLSProperties"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}tls_version\0\u{4}\u{2}tls_sni_hostname\0\u{4}\u{2}peer_certificate_properties\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.tlsVersion) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.tlsSniHostname) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._peerCertificateProperties) }()
       default: break
@@ -465,6 +1426,9 @@ nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties: SwiftProtobuf.Messa
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
+    if self.tlsVersion != .versionUnspecified {
+      try visitor.visitSingularEnumField(value: self.tlsVersion, fieldNumber: 1)
+    }
     if !self.tlsSniHostname.isEmpty {
       try visitor.visitSingularStringField(value: self.tlsSniHostname, fieldNumber: 3)
     }
@@ -475,11 +1439,16 @@ nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties: SwiftProtobuf.Messa
   }
 
   public static func ==(lhs: Envoy_Data_Accesslog_V3_TLSProperties, rhs: Envoy_Data_Accesslog_V3_TLSProperties) -> Bool {
+    if lhs.tlsVersion != rhs.tlsVersion {return false}
     if lhs.tlsSniHostname != rhs.tlsSniHostname {return false}
     if lhs._peerCertificateProperties != rhs._peerCertificateProperties {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties.TLSVersion: SwiftProtobuf._ProtoNameProviding {
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0VERSION_UNSPECIFIED\0\u{1}TLSv1\0\u{1}TLSv1_1\0\u{1}TLSv1_2\0\u{1}TLSv1_3\0")
 }
 
 nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties.CertificateProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -581,7 +1550,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_TLSProperties.CertificatePropertie
 
 nonisolated extension Envoy_Data_Accesslog_V3_HTTPRequestProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HTTPRequestProperties"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_method\0\u{2}\u{2}authority\0\u{2}\u{2}path\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_method\0\u{1}scheme\0\u{1}authority\0\u{2}\u{2}path\0\u{3}user_agent\0\u{4}\u{3}request_id\0\u{4}\u{3}request_body_bytes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -590,8 +1559,12 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPRequestProperties: SwiftProtob
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self.requestMethod) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.scheme) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.authority) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.userAgent) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.requestID) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.requestBodyBytes) }()
       default: break
       }
     }
@@ -601,19 +1574,35 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPRequestProperties: SwiftProtob
     if self.requestMethod != .methodUnspecified {
       try visitor.visitSingularEnumField(value: self.requestMethod, fieldNumber: 1)
     }
+    if !self.scheme.isEmpty {
+      try visitor.visitSingularStringField(value: self.scheme, fieldNumber: 2)
+    }
     if !self.authority.isEmpty {
       try visitor.visitSingularStringField(value: self.authority, fieldNumber: 3)
     }
     if !self.path.isEmpty {
       try visitor.visitSingularStringField(value: self.path, fieldNumber: 5)
     }
+    if !self.userAgent.isEmpty {
+      try visitor.visitSingularStringField(value: self.userAgent, fieldNumber: 6)
+    }
+    if !self.requestID.isEmpty {
+      try visitor.visitSingularStringField(value: self.requestID, fieldNumber: 9)
+    }
+    if self.requestBodyBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.requestBodyBytes, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Envoy_Data_Accesslog_V3_HTTPRequestProperties, rhs: Envoy_Data_Accesslog_V3_HTTPRequestProperties) -> Bool {
     if lhs.requestMethod != rhs.requestMethod {return false}
+    if lhs.scheme != rhs.scheme {return false}
     if lhs.authority != rhs.authority {return false}
     if lhs.path != rhs.path {return false}
+    if lhs.userAgent != rhs.userAgent {return false}
+    if lhs.requestID != rhs.requestID {return false}
+    if lhs.requestBodyBytes != rhs.requestBodyBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -621,7 +1610,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPRequestProperties: SwiftProtob
 
 nonisolated extension Envoy_Data_Accesslog_V3_HTTPResponseProperties: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".HTTPResponseProperties"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}response_code\0\u{4}\u{5}response_code_details\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}response_code\0\u{4}\u{2}response_body_bytes\0\u{4}\u{3}response_code_details\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -630,6 +1619,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPResponseProperties: SwiftProto
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._responseCode) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.responseBodyBytes) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.responseCodeDetails) }()
       default: break
       }
@@ -644,6 +1634,9 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPResponseProperties: SwiftProto
     try { if let v = self._responseCode {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    if self.responseBodyBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.responseBodyBytes, fieldNumber: 3)
+    }
     if !self.responseCodeDetails.isEmpty {
       try visitor.visitSingularStringField(value: self.responseCodeDetails, fieldNumber: 6)
     }
@@ -652,6 +1645,7 @@ nonisolated extension Envoy_Data_Accesslog_V3_HTTPResponseProperties: SwiftProto
 
   public static func ==(lhs: Envoy_Data_Accesslog_V3_HTTPResponseProperties, rhs: Envoy_Data_Accesslog_V3_HTTPResponseProperties) -> Bool {
     if lhs._responseCode != rhs._responseCode {return false}
+    if lhs.responseBodyBytes != rhs.responseBodyBytes {return false}
     if lhs.responseCodeDetails != rhs.responseCodeDetails {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -98,6 +98,8 @@ public nonisolated struct Envoy_Extensions_AccessLoggers_Grpc_V3_CommonGrpcAcces
   /// Clears the value of `bufferSizeBytes`. Subsequent reads from it will return its default value.
   public mutating func clearBufferSizeBytes() {self._bufferSizeBytes = nil}
 
+  public var customTags: [Envoy_Type_Tracing_V3_CustomTag] = []
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -181,7 +183,7 @@ nonisolated extension Envoy_Extensions_AccessLoggers_Grpc_V3_TcpGrpcAccessLogCon
 
 nonisolated extension Envoy_Extensions_AccessLoggers_Grpc_V3_CommonGrpcAccessLogConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CommonGrpcAccessLogConfig"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}log_name\0\u{3}grpc_service\0\u{3}buffer_flush_interval\0\u{3}buffer_size_bytes\0\u{4}\u{2}transport_api_version\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}log_name\0\u{3}grpc_service\0\u{3}buffer_flush_interval\0\u{3}buffer_size_bytes\0\u{4}\u{2}transport_api_version\0\u{4}\u{2}custom_tags\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -194,6 +196,7 @@ nonisolated extension Envoy_Extensions_AccessLoggers_Grpc_V3_CommonGrpcAccessLog
       case 3: try { try decoder.decodeSingularMessageField(value: &self._bufferFlushInterval) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._bufferSizeBytes) }()
       case 6: try { try decoder.decodeSingularEnumField(value: &self.transportApiVersion) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.customTags) }()
       default: break
       }
     }
@@ -219,6 +222,9 @@ nonisolated extension Envoy_Extensions_AccessLoggers_Grpc_V3_CommonGrpcAccessLog
     if self.transportApiVersion != .auto {
       try visitor.visitSingularEnumField(value: self.transportApiVersion, fieldNumber: 6)
     }
+    if !self.customTags.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.customTags, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -228,6 +234,7 @@ nonisolated extension Envoy_Extensions_AccessLoggers_Grpc_V3_CommonGrpcAccessLog
     if lhs.transportApiVersion != rhs.transportApiVersion {return false}
     if lhs._bufferFlushInterval != rhs._bufferFlushInterval {return false}
     if lhs._bufferSizeBytes != rhs._bufferSizeBytes {return false}
+    if lhs.customTags != rhs.customTags {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

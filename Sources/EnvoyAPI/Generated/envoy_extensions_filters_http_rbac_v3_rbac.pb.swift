@@ -47,6 +47,8 @@ public nonisolated struct Envoy_Extensions_Filters_Http_Rbac_V3_RBAC: Sendable {
 
   public var shadowRulesStatPrefix: String = String()
 
+  public var trackPerRuleStats: Bool = false
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -82,7 +84,7 @@ fileprivate nonisolated let _protobuf_package = "envoy.extensions.filters.http.r
 
 nonisolated extension Envoy_Extensions_Filters_Http_Rbac_V3_RBAC: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RBAC"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0\u{3}shadow_rules\0\u{3}shadow_rules_stat_prefix\0\u{4}\u{3}rules_stat_prefix\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0\u{3}shadow_rules\0\u{3}shadow_rules_stat_prefix\0\u{4}\u{3}rules_stat_prefix\0\u{3}track_per_rule_stats\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -94,6 +96,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Rbac_V3_RBAC: SwiftProtobuf.
       case 2: try { try decoder.decodeSingularMessageField(value: &self._shadowRules) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.shadowRulesStatPrefix) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.rulesStatPrefix) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.trackPerRuleStats) }()
       default: break
       }
     }
@@ -116,6 +119,9 @@ nonisolated extension Envoy_Extensions_Filters_Http_Rbac_V3_RBAC: SwiftProtobuf.
     if !self.rulesStatPrefix.isEmpty {
       try visitor.visitSingularStringField(value: self.rulesStatPrefix, fieldNumber: 6)
     }
+    if self.trackPerRuleStats != false {
+      try visitor.visitSingularBoolField(value: self.trackPerRuleStats, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -124,6 +130,7 @@ nonisolated extension Envoy_Extensions_Filters_Http_Rbac_V3_RBAC: SwiftProtobuf.
     if lhs.rulesStatPrefix != rhs.rulesStatPrefix {return false}
     if lhs._shadowRules != rhs._shadowRules {return false}
     if lhs.shadowRulesStatPrefix != rhs.shadowRulesStatPrefix {return false}
+    if lhs.trackPerRuleStats != rhs.trackPerRuleStats {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
