@@ -43,8 +43,9 @@ public struct Observations: Hashable, Sendable {
 
 /// What became of the telemetry that a mesh exports.
 public struct TelemetryObservation: Hashable, Sendable {
-    /// Why an export fails at present, by what is exported (`x-ray`, `cloudwatch`, `cloudwatch-logs`,
-    /// `otlp`): problem and remedy. What works has no entry.
+    /// Problem and remedy of each export that fails at present, by what is exported.
+    ///
+    /// That is `x-ray`, `cloudwatch`, `cloudwatch-logs` or `otlp`. What works has no entry.
     public var problems: [String: String]
     /// Whether a problem is one of credentials or rights, and waits for its owner.
     public var isDenied: Bool

@@ -209,8 +209,11 @@ public struct Traffic: Hashable, Codable, Sendable {
 
     /// Quantiles of a duration.
     public struct Quantiles: Hashable, Codable, Sendable {
+        /// The median.
         public var p50: Double
+        /// The 95th percentile.
         public var p95: Double
+        /// The 99th percentile.
         public var p99: Double
 
         /// Makes quantiles.
