@@ -1,4 +1,5 @@
 public import MeshModel
+import MeshTelemetry
 import ServiceLifecycle
 
 /// Opens the log of a Workload's proxy (`container` is `envoy`) or application (`application`): its

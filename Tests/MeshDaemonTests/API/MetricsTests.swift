@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPlan
+import MeshTelemetry
 import Testing
 
 @testable import MeshDaemon

@@ -1,54 +1,5 @@
 public import MeshModel
-
-/// Samples as Prometheus reads them.
-///
-/// https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
-struct MetricsText {
-    /// `Content-Type`.
-    static let contentType = "text/plain; version=0.0.4; charset=utf-8"
-
-    /// What a metric's values mean.
-    enum MetricType: String {
-        case counter
-        case gauge
-    }
-
-    /// The text; each line ends with a line break.
-    private(set) var text = ""
-
-    /// Adds a metric; one without samples is left out.
-    ///
-    /// Samples are sorted by their labels, so that equal samples give equal text.
-    mutating func add(
-        _ name: String,
-        _ type: MetricType,
-        help: String,
-        _ samples: [(labels: KeyValuePairs<String, String>, value: Int)]
-    ) {
-        guard !samples.isEmpty else { return }
-        text += "# HELP \(name) \(Self.escaped(help))\n# TYPE \(name) \(type.rawValue)\n"
-        let lines = samples.map { sample in
-            let labels = sample.labels.map {
-                "\($0.key)=\"\(Self.escaped($0.value, quotes: true))\""
-            }
-            return "\(name){\(labels.joined(separator: ","))} \(sample.value)\n"
-        }
-        text += lines.sorted().joined()
-    }
-
-    private static func escaped(_ text: String, quotes: Bool = false) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\"" where quotes: result += "\\\""
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
-    }
-}
+import MeshTelemetry
 
 /// How often a proxy judged a caller in one way.
 public struct AccessCount: Hashable, Sendable {
@@ -72,13 +23,13 @@ public struct AccessCount: Hashable, Sendable {
 
 /// The text of `/metrics`.
 func metrics(_ report: CertificateReport, _ accessCounts: [AccessCount]) -> String {
-    typealias Sample = (labels: KeyValuePairs<String, String>, value: Int)
+    typealias Sample = (labels: MetricLabels, value: Double)
     var ends: [Sample] = []
     var problems: [Sample] = []
     var authorities: [Sample] = []
     for entry in report.entries {
         let name = entry.namespace.isEmpty ? entry.name : "\(entry.namespace)/\(entry.name)"
-        let labels: KeyValuePairs = [
+        let labels: MetricLabels = [
             "name": name, "identity": entry.identity, "mesh": entry.mesh ?? "",
             "source": entry.source,
         ]
@@ -87,10 +38,13 @@ func metrics(_ report: CertificateReport, _ accessCounts: [AccessCount]) -> Stri
         if let phase = entry.phase {
             let serial = entry.observation.serial ?? ""
             authorities.append(
-                (["mesh": entry.mesh ?? "", "serial": serial, "phase": phase.rawValue], end)
+                (
+                    ["mesh": entry.mesh ?? "", "serial": serial, "phase": phase.rawValue],
+                    Double(end)
+                )
             )
         } else {
-            ends.append((labels, end))
+            ends.append((labels, Double(end)))
         }
     }
     var text = MetricsText()
@@ -118,10 +72,10 @@ func metrics(_ report: CertificateReport, _ accessCounts: [AccessCount]) -> Stri
         .counter,
         help: "Requests and connections whose caller has no backend for what it calls.",
         accessCounts.map { access in
-            let labels: KeyValuePairs = [
+            let labels: MetricLabels = [
                 "proxy": "\(access.proxy)", "caller": access.caller, "verdict": access.verdict,
             ]
-            return (labels, access.count)
+            return (labels, Double(access.count))
         }
     )
     return text.text
