@@ -1,5 +1,5 @@
 public import MeshModel
-import MeshTelemetry
+internal import MeshTelemetry
 
 /// How often a proxy judged a caller in one way.
 public struct AccessCount: Hashable, Sendable {
@@ -21,62 +21,64 @@ public struct AccessCount: Hashable, Sendable {
     }
 }
 
-/// The text of `/metrics`.
-func metrics(_ report: CertificateReport, _ accessCounts: [AccessCount]) -> String {
-    typealias Sample = (labels: MetricLabels, value: Double)
-    var ends: [Sample] = []
-    var problems: [Sample] = []
-    var authorities: [Sample] = []
-    for entry in report.entries {
-        let name = entry.namespace.isEmpty ? entry.name : "\(entry.namespace)/\(entry.name)"
-        let labels: MetricLabels = [
-            "name": name, "identity": entry.identity, "mesh": entry.mesh ?? "",
-            "source": entry.source,
-        ]
-        problems.append((labels, entry.observation.problem == nil ? 0 : 1))
-        guard let end = entry.observation.notAfterSeconds else { continue }
-        if let phase = entry.phase {
-            let serial = entry.observation.serial ?? ""
-            authorities.append(
-                (
-                    ["mesh": entry.mesh ?? "", "serial": serial, "phase": phase.rawValue],
-                    Double(end)
-                )
-            )
-        } else {
-            ends.append((labels, Double(end)))
-        }
-    }
-    var text = MetricsText()
-    text.add(
-        "heddle_certificate_expiry_timestamp_seconds",
-        .gauge,
-        help: "When a certificate or trust ends, in seconds since 1970.",
-        ends
-    )
-    text.add(
-        "heddle_authority_expiry_timestamp_seconds",
-        .gauge,
-        help:
-            "When an authority of Heddle's own ends, in seconds since 1970; without mesh the root.",
-        authorities
-    )
-    text.add(
-        "heddle_certificate_problem",
-        .gauge,
-        help: "1 when the newest of a certificate, trust or authority could not be had.",
-        problems
-    )
-    text.add(
-        "heddle_access_denied_total",
-        .counter,
-        help: "Requests and connections whose caller has no backend for what it calls.",
-        accessCounts.map { access in
+extension MetricsText {
+    /// Adds when certificates and authorities end.
+    mutating func addCertificates(_ report: CertificateReport) {
+        var ends: Samples = []
+        var problems: Samples = []
+        var authorities: Samples = []
+        for entry in report.entries {
+            let name = entry.namespace.isEmpty ? entry.name : "\(entry.namespace)/\(entry.name)"
             let labels: MetricLabels = [
-                "proxy": "\(access.proxy)", "caller": access.caller, "verdict": access.verdict,
+                "name": name, "identity": entry.identity, "mesh": entry.mesh ?? "",
+                "source": entry.source,
             ]
-            return (labels, Double(access.count))
+            problems.append((labels, entry.observation.problem == nil ? 0 : 1))
+            guard let end = entry.observation.notAfterSeconds else { continue }
+            if let phase = entry.phase {
+                let labels: MetricLabels = [
+                    "mesh": entry.mesh ?? "", "serial": entry.observation.serial ?? "",
+                    "phase": phase.rawValue,
+                ]
+                authorities.append((labels, Double(end)))
+            } else {
+                ends.append((labels, Double(end)))
+            }
         }
-    )
-    return text.text
+        add(
+            "heddle_certificate_expiry_timestamp_seconds",
+            .gauge,
+            help: "When a certificate or trust ends, in seconds since 1970.",
+            ends
+        )
+        add(
+            "heddle_authority_expiry_timestamp_seconds",
+            .gauge,
+            help:
+                "When an authority of Heddle's own ends, in seconds since 1970; without mesh the root.",
+            authorities
+        )
+        add(
+            "heddle_certificate_problem",
+            .gauge,
+            help: "1 when the newest of a certificate, trust or authority could not be had.",
+            problems
+        )
+    }
+
+    /// Adds what access control has done.
+    mutating func addAccess(_ counts: [AccessCount]) {
+        add(
+            "heddle_access_denied_total",
+            .counter,
+            help: "Requests and connections whose caller has no backend for what it calls.",
+            counts.map { access in
+                let labels: MetricLabels = [
+                    "proxy": "\(access.proxy)", "caller": access.caller,
+                    "verdict": access.verdict,
+                ]
+                return (labels, Double(access.count))
+            }
+        )
+    }
 }

@@ -68,18 +68,18 @@ struct OwnProcess: Hashable, Sendable {
     func add(to text: inout MetricsText) {
         func add(
             _ name: String,
-            _ type: MetricsText.MetricType = .gauge,
             _ help: String,
-            _ value: Double?
+            _ value: Double?,
+            _ type: MetricsText.MetricType = .gauge
         ) {
             guard let value else { return }
             text.add(name, type, help: help, [([:], value)])
         }
         add(
             "process_cpu_seconds_total",
-            .counter,
-            "Processor time of the daemon, of users and system, in seconds.",
-            cpuSeconds
+            "Processor time of the daemon, in its own code and in the kernel.",
+            cpuSeconds,
+            .counter
         )
         add(
             "process_start_time_seconds",

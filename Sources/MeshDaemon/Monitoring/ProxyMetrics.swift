@@ -126,13 +126,18 @@ extension MetricsText {
 }
 
 extension ProxyReport.Entry {
-    /// The labels of `heddle_proxy_info`.
+    /// The labels of `heddle_proxy_info`, by App Mesh's names, as those of traffic are.
     fileprivate var metricLabels: MetricLabels {
+        // `mesh/<mesh>/virtualNode/<name>`, maybe at the end of an ARN.
+        let parts = nodeID.split(separator: "/")
+        let meshName = parts.count >= 4 ? String(parts[parts.count - 3]) : mesh ?? ""
+        let name = parts.last.map(String.init) ?? owner.name
+        let label =
+            owner.kind == .virtualGateway ? "appmesh_virtual_gateway" : "appmesh_virtual_node"
         var labels: MetricLabels = [
-            "proxy": "\(id)", "namespace": owner.namespace, "appmesh_mesh": mesh ?? "",
+            "proxy": "\(id)", "namespace": owner.namespace, "appmesh_mesh": meshName,
         ]
-        let owned = owner.kind == .virtualGateway
-        labels.append(owned ? "appmesh_virtual_gateway" : "appmesh_virtual_node", owner.name)
+        labels.append(label, name)
         labels.append("envoy_version", process?.version ?? "")
         return labels
     }
