@@ -177,7 +177,10 @@ let package = Package(
         ),
         tests(
             "MeshDaemonTests",
-            ["MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", lifecycle, logging]
+            [
+                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", "MeshTesting", "XDSServer",
+                lifecycle, logging,
+            ]
         ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(

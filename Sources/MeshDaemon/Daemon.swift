@@ -33,7 +33,8 @@ public func runDaemon(
     let state = try StateDirectory(configuration.stateDirectory)
     let reservation = try AddressReservation(configuration.addressRanges)
     defer { withExtendedLifetime(reservation) {} }
-    let store = SnapshotStore()
+    let metrics = DaemonMetrics()
+    let store = SnapshotStore(report: { metrics.count($0) })
     let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
     let usages = UsageBoard()
     let sizing = SizingKeeper(
@@ -91,6 +92,8 @@ public func runDaemon(
             logger: logger
         )
     )
+    var monitoring = MonitoringSources()
+    monitoring.daemon = { metrics.current }
     let apiService = makeAPIService(
         api,
         configuration,
@@ -98,7 +101,8 @@ public func runDaemon(
         logger,
         supervisor,
         store,
-        identities
+        identities,
+        monitoring
     ) {
         let running = supervisor.current.filter { $0.value.process.phase == .running }
         return usages.current.filter { running[$0.key] != nil }
@@ -139,6 +143,7 @@ public func runDaemon(
             hasExternalSecrets: configuration.sdsSocketPath != nil
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
+        metrics: metrics,
         show: { world, plan, observations, rolledOut in
             usages.forget(unless: { plan.proxies[$0] != nil })
             api.publish(
@@ -235,6 +240,7 @@ private func makeAPIService(
     _ supervisor: EnvoySupervisor,
     _ store: SnapshotStore,
     _ identities: IdentityKeeper,
+    _ monitoring: MonitoringSources,
     usage: @escaping UsageSource
 ) -> APIService {
     APIService(
@@ -272,6 +278,7 @@ private func makeAPIService(
                 try await tell(ProxyUpgradeStep(step, serving, since: .now - begin))
             }
         },
+        monitoring: monitoring,
         logger: logger
     )
 }

@@ -29,6 +29,8 @@ struct Reconciler: Service {
     var adopted: [ProxyID: ProxyProcesses]
     var options: PlanOptions
     var nowSeconds: @Sendable () -> Int
+    /// Counts plans, and how long they took.
+    var metrics: DaemonMetrics
     /// Shows a plan to the local API and on the terminal, with the line that ends a rollout.
     var show: @Sendable (World, Plan, Observations, _ rolledOut: String?) -> Void
     /// Tells that the end has begun.
@@ -87,7 +89,10 @@ struct Reconciler: Service {
                     return inputs
                 }
                 guard let world = newest.world else { continue }
-                cycle.reconcile(world, newest, with: self)
+                let duration = ContinuousClock().measure {
+                    cycle.reconcile(world, newest, with: self)
+                }
+                metrics.reconciled(in: duration)
                 let isWaiting = cycle.isWaiting
                 inputs.newest.withLock { $0.isWaiting = isWaiting }
             }

@@ -22,9 +22,15 @@ public final class SnapshotStore: Sendable {
     private let state = Mutex(State())
     private let board = ObservationBoard()
     private let denialCounts = DenialCounts()
+    private let report: @Sendable (DiscoveryEvent) -> Void
 
     /// Makes a store without snapshots.
-    public init() {}
+    ///
+    /// `report` is told of each step of each proxy, while others wait: it shall return at once, and
+    /// call nothing of the store.
+    public init(report: @escaping @Sendable (DiscoveryEvent) -> Void = { _ in }) {
+        self.report = report
+    }
 
     /// Puts `snapshots`, the `probes` that proxies do for all callers, and the names of their `secrets`
     /// in place of all that were published before.
@@ -57,7 +63,7 @@ public final class SnapshotStore: Sendable {
             }
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted {
-                    state.ensureChannel(proxy, board, denialCounts)
+                    state.ensureChannel(proxy, board, denialCounts, report)
                 }
                 state.secrets.setPlan(secrets[proxy] ?? [:], of: proxy)
                 state.channels[proxy]?.publish(snapshot, secrets: state.secrets[proxy])
@@ -108,7 +114,7 @@ public final class SnapshotStore: Sendable {
             }
             state.proxies[token] = proxy
             state.formerProxies[token] = nil
-            state.ensureChannel(proxy, board, denialCounts)
+            state.ensureChannel(proxy, board, denialCounts, report)
             if isAdopted { state.channels[proxy]?.adopt() }
         }
     }
@@ -209,9 +215,15 @@ extension SnapshotStore.State {
     fileprivate mutating func ensureChannel(
         _ proxy: ProxyID,
         _ board: ObservationBoard,
-        _ denials: DenialCounts
+        _ denials: DenialCounts,
+        _ report: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         guard channels[proxy] == nil else { return }
-        channels[proxy] = ProxyChannel(proxy, observations: board, denials: denials)
+        channels[proxy] = ProxyChannel(
+            proxy,
+            observations: board,
+            denials: denials,
+            report: report
+        )
     }
 }

@@ -1,5 +1,4 @@
 public import MeshModel
-import MeshTelemetry
 import ServiceLifecycle
 
 /// Opens the log of a Workload's proxy (`container` is `envoy`) or application (`application`): its
@@ -62,6 +61,8 @@ struct APIHandler: Sendable {
     var usage: UsageSource = { [:] }
     /// Upgrades proxies; nil where there are none.
     var upgrade: UpgradeHandler?
+    /// What `/metrics` tells beside all that.
+    var monitoring = MonitoringSources()
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -113,11 +114,7 @@ struct APIHandler: Sendable {
         case .upgrade(let id): return try upgradeProxies(id, request)
         case .events(let namespace): return try events(namespace, request)
         case .event(let namespace, let name): return try event(namespace, name, request)
-        case .metrics:
-            return APIResponse(
-                contentType: MetricsText.contentType,
-                body: .bytes(Array(metrics(state.certificates.report, accessCounts()).utf8))
-            )
+        case .metrics: return metricsResponse()
         }
     }
 

@@ -27,6 +27,7 @@ public struct APIService: Service {
     ///   - accessCounts: What access control has done so far, for `/metrics`.
     ///   - usage: What each proxy uses at the moment.
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
+    ///   - monitoring: What `/metrics` tells beside all that.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -39,6 +40,7 @@ public struct APIService: Service {
         accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
         usage: @escaping UsageSource = { [:] },
         upgrade: UpgradeHandler? = nil,
+        monitoring: MonitoringSources = MonitoringSources(),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
@@ -49,7 +51,8 @@ public struct APIService: Service {
             rotation: rotation,
             accessCounts: accessCounts,
             usage: usage,
-            upgrade: upgrade
+            upgrade: upgrade,
+            monitoring: monitoring
         )
         self.socketPath = socketPath
         self.address = address
