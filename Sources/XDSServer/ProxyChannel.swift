@@ -32,9 +32,9 @@ final class ProxyChannel: Sendable {
     private let state: Mutex<State>
     private let observations: ObservationBoard
 
-    init(_ proxy: ProxyID, observations: ObservationBoard, denials: DenialCounts) {
+    init(_ proxy: ProxyID, observations: ObservationBoard, logs: AccessLogSinks) {
         self.proxy = proxy
-        accessLog = AccessLogChannel(proxy, denials: denials)
+        accessLog = AccessLogChannel(proxy, logs)
         self.observations = observations
         health = HealthChannel(proxy, observations: observations)
         state = Mutex(State(snapshot: nil, session: DeltaSession(target: nil)))

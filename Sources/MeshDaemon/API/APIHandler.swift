@@ -61,6 +61,8 @@ struct APIHandler: Sendable {
     var usage: UsageSource = { [:] }
     /// Upgrades proxies; nil where there are none.
     var upgrade: UpgradeHandler?
+    /// What happens in the mesh.
+    var telemetry = TelemetrySources()
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -77,6 +79,9 @@ struct APIHandler: Sendable {
         if request.path == "/problems" {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
             return .document(.array(state.problems.map(JSONValue.string)))
+        }
+        if let route = TelemetryRoute(path: request.path) {
+            return try await telemetry(route, request)
         }
         guard let route = APIRoute(path: request.path) else { throw APIFailure.noResource }
         guard request.method == route.method else { throw APIFailure.methodNotAllowed }
