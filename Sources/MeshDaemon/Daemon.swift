@@ -91,6 +91,13 @@ public func runDaemon(
             logger: logger
         )
     )
+    let taps = TapHub(
+        feed: store.requests,
+        adopted: adopted.keys,
+        requestsPerSecond: { usages.current[$0]?.requestsPerSecond },
+        setRuntime: { supervisor.setRuntime($0, of: $1) }
+    )
+    let accessLogs = AccessLogReader(supervisor)
     let apiService = makeAPIService(
         api,
         configuration,
@@ -98,7 +105,8 @@ public func runDaemon(
         logger,
         supervisor,
         store,
-        identities
+        identities,
+        TelemetrySources(taps, accessLogs)
     ) {
         let running = supervisor.current.filter { $0.value.process.phase == .running }
         return usages.current.filter { running[$0.key] != nil }
@@ -141,6 +149,7 @@ public func runDaemon(
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
         show: { world, plan, observations, rolledOut in
             usages.forget(unless: { plan.proxies[$0] != nil })
+            accessLogs.setPaths(plan.proxies.compactMapValues(\.accessLogPath))
             api.publish(
                 objects: world.objects,
                 statuses: plan.statuses,
@@ -235,6 +244,7 @@ private func makeAPIService(
     _ supervisor: EnvoySupervisor,
     _ store: SnapshotStore,
     _ identities: IdentityKeeper,
+    _ telemetry: TelemetrySources,
     usage: @escaping UsageSource
 ) -> APIService {
     APIService(
@@ -272,6 +282,7 @@ private func makeAPIService(
                 try await tell(ProxyUpgradeStep(step, serving, since: .now - begin))
             }
         },
+        telemetry: telemetry,
         logger: logger
     )
 }

@@ -1,6 +1,5 @@
 import FoundationEssentials
 import MeshModel
-import Synchronization
 import UnixSignals
 
 /// `heddle tap`: the requests of a node's proxies as they happen.
@@ -41,12 +40,13 @@ public struct TapCommand: Sendable {
     ) async throws -> ExitStatus where Ends.Element: Sendable {
         let client = LocalAPIClient(transport: transport)
         let target = try await target(client)
-        let picture = Mutex(TapPicture(name, format, isColoured: console.isColoured))
         let isEnded = try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
+                var picture = TapPicture(name, format, isColoured: console.isColoured)
+                defer { picture.summary.map(console.note) }
                 try await client.lines(target) { lines in
                     for line in lines {
-                        let output = try picture.withLock { try $0.show(line, client) }
+                        let output = try picture.show(line, client)
                         output.notes.forEach(console.note)
                         if !output.text.isEmpty { console.print(output.text) }
                     }
@@ -60,7 +60,6 @@ public struct TapCommand: Sendable {
             defer { group.cancelAll() }
             return try await group.next() ?? false
         }
-        console.note(picture.withLock(\.summary))
         guard isEnded else { throw ClientFailure(.badNews, "heddle has ended, and the tap with it") }
         return .ok
     }
@@ -126,13 +125,14 @@ struct TapPicture {
         return (table.text(isColoured: isColoured, widths: &widths), [])
     }
 
-    /// What is said at the end.
-    var summary: String {
+    /// What is said at the end; nil when it did not begin.
+    var summary: String? {
+        guard let notice else { return nil }
         var text = "\(count) \(count == 1 ? "request" : "requests") of \(name)"
-        if let notice, notice.overRate > 0 {
+        if notice.overRate > 0 {
             text += ", \(notice.overRate) more not shown as they were over --max-rps"
         }
-        if let notice, notice.lost > 0 {
+        if notice.lost > 0 {
             text += ", \(notice.lost) lost as this was slower than they came"
         }
         return text

@@ -44,16 +44,14 @@ final class AccessLogReader: Sendable {
     ///   - tailLines: How many of the last lines of each log; nil is all.
     ///   - follow: Whether to go on with what comes.
     ///   - write: Takes the lines.
-    /// - Returns: Whether one of the proxies has an access log.
     /// - Throws: What `write` throws.
     func read(
         _ proxies: Set<ProxyID>,
         tailLines: Int?,
         follow: Bool,
         _ write: ([UInt8]) async throws -> Void
-    ) async throws -> Bool {
+    ) async throws {
         let logs = logs(of: proxies)
-        guard !logs.isEmpty else { return false }
         // So that a client sees the begin.
         try await write([])
         if follow {
@@ -61,7 +59,6 @@ final class AccessLogReader: Sendable {
         } else {
             for log in logs { try await lines(of: log, tailLines, follow: false, write) }
         }
-        return true
     }
 
     /// Whether one of `proxies` has an access log.
