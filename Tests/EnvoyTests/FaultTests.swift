@@ -22,7 +22,9 @@ struct FaultTests {
             var processes: [Int] = []
             try await RunningMesh.run(["mesh.yaml": manifests], in: place) { mesh in
                 let pid = try await mesh.daemonPID()
-                let second = try await mesh.result(["run", mesh.folder.path, "--http-address", "none"])
+                let second = try await mesh.result([
+                    "run", mesh.folder.path, "--http-address", "none",
+                ])
                 #expect(second.status == 1)
                 #expect(
                     second.output.contains(

@@ -60,7 +60,9 @@ public struct TapCommand: Sendable {
             defer { group.cancelAll() }
             return try await group.next() ?? false
         }
-        guard isEnded else { throw ClientFailure(.badNews, "heddle has ended, and the tap with it") }
+        guard isEnded else {
+            throw ClientFailure(.badNews, "heddle has ended, and the tap with it")
+        }
         return .ok
     }
 

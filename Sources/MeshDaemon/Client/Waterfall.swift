@@ -23,7 +23,8 @@ struct Waterfall {
         let start = summary.startMicroseconds / 1_000_000
         let time = Double(summary.startMicroseconds) / 1e6
         var text = "Trace \(summary.traceID.printable)\n"
-        text += "Start \(timestamp(secondsSince1970: start).prefix(10)) \(TapPicture.time(time)) UTC"
+        text +=
+            "Start \(timestamp(secondsSince1970: start).prefix(10)) \(TapPicture.time(time)) UTC"
         text += ", took \(duration(summary.durationMicroseconds)), \(summary.spanCount) "
         text += summary.spanCount == 1 ? "span" : "spans"
         text += summary.isError ? ", with errors\n\n" : "\n\n"

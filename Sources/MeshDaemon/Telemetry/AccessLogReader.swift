@@ -90,13 +90,19 @@ final class AccessLogReader: Sendable {
             bufferingPolicy: .bufferingOldest(Self.waitingLimit)
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for log in logs {
-                group.addTask {
-                    try await self.lines(of: log, tailLines, follow: true) { part in
-                        while case .dropped = sink.yield(part) {
-                            try await Task.sleep(for: .milliseconds(10))
+            group.addTask {
+                defer { sink.finish() }
+                try await withThrowingTaskGroup(of: Void.self) { readers in
+                    for log in logs {
+                        readers.addTask {
+                            try await self.lines(of: log, tailLines, follow: true) { part in
+                                while case .dropped = sink.yield(part) {
+                                    try await Task.sleep(for: .milliseconds(10))
+                                }
+                            }
                         }
                     }
+                    try await readers.waitForAll()
                 }
             }
             defer { group.cancelAll() }

@@ -121,7 +121,9 @@ struct Logs: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "The Workload's name; with --access a virtual node's or virtual gateway's, too.")
+    @Argument(
+        help: "The Workload's name; with --access a virtual node's or virtual gateway's, too."
+    )
     var name: String
     @OptionGroup var namespace: NamespaceOption
     @Flag(name: .shortAndLong, help: "Go on with what comes.")

@@ -22,7 +22,9 @@ struct Stats: AsyncParsableCommand {
             """
     )
 
-    @Argument(help: "KIND, KIND/NAME, NAMESPACE/NAME or NAME; kinds are vn, vg and vs. Default: all.")
+    @Argument(
+        help: "KIND, KIND/NAME, NAMESPACE/NAME or NAME; kinds are vn, vg and vs. Default: all."
+    )
     var subject: String?
     @OptionGroup var namespace: NamespaceOption
     @Flag(name: [.customShort("A"), .long], help: "All namespaces, and what is called outside.")
@@ -186,7 +188,9 @@ struct Traces: AsyncParsableCommand {
     var minDuration: String?
     @Flag(help: "Only those in which something failed.")
     var errors = false
-    @Option(help: ArgumentHelp("Only those that began so long ago: 30s, 10m, 1h.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("Only those that began so long ago: 30s, 10m, 1h.", valueName: "time")
+    )
     var since: String?
     @Option(help: "How many at most.")
     var limit = 50
