@@ -124,7 +124,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", "MeshModel", "MeshPlan", argumentParser, logging],
+            dependencies: [
+                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", argumentParser, logging,
+            ],
             swiftSettings: handWritten
         ),
         .target(

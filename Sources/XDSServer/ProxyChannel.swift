@@ -38,12 +38,12 @@ final class ProxyChannel: Sendable {
     init(
         _ proxy: ProxyID,
         observations: ObservationBoard,
-        denials: DenialCounts,
+        logs: AccessLogSinks,
         report: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         self.proxy = proxy
         self.report = report
-        accessLog = AccessLogChannel(proxy, denials: denials)
+        accessLog = AccessLogChannel(proxy, logs)
         self.observations = observations
         health = HealthChannel(proxy, observations: observations)
         state = Mutex(State(snapshot: nil, session: DeltaSession(target: nil)))

@@ -63,6 +63,8 @@ struct APIHandler: Sendable {
     var upgrade: UpgradeHandler?
     /// What `/metrics` tells beside all that.
     var monitoring = MonitoringSources()
+    /// What happens in the mesh.
+    var telemetry = TelemetrySources()
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -79,6 +81,9 @@ struct APIHandler: Sendable {
         if request.path == "/problems" {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
             return .document(.array(state.problems.map(JSONValue.string)))
+        }
+        if let route = TelemetryRoute(path: request.path) {
+            return try await telemetry(route, request)
         }
         guard let route = APIRoute(path: request.path) else { throw APIFailure.noResource }
         guard request.method == route.method else { throw APIFailure.methodNotAllowed }

@@ -28,6 +28,7 @@ public struct APIService: Service {
     ///   - usage: What each proxy uses at the moment.
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
     ///   - monitoring: What `/metrics` tells beside all that.
+    ///   - telemetry: What happens in the mesh.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -41,6 +42,7 @@ public struct APIService: Service {
         usage: @escaping UsageSource = { [:] },
         upgrade: UpgradeHandler? = nil,
         monitoring: MonitoringSources = MonitoringSources(),
+        telemetry: TelemetrySources = TelemetrySources(),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
@@ -52,7 +54,8 @@ public struct APIService: Service {
             accessCounts: accessCounts,
             usage: usage,
             upgrade: upgrade,
-            monitoring: monitoring
+            monitoring: monitoring,
+            telemetry: telemetry
         )
         self.socketPath = socketPath
         self.address = address
@@ -156,6 +159,7 @@ public struct APIService: Service {
                     )
                 )
             }
+            handler.state.countResponse(response.status)
             return httpResponse(response, to: request)
         }
     }
@@ -242,10 +246,10 @@ public enum APIServiceError: Error, Hashable, CustomStringConvertible {
         case .bindFailed(let address, let code):
             code == EADDRINUSE
                 ? "cannot listen on \(address) for the API: address in use; only the Unix socket "
-                    + "serves it until the other process is stopped; else pass --address"
+                    + "serves it until the other process is stopped; else pass --http-address"
                 : "cannot listen on \(address) for the API: "
                     + "\(String(cString: strerror(code)).lowercased()); only the Unix socket serves "
-                    + "it until that is mended; else pass --address"
+                    + "it until that is mended; else pass --http-address"
         case .socketInUse(let path):
             "another heddle is running on \(path); stop it or pass another --state-dir"
         case .socket(let path, let problem): "cannot listen on \(path): \(problem)"

@@ -129,6 +129,12 @@ public final class APIState: Sendable {
         subscription.wake.finish()
     }
 
+    /// Counts an answer of the API by its HTTP status.
+    func countResponse(_ code: Int) { state.withLock { $0.responses[code, default: 0] += 1 } }
+
+    /// How many requests the API answered, by HTTP status.
+    public var responseCounts: [Int: Int] { state.withLock { $0.responses } }
+
     /// How many watches are open.
     var subscriptionCount: Int { state.withLock { $0.wakes.count } }
 }
@@ -157,6 +163,7 @@ extension APIState {
         var history: [APIChange] = []
         var wakes: [Int: AsyncStream<Void>.Continuation] = [:]
         var lastSubscription = 0
+        var responses: [Int: Int] = [:]
     }
 }
 
