@@ -124,6 +124,11 @@ public final class EnvoySupervisor: Service {
         post.yield(.setRuntime(values, proxy))
     }
 
+    /// The file with what the Envoy of a proxy writes, such as access logs to `/dev/stdout`.
+    public static func envoyLogPath(of proxy: ProxyID, stateDirectory: String) -> String {
+        ProxyFolder(of: proxy, stateDirectory: stateDirectory).logPath(.envoy)
+    }
+
     /// Runs until shut down.
     public func run() async throws {
         try Files.makeFolder(ProxyFolder.parent(configuration.stateDirectory))
