@@ -99,6 +99,9 @@ private func bootstrapOfAll(
         bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
     }
     bootstrap.clusterManager = clusterManager
+    // Heddle asks every 2.5 s. So latencies are at most that old, and an Envoy that takes over by a hot
+    // restart gets exactly what was counted since the last answer: nothing counts twice.
+    bootstrap.statsFlushOnAdmin = true
     bootstrap.layeredRuntime = runtime
     if let statistics = parameters.statistics { try bootstrap.report(statistics) }
     bootstrap.overloadManager = try overloadManager(memoryLimitBytes: parameters.memoryLimitBytes)
