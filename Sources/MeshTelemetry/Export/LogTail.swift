@@ -1,3 +1,5 @@
+// Where the compiler finds `stat` in a module that some file of imports Foundation, as GRDB does.
+internal import CoreFoundation
 internal import FoundationEssentials
 internal import Glibc
 
