@@ -60,7 +60,7 @@ function head(view) {
 /** The mesh at a glance. */
 function summary() {
   const { nodes, edges } = shownMap();
-  const inside = nodes.filter((node) => node.kind !== 'External' && node.kind !== 'Client');
+  const inside = nodes.filter((node) => node.kind === 'VirtualNode' || node.kind === 'VirtualGateway');
   if (inside.length === 0) return h('div', { class: 'summary' });
   const http = edges.filter((edge) => edge.isHTTP);
   const perSecond = http.reduce((sum, edge) => sum + edge.traffic.requestsPerSecond, 0);

@@ -5,7 +5,7 @@ import { healthIcon, healthWords, icon, securityIcon, securityWords } from './ic
 import { bytes, count, kindWords, milliseconds, percent, rate, share } from './format.js';
 import { apart, edgeKey, layered, pathOf } from './layout.js';
 import { address, go, route } from './route.js';
-import { changed, shownMap, store } from './store.js';
+import { changed, mergedEdges, shownMap, store } from './store.js';
 import { emptyState, trafficHint } from './firststeps.js';
 
 /** @typedef {import('./types.js').MapNode} MapNode */
@@ -34,7 +34,8 @@ let isDragged = false;
 
 /** The map's view. */
 export function mapView() {
-  const map = shownMap();
+  const shown = shownMap();
+  const map = { ...shown, edges: mergedEdges(shown.edges) };
   if (map.nodes.length === 0) return emptyState();
   place(map.nodes, map.edges);
   const { open } = route();
@@ -80,10 +81,10 @@ const position = (id) => layout?.nodes.get(id) ?? { x: 0, y: 0, layer: 0, order:
 /** @param {MapNode} node @param {boolean} isOpen @param {boolean} isNear */
 function card(node, isOpen, isNear) {
   const { x, y } = position(node.id);
-  const isOutside = node.kind === 'External' || node.kind === 'Client';
+  const isOutside = !isInside(node);
   const { traffic } = node;
   return h('button', {
-    key: node.id, type: 'button', 'data-id': node.id, 'aria-expanded': isOutside ? null : String(isOpen),
+    key: node.id, type: 'button', 'data-id': node.id, 'aria-expanded': String(isOpen),
     class: `card ${node.health} ${isOpen ? 'open' : ''} ${isNear ? 'near' : ''} ${isOutside ? 'outside' : ''}`,
     style: { transform: `translate(-50%, -50%) translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)` },
     title: node.problem ?? '', 'aria-label': spoken(node),
@@ -119,8 +120,11 @@ function numbersOf(node) {
 /** @param {string} value @param {string} label */
 const number = (value, label) => h('span', { class: 'number' }, h('b', null, value), h('i', null, label));
 
+/** Whether a node is an object. @param {MapNode} node */
+const isInside = (node) => node.kind === 'VirtualNode' || node.kind === 'VirtualGateway';
+
 /** @param {MapNode} node */
-const kindPhrase = (node) => (node.kind === 'Client' ? 'callers of gateways' : 'outside the mesh');
+const kindPhrase = (node) => ({ Client: 'callers of gateways', Missing: 'does not exist' }[node.kind] ?? 'outside the mesh');
 
 /** @param {MapNode} node */
 function spoken(node) {
@@ -219,7 +223,7 @@ function labels(edges, splits, isNear) {
     h('span', { class: 'edge-rate' }, securityIcon(edge.security),
       isIdle ? 'idle' : edge.isHTTP ? `${rate(perSecond)}/s` : `${count(edge.traffic.activeConnections)} conn`,
       failures >= 0.001 && perSecond > 0 && h('em', null, `${percent(failures)} fail`)),
-    parts.map((split) => h('span', { key: `${split.service} ${split.route}`, class: 'edge-split' }, meter(split), h('b', null, share(split.observedShare ?? split.share)))));
+    parts.map((split) => h('span', { key: `${split.service} ${split.route}`, class: `edge-split series-${placeOf(split, splits) % 4}` }, meter(split), h('b', null, share(split.observedShare ?? split.share)))));
   });
 }
 
@@ -232,6 +236,9 @@ function splitsOf(edge, splits) {
   }
   return [...found.values()];
 }
+
+/** The place of a split among those of its service and route, which gives it its colour. @param {Split} split @param {Split[]} splits */
+const placeOf = (split, splits) => splits.filter((other) => other.service === split.service && other.route === split.route).indexOf(split);
 
 /** A share that is seen, with a mark at the one that is declared. @param {Split} split */
 function meter(split) {

@@ -36,7 +36,7 @@ export function panelView() {
       h('span', { class: `panel-kind ${health}` }, icon(kind)),
       h('div', { class: 'panel-title' },
         h('h2', { tabindex: -1, created: (/** @type {HTMLElement} */ element) => element.focus({ preventScroll: true }) }, node?.name ?? object?.metadata.name ?? name),
-        h('p', { class: 'quiet' }, [kindWords(kind), object?.metadata.namespace ?? namespace, node?.mesh].filter(Boolean).join(' · '))),
+        h('p', { class: 'quiet' }, [kindWords(kind), object?.metadata.namespace ?? node?.namespace ?? namespace, node?.mesh].filter(Boolean).join(' · '))),
       h('span', { class: `pill ${health}` }, healthIcon(health), healthWords[health]),
       h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Close', title: 'Close (Escape)', onclick: close }, icon('close'))),
     h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Parts', onkeydown: tabKey }, tabs.map((one) => h('button', {

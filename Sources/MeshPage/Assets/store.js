@@ -142,5 +142,33 @@ export function shownMap() {
   return { nodes, edges, splits: map.splits.filter((split) => split.target && own.has(split.target)) };
 }
 
+const healthOrder = ['idle', 'healthy', 'degraded', 'failing'];
+const securityOrder = ['plaintext', 'tls', 'mutualTLS'];
+
+/** The calls of one node to another as one, over all ports. @param {import('./types.js').MapEdge[]} edges */
+export function mergedEdges(edges) {
+  /** @type {Map<string, import('./types.js').MapEdge>} */
+  const merged = new Map();
+  for (const edge of edges) {
+    const key = `${edge.source} ${edge.target}`;
+    const known = merged.get(key);
+    if (!known) {
+      merged.set(key, edge);
+      continue;
+    }
+    const traffic = { ...known.traffic };
+    for (const name of /** @type {const} */ (['requests', 'failures', 'connections', 'activeConnections', 'requestsPerSecond', 'failuresPerSecond', 'bytesPerSecond'])) {
+      traffic[name] += edge.traffic[name];
+    }
+    traffic.successRate = traffic.requestsPerSecond > 0 ? 1 - traffic.failuresPerSecond / traffic.requestsPerSecond : undefined;
+    merged.set(key, {
+      ...known, traffic, isHTTP: known.isHTTP || edge.isHTTP, services: [...new Set([...known.services, ...edge.services])].sort(),
+      health: healthOrder.indexOf(edge.health) > healthOrder.indexOf(known.health) ? edge.health : known.health,
+      security: securityOrder.indexOf(edge.security) < securityOrder.indexOf(known.security) ? edge.security : known.security,
+    });
+  }
+  return [...merged.values()];
+}
+
 /** Whether an object is in the namespace that is shown. @param {string | undefined} namespace */
 export const isShown = (namespace) => !store.namespace || !namespace || namespace === store.namespace;

@@ -69,11 +69,11 @@ function row(node) {
     h('td', { class: 'right' }, node.proxies > 0 ? `${node.readyProxies}/${node.proxies}` : '–'));
 }
 
-/** A link to a node's panel; those outside have none. @param {string} id */
+/** A link to a node's panel. @param {string} id */
 export function nodeLink(id) {
   const node = store.map?.nodes.find((one) => one.id === id);
   const name = node?.name ?? id.split('/').slice(1).join('/');
-  if (!node || node.kind === 'External' || node.kind === 'Client') return h('span', { class: 'node-name' }, node ? icon(node.kind) : null, name);
+  if (!node) return h('span', { class: 'node-name' }, name);
   return h('a', { class: 'node-name', href: nodeAddress(id) }, icon(node.kind), name);
 }
 
@@ -92,9 +92,9 @@ export function callsTable(edges, ends) {
     h('tbody', null, edges.map((edge) => {
       const { traffic } = edge;
       const latency = traffic.latencyMilliseconds;
-      return h('tr', { key: `${edge.source} ${edge.target}`, class: edge.health, title: edge.services.join(', ') },
+      return h('tr', { key: `${edge.source} ${edge.target} ${edge.port} ${edge.isHTTP}`, class: edge.health, title: edge.services.join(', ') },
         ends.map((end, index) => h(index === 0 ? 'th' : 'td', { scope: index === 0 ? 'row' : null }, nodeLink(edge[end]),
-          index === ends.length - 1 && edge.services.length > 0 && h('span', { class: 'quiet block' }, edge.services.join(', ')))),
+          index === ends.length - 1 && h('span', { class: 'quiet block' }, [edge.services.join(', '), edge.port && `port ${edge.port}`].filter(Boolean).join(' · ')))),
         h('td', null, securityIcon(edge.security)),
         edge.isHTTP
           ? [percent(traffic.successRate), rate(traffic.requestsPerSecond), milliseconds(latency?.p50), milliseconds(latency?.p95), milliseconds(latency?.p99)]

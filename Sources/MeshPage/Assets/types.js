@@ -7,6 +7,7 @@
  * @property {number} requests Since the daemon began to count, as all totals.
  * @property {number} failures
  * @property {number} retries
+ * @property {number} connections
  * @property {number} activeConnections
  * @property {number} ejectedHosts
  * @property {number} requestsPerSecond In the window, as all rates.
@@ -19,7 +20,7 @@
 /**
  * @typedef {Object} MapNode
  * @property {string} id `<kind>/<namespace>/<name>` in lower case.
- * @property {string} kind `VirtualNode`, `VirtualGateway`, `External` or `Client`.
+ * @property {string} kind `VirtualNode`, `VirtualGateway`, `External`, `Missing` or `Client`.
  * @property {string} mesh
  * @property {string} namespace
  * @property {string} name

@@ -50,32 +50,27 @@ export function render(parent, children) {
     if (key === undefined) rest.push(node);
     else keyed.set(key, /** @type {Element} */ (node));
   }
+  const wanted = new Set(children.map((child) => (typeof child === 'object' ? child.props.key : undefined)));
+  const isGone = (/** @type {Node} */ node) => {
+    const key = views.get(node)?.props.key;
+    return key !== undefined && !wanted.has(key);
+  };
   let place = parent.firstChild;
   const kept = new Set();
   for (const child of children) {
     const node = matching(child, keyed, rest, parent);
     kept.add(node);
-    if (node === place) place = place.nextSibling;
-    else {
-      // What is in the way and goes anyway shall not make what stays move.
-      while (place && !kept.has(place) && isGone(place, keyed, children)) {
-        const next = place.nextSibling;
-        place.remove();
-        place = next;
-      }
-      if (node === place) place = place.nextSibling;
-      else parent.insertBefore(node, place);
+    // What is in the way and goes anyway shall not make what stays move, and so lose the focus.
+    while (place && place !== node && isGone(place)) {
+      const gone = place;
+      place = place.nextSibling;
+      gone.remove();
     }
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
     if (typeof child === 'object' && node instanceof Element) update(node, child);
   }
   for (const node of [...parent.childNodes]) if (!kept.has(node)) node.remove();
-}
-
-/** @param {Node} node @param {Map<string, Element>} keyed @param {Child[]} children */
-function isGone(node, keyed, children) {
-  const key = views.get(node)?.props.key;
-  return key !== undefined && keyed.get(key) === node
-    && !children.some((child) => typeof child === 'object' && child.props.key === key);
 }
 
 /**
