@@ -130,7 +130,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", "MeshModel", "MeshPlan", argumentParser, logging],
+            dependencies: [
+                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", argumentParser, logging,
+            ],
             swiftSettings: handWritten
         ),
         .target(
@@ -183,7 +185,10 @@ let package = Package(
         ),
         tests(
             "MeshDaemonTests",
-            ["MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", lifecycle, logging]
+            [
+                "MeshDaemon", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry", "MeshTesting",
+                "XDSServer", httpTypes, lifecycle, logging,
+            ]
         ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(

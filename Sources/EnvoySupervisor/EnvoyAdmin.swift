@@ -48,21 +48,36 @@ struct EnvoyAdmin: Sendable {
 
     /// What a look at a running Envoy gave.
     enum Look: Hashable {
-        /// With the statistics that tell of its use.
-        case answered(EnvoyStats)
+        /// With the statistics that tell of its use, and those that are wanted beside.
+        case answered(String)
         case silent
         case closed
     }
 
     /// Whether Envoy answers; one that told its admin interface to close is alive all the same.
-    func look() async -> Look {
+    ///
+    /// - Parameter path: What is asked, `EnvoyStats.path`.
+    /// - Returns: What it answered, if so.
+    func look(_ path: String = EnvoyStats.path()) async -> Look {
         do {
-            return .answered(EnvoyStats(text: try await ask("GET", EnvoyStats.path).text))
+            let response = try await ask("GET", path)
+            return .answered(response.status == 200 ? response.text : "")
         } catch let error as HTTPError {
             return error.kind == .timedOut ? .silent : .closed
         } catch {
             return .closed
         }
+    }
+
+    /// Sets values of the runtime; false when nobody answers, or Envoy refuses.
+    func modifyRuntime(_ values: [String: String]) async -> Bool {
+        let query = values.sorted { $0.key < $1.key }
+            .map { key, value in
+                "\(EnvoyStats.percentEncoded(key))=\(EnvoyStats.percentEncoded(value))"
+            }
+            .joined(separator: "&")
+        let response = try? await ask("POST", "/runtime_modify?\(query)")
+        return response?.status == 200
     }
 
     private func ask(_ method: String, _ path: String) async throws -> HTTPResponse {

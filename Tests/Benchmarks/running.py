@@ -21,7 +21,7 @@ class Heddle:
         self.heddle = heddle
         # Short, as the paths of Unix sockets are limited to 107 bytes.
         self.state = tempfile.mkdtemp(prefix="heddle-run-")
-        self.command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--address", "none"]
+        self.command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--http-address", "none"]
         self.command += options
         if envoy:
             self.command += ["--envoy", envoy]

@@ -99,7 +99,7 @@ final class RunningMesh: Sendable {
             firstPort: 20_000 + Int(getpid()) % 60 * 200 + number % 20 * 10,
             arguments: [
                 "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
-                "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+                "--http-address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
                 // Those before have ended.
                 "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
             ] + options,
