@@ -84,8 +84,7 @@ import Testing
     private static let order = [
         "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "AWSClient", "MeshManifests",
         "MeshIdentity", "MeshTelemetry", "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor",
-        "MeshPage",
-        "MeshDaemon", "heddle",
+        "MeshPage", "MeshDaemon", "heddle",
     ]
 
     @Test func `a module imports only modules above it`() {
