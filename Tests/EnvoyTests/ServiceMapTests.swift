@@ -74,11 +74,9 @@ struct ServiceMapTests {
     /// Sends requests, and compares what was counted with all maps that were made meanwhile.
     private func expectMap(_ mesh: RunningMesh, _ rate: String) async throws {
         let before: ServiceMap = try await mesh.telemetry("/map")
-        let maps = Mutex<[ServiceMap]>([])
+        let record = MapRecord()
         let load = try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                try await mesh.watchMap { map in maps.withLock { $0.append(map) } }
-            }
+            group.addTask { try await record.follow(mesh) }
             defer { group.cancelAll() }
             return try await ServiceChain.load(2000, rate: 150, Self.paths, mesh)
         }
@@ -97,7 +95,7 @@ struct ServiceMapTests {
         for edge in map.edges where edge.source != "client/outside" {
             #expect(edge.isHTTP && edge.security == .mutualTLS)
         }
-        expectRates(maps.withLock { $0 }, load, rate)
+        expectRates(record.maps, load, rate)
     }
 
     /// Compares the rates of the maps whose window is within the load with what was sent in it.
@@ -129,23 +127,27 @@ struct ServiceMapTests {
     }
 }
 
-extension RunningMesh {
-    /// Hands over each map as it is made, until cancelled.
-    fileprivate func watchMap(_ take: (ServiceMap) -> Void) async throws {
-        let socket = state.appendingPathComponent("api.sock").path
-        let stream = try await client.stream(
+/// The maps of a mesh, as they were made.
+private final class MapRecord: Sendable {
+    private let received = Mutex<[ServiceMap]>([])
+
+    /// Those so far.
+    var maps: [ServiceMap] { received.withLock { $0 } }
+
+    /// Takes each map as it is made, until cancelled.
+    func follow(_ mesh: RunningMesh) async throws {
+        let socket = mesh.state.appendingPathComponent("api.sock").path
+        let stream = try await mesh.client.stream(
             HTTPRequest("GET", "http://localhost/map?watch", unixSocketPath: socket)
         )
-        var received: [UInt8] = []
+        var rest: [UInt8] = []
         for try await bytes in stream.body {
-            received += bytes
-            var lines = received.split(
-                separator: UInt8(ascii: "\n"),
-                omittingEmptySubsequences: false
-            )
-            received = Array(lines.removeLast())
+            rest += bytes
+            var lines = rest.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            rest = Array(lines.removeLast())
             for line in lines where line.starts(with: "data: ".utf8) {
-                take(try JSONDecoder().decode(ServiceMap.self, from: Data(line.dropFirst(6))))
+                let map = try JSONDecoder().decode(ServiceMap.self, from: Data(line.dropFirst(6)))
+                received.withLock { $0.append(map) }
             }
         }
     }
