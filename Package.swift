@@ -124,7 +124,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "heddle",
-            dependencies: ["MeshDaemon", "MeshModel", "MeshPlan", argumentParser, logging],
+            dependencies: [
+                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", argumentParser, logging,
+            ],
             swiftSettings: handWritten
         ),
         .target(
@@ -177,7 +179,10 @@ let package = Package(
         ),
         tests(
             "MeshDaemonTests",
-            ["MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", lifecycle, logging]
+            [
+                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", "MeshTesting", "XDSServer",
+                lifecycle, logging,
+            ]
         ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(

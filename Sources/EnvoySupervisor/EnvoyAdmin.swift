@@ -65,6 +65,17 @@ struct EnvoyAdmin: Sendable {
         }
     }
 
+    /// Sets values of the runtime; false when nobody answers, or Envoy refuses.
+    func modifyRuntime(_ values: [String: String]) async -> Bool {
+        let query = values.sorted { $0.key < $1.key }
+            .map { key, value in
+                "\(EnvoyStats.percentEncoded(key))=\(EnvoyStats.percentEncoded(value))"
+            }
+            .joined(separator: "&")
+        let response = try? await ask("POST", "/runtime_modify?\(query)")
+        return response?.status == 200
+    }
+
     private func ask(_ method: String, _ path: String) async throws -> HTTPResponse {
         try await client.response(
             to: HTTPRequest(

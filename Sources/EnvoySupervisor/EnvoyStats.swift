@@ -70,11 +70,12 @@ struct EnvoyStats: Hashable, Sendable {
         ].contains(action)
     }
 
-    private static func percentEncoded(_ text: String) -> String {
+    /// `text` in a query.
+    static func percentEncoded(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF")
         return text.utf8.map { byte in
             let character = Character(Unicode.Scalar(byte))
-            if character.isLetter || character.isNumber || "._".contains(character) {
+            if byte < 0x80, character.isLetter || character.isNumber || "._".contains(character) {
                 return String(character)
             }
             return "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"

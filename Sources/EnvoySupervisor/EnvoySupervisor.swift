@@ -111,6 +111,24 @@ public final class EnvoySupervisor: Service {
         return stream
     }
 
+    /// Has these values of Envoy's runtime hold in the Envoy of `proxy`, and in those that come after it.
+    ///
+    /// Returns at once; Envoy is told over its admin interface as soon as it serves. Values of other keys
+    /// stay. Nothing is kept over the proxy's removal or the end of this process: a later one that adopts
+    /// the proxy sets what shall hold then.
+    ///
+    /// - Parameters:
+    ///   - values: By key, as `POST /runtime_modify` takes them; an empty one is what the bootstrap says.
+    ///   - proxy: The proxy.
+    public func setRuntime(_ values: [String: String], of proxy: ProxyID) {
+        post.yield(.setRuntime(values, proxy))
+    }
+
+    /// The file with what the Envoy of a proxy writes, such as access logs to `/dev/stdout`.
+    public static func envoyLogPath(of proxy: ProxyID, stateDirectory: String) -> String {
+        ProxyFolder(of: proxy, stateDirectory: stateDirectory).logPath(.envoy)
+    }
+
     /// Runs until shut down.
     public func run() async throws {
         try Files.makeFolder(ProxyFolder.parent(configuration.stateDirectory))
@@ -219,6 +237,15 @@ public final class EnvoySupervisor: Service {
         case .groupEnd(let key, let process, let exit):
             await waitForGroup(process)
             post.yield(.process(key, .ended(process, exit)))
+        case .setRuntime(let proxy, let socketPath, let stop, let values):
+            let admin = EnvoyAdmin(client: client, socketPath: socketPath)
+            if await !admin.setRuntime(values, stop: stop), !stop.isSet {
+                logger.warning(
+                    "runtime not set",
+                    metadata: ["proxy": "\(proxy)", "keys": "\(values.keys.sorted())"]
+                )
+            }
+            post.yield(.runtimeWasTold(values, stop, proxy))
         case .rotateLogs(let rotation, let paths):
             let (after, emptied, problems) = await rotation.rotating(paths)
             post.yield(.rotatedLogs(after, emptied: emptied, problems: problems))

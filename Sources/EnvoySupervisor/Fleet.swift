@@ -13,6 +13,10 @@ enum FleetEvent: Sendable {
     case rotateLogs
     /// The look is over: these logs are empty now, and this is new trouble with others.
     case rotatedLogs(LogRotation, emptied: [String], problems: [String])
+    /// These values of the runtime of a proxy's Envoys shall hold.
+    case setRuntime([String: String], ProxyID)
+    /// The Envoy of this flag was told them, or does not answer.
+    case runtimeWasTold([String: String], StopFlag, ProxyID)
     case process(ProcessKey, ProcessEvent)
 }
 
@@ -51,6 +55,7 @@ enum FleetTask: Sendable {
         memoryLimitBytes: Int?
     )
     case groupEnd(ProcessKey, RunningProcess, ProcessExit)
+    case setRuntime(ProxyID, socketPath: String, StopFlag, [String: String])
     /// Copies big files, so it has a thread of its own.
     case rotateLogs(LogRotation, [String])
 }
@@ -88,6 +93,8 @@ struct Fleet {
     var isShuttingDown = false
     var isFirstWish = true
     var upgrades: [UpgradeRun] = []
+    /// What Envoys are told over their admin interfaces.
+    var runtime: [ProxyID: RuntimeWish] = [:]
     var lastNumber = 0
     /// The Envoy that proxies were last compared with.
     var knownBinary: Fingerprint?
@@ -134,6 +141,9 @@ struct Fleet {
             noticeNewBinary()
         case .rotatedLogs(let rotation, let emptied, let problems):
             rotatedLogs(rotation, emptied, problems)
+        case .setRuntime(let values, let id): setRuntime(values, of: id)
+        case .runtimeWasTold(let values, let run, let id):
+            runtimeWasTold(values, to: run, of: id)
         case .process(let key, let event):
             if self[key] != nil { handle(event, key) }
         }

@@ -47,6 +47,7 @@ extension Fleet {
         if key.kind == .envoy {
             units[key.proxy]?.wasReady = true
             watchHealth(key)
+            renewRuntime(key.proxy)
             startApplicationWhenReady(key.proxy)
             considerChange(key.proxy)
             upgraded(key.proxy, to: version)

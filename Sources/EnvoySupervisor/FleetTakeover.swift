@@ -97,6 +97,7 @@ extension Fleet {
         logger.info("process took over", metadata: metadata(key, "version", version ?? "unknown"))
         tasks.append(.timer(key, .overdue(old.process), configuration.predecessorLimit))
         watchHealth(key)
+        renewRuntime(key.proxy)
         upgraded(key.proxy, to: version)
     }
 

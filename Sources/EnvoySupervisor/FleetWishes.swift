@@ -163,6 +163,7 @@ extension Fleet {
         }
         guard let unit = units[id], unit.isGone else { return }
         units[id] = nil
+        runtime[id] = nil
         unit.standIn?.stop()
         authorize(id, nil)
         // A proxy that ends with Heddle keeps its logs.

@@ -3,6 +3,25 @@ import Glibc
 public import MeshModel
 
 extension EnvoySupervisor {
+    /// A file that grows, in chunks, in the same way as a process's log: an access log.
+    ///
+    /// It is empty when there is no such file, or it is no regular one. With `follow` it goes on when
+    /// another takes its place, and ends when it is deleted.
+    public func text(
+        ofFile path: String,
+        tailLines: Int? = nil,
+        follow: Bool = false
+    ) -> AsyncStream<[UInt8]> {
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+        guard path.hasPrefix("/"), Files.isRegular(path) else { return AsyncStream { nil } }
+        let reader = LogReader(
+            path: path,
+            tailLines: tailLines,
+            changes: follow ? FolderChanges(folder.isEmpty ? "/" : folder, watcher) : nil
+        )
+        return AsyncStream { await reader.next() }
+    }
+
     /// The log of a process in chunks: its last `tailLines` lines, or all of it when nil.
     ///
     /// With `follow` the stream goes on with what is appended, over rotations, from the start after the

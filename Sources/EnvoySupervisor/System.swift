@@ -79,6 +79,12 @@ enum Files {
         return bytes
     }
 
+    /// Whether there is a file there, and no device, pipe or folder; links are followed.
+    static func isRegular(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// Writes a file that only we may read; others see the old file or the new one whole.
     static func write(_ bytes: [UInt8], to path: String) throws {
         // On a full disk what is there already can still be used.

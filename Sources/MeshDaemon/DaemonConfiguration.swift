@@ -11,6 +11,10 @@ public struct DaemonConfiguration: Sendable {
     public var envoy: EnvoyBinary
     /// Where the local API listens beside its Unix socket; nil is nowhere.
     public var apiAddress: HostAndPort?
+    /// Where segments of AWS X-Ray's are taken over UDP; nil is nowhere.
+    public var xRayAddress: TelemetryEndpoint?
+    /// Where traces are taken by OTLP over gRPC; nil is nowhere.
+    public var openTelemetryAddress: TelemetryEndpoint?
     /// Where proxies take their addresses from.
     public var addressRanges: AddressRanges
     /// For how long a removed proxy, or every one at the end, may finish its requests.
@@ -35,6 +39,8 @@ public struct DaemonConfiguration: Sendable {
         stateDirectory: String,
         envoy: EnvoyBinary,
         apiAddress: HostAndPort?,
+        xRayAddress: TelemetryEndpoint? = nil,
+        openTelemetryAddress: TelemetryEndpoint? = nil,
         addressRanges: AddressRanges = .loopback,
         drainTime: Duration = .seconds(20),
         certificateLifetime: Duration = .seconds(3600),
@@ -48,6 +54,8 @@ public struct DaemonConfiguration: Sendable {
         self.stateDirectory = stateDirectory
         self.envoy = envoy
         self.apiAddress = apiAddress
+        self.xRayAddress = xRayAddress
+        self.openTelemetryAddress = openTelemetryAddress
         self.addressRanges = addressRanges
         self.drainTime = drainTime
         self.certificateLifetime = certificateLifetime

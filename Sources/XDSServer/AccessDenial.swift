@@ -1,4 +1,4 @@
-internal import MeshModel
+public import MeshModel
 internal import Synchronization
 
 /// What an access control decided about a caller.
@@ -22,6 +22,49 @@ public struct AccessDenial: Hashable, Sendable {
         self.caller = caller
         self.verdict = verdict
     }
+}
+
+/// One request or connection that access control refused, or would have.
+public struct DeniedCall: Hashable, Sendable {
+    /// Who called, and what was decided.
+    public var denial: AccessDenial
+    /// The proxy that was called.
+    public var proxy: ProxyID
+    /// When it began, in seconds since 1970.
+    public var timeSeconds: Double
+    /// The method; nil of a connection without HTTP.
+    public var method: String?
+    /// The host that was asked for.
+    public var authority: String?
+    /// The path, without its query.
+    public var path: String?
+
+    /// Makes a call.
+    public init(
+        _ denial: AccessDenial,
+        by proxy: ProxyID,
+        timeSeconds: Double,
+        method: String? = nil,
+        authority: String? = nil,
+        path: String? = nil
+    ) {
+        self.denial = denial
+        self.proxy = proxy
+        self.timeSeconds = timeSeconds
+        self.method = method
+        self.authority = authority
+        self.path = path
+    }
+}
+
+/// Where entries of proxies' access logs go.
+struct AccessLogSinks: Sendable {
+    /// Counts denials.
+    let denials = DenialCounts()
+    /// Takes what tapped proxies tell.
+    let feed = RequestFeed()
+    /// Takes each denial.
+    let audit: @Sendable (DeniedCall) -> Void
 }
 
 /// How often each proxy refused whom.

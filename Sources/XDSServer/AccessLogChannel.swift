@@ -12,8 +12,15 @@ final class AccessLogChannel: Sendable {
         fileprivate let id: Int
     }
 
+    /// A stream that is open.
+    private struct OpenLog {
+        var slot = StreamSlot()
+        /// Nil of the log of denials.
+        var direction: RequestRecord.Direction?
+    }
+
     private struct State {
-        var slots: [Int: StreamSlot] = [:]
+        var logs: [Int: OpenLog] = [:]
         var lastID = 0
     }
 
@@ -21,27 +28,27 @@ final class AccessLogChannel: Sendable {
     static let streamLimit = 256
 
     let proxy: ProxyID
-    private let denials: DenialCounts
+    private let sinks: AccessLogSinks
     private let state = Mutex(State())
 
-    init(_ proxy: ProxyID, denials: DenialCounts) {
+    init(_ proxy: ProxyID, _ sinks: AccessLogSinks) {
         self.proxy = proxy
-        self.denials = denials
+        self.sinks = sinks
     }
 
     /// Opens a stream beside those that are open.
     func open() -> Stream {
         state.withLock { state in
-            if state.slots.count >= AccessLogChannel.streamLimit,
-                let oldest = state.slots.keys.min()
+            if state.logs.count >= AccessLogChannel.streamLimit,
+                let oldest = state.logs.keys.min()
             {
-                state.slots[oldest]?.end(.replaced)
-                state.slots[oldest] = nil
+                state.logs[oldest]?.slot.end(.replaced)
+                state.logs[oldest] = nil
             }
             state.lastID += 1
-            var slot = StreamSlot()
-            let signals = slot.open()
-            state.slots[state.lastID] = slot
+            var log = OpenLog()
+            let signals = log.slot.open()
+            state.logs[state.lastID] = log
             return Stream(channel: self, signals: signals, id: state.lastID)
         }
     }
@@ -49,22 +56,54 @@ final class AccessLogChannel: Sendable {
     /// Ends all streams.
     func end(_ ending: StreamSlot.Ending) {
         state.withLock { state in
-            for id in state.slots.keys { state.slots[id]?.end(ending) }
-            state.slots = [:]
+            for id in state.logs.keys { state.logs[id]?.slot.end(ending) }
+            state.logs = [:]
         }
     }
 
     fileprivate func close(_ id: Int) {
         state.withLock { state in
-            state.slots[id]?.end(.closed)
-            state.slots[id] = nil
+            state.logs[id]?.slot.end(.closed)
+            state.logs[id] = nil
         }
     }
 
-    fileprivate func isOpen(_ id: Int) -> Bool { state.withLock { $0.slots[id] != nil } }
+    /// Which log a stream is of, which its first message tells; nil when it is not open.
+    fileprivate func log(of id: Int, named name: String?) -> Log? {
+        state.withLock { state in
+            guard state.logs[id] != nil else { return nil }
+            if let name { state.logs[id]?.direction = RequestEntry.direction(logName: name) }
+            return state.logs[id]?.direction.map(Log.tap) ?? .denials
+        }
+    }
+
+    fileprivate enum Log {
+        case denials
+        case tap(RequestRecord.Direction)
+    }
+
+    fileprivate func take(
+        _ message: Envoy_Service_Accesslog_V3_StreamAccessLogsMessage,
+        _ direction: RequestRecord.Direction
+    ) {
+        sinks.feed.publish(of: proxy) {
+            message.httpLogs.logEntry.map { RequestEntry.record($0, of: proxy, direction) }
+                + message.tcpLogs.logEntry.map { RequestEntry.record($0, of: proxy, direction) }
+        }
+    }
 
     fileprivate func note(_ entry: DenialEntry, _ logger: Logger) {
-        let (denial, count) = denials.note(entry.denial, by: proxy)
+        let (denial, count) = sinks.denials.note(entry.denial, by: proxy)
+        sinks.audit(
+            DeniedCall(
+                denial,
+                by: proxy,
+                timeSeconds: entry.timeSeconds,
+                method: entry.details["method"],
+                authority: entry.details["authority"],
+                path: entry.details["path"]
+            )
+        )
         // So nobody can fill a disk by asking.
         guard count.isPowerOfTen else { return }
         var metadata: Logger.Metadata = [
@@ -88,11 +127,16 @@ extension AccessLogChannel.Stream {
         _ message: Envoy_Service_Accesslog_V3_StreamAccessLogsMessage,
         logger: Logger
     ) {
-        guard channel.isOpen(id) else { return }
-        let entries =
-            message.httpLogs.logEntry.compactMap { DenialEntry($0) }
-            + message.tcpLogs.logEntry.compactMap { DenialEntry($0) }
-        for entry in entries { channel.note(entry, logger) }
+        let name = message.hasIdentifier ? message.identifier.logName : nil
+        switch channel.log(of: id, named: name) {
+        case nil: break
+        case .tap(let direction)?: channel.take(message, direction)
+        case .denials?:
+            let entries =
+                message.httpLogs.logEntry.compactMap { DenialEntry($0) }
+                + message.tcpLogs.logEntry.compactMap { DenialEntry($0) }
+            for entry in entries { channel.note(entry, logger) }
+        }
     }
 
     /// Nothing is answered.

@@ -4,7 +4,7 @@ internal import GRPCProtobuf
 internal import Logging
 
 /// `envoy.service.accesslog.v3.AccessLogService`: proxies tell of requests and connections that their
-/// access control refused, or would have.
+/// access control refused, or would have, and of all while they are tapped.
 struct AccessLogService: RegistrableRPCService {
     static let service = ServiceDescriptor(
         fullyQualifiedService: "envoy.service.accesslog.v3.AccessLogService"

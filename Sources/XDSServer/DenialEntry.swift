@@ -8,6 +8,8 @@ struct DenialEntry: Equatable {
     var denial: AccessDenial
     /// What the log tells beside the caller, by its names there.
     var details: [String: String]
+    /// When it began, in seconds since 1970.
+    var timeSeconds: Double
 
     /// The longest SPIFFE ID has so many bytes.
     static let callerLimit = 2048
@@ -19,10 +21,11 @@ struct DenialEntry: Equatable {
         guard let verdict = DenialEntry.verdict(results) else { return nil }
         denial = AccessDenial(caller: common.caller, verdict: verdict)
         let path = entry.request.path.prefix { $0 != "?" && $0 != "#" }
+        timeSeconds = common.timeSeconds
         details = common.addresses
         details["method"] = entry.request.requestMethod.name
-        details["authority"] = entry.request.authority
-        details["path"] = String(path)
+        details["authority"] = RequestEntry.bounded(entry.request.authority) ?? ""
+        details["path"] = RequestEntry.bounded(String(path)) ?? ""
     }
 
     /// The entry of a connection; nil when it was not denied.
@@ -36,6 +39,7 @@ struct DenialEntry: Equatable {
             return nil
         }
         denial = AccessDenial(caller: common.caller, verdict: verdict)
+        timeSeconds = common.timeSeconds
         details = common.addresses
     }
 
@@ -48,14 +52,21 @@ struct DenialEntry: Equatable {
 }
 
 extension Envoy_Data_Accesslog_V3_AccessLogCommon {
-    fileprivate var caller: String {
+    /// The caller by its certificate: its SPIFFE ID, else the subject; nil without one.
+    var knownCaller: String? {
         let certificate = tlsProperties.peerCertificateProperties
         let uris = certificate.subjectAltName.lazy.compactMap { name in
             if case .uri(let uri) = name.san { uri } else { nil }
         }
         let caller = uris.first ?? certificate.subject
-        guard !caller.isEmpty else { return "unknown" }
+        guard !caller.isEmpty else { return nil }
         return String(decoding: caller.utf8.prefix(DenialEntry.callerLimit), as: UTF8.self)
+    }
+
+    fileprivate var caller: String { knownCaller ?? "unknown" }
+
+    fileprivate var timeSeconds: Double {
+        Double(startTime.seconds) + Double(startTime.nanos) / 1e9
     }
 
     fileprivate var addresses: [String: String] {
@@ -69,7 +80,8 @@ extension Envoy_Data_Accesslog_V3_AccessLogCommon {
 }
 
 extension Envoy_Config_Core_V3_RequestMethod {
-    fileprivate var name: String {
+    /// `GET` and the like; `another` of one that Envoy does not know.
+    var name: String {
         switch self {
         case .get: "GET"
         case .head: "HEAD"

@@ -21,10 +21,26 @@ public final class SnapshotStore: Sendable {
 
     private let state = Mutex(State())
     private let board = ObservationBoard()
-    private let denialCounts = DenialCounts()
+    private let logs: AccessLogSinks
+    private let report: @Sendable (DiscoveryEvent) -> Void
 
     /// Makes a store without snapshots.
-    public init() {}
+    ///
+    /// - Parameters:
+    ///   - report: Told of each step of each proxy, while others wait: it shall return at once, and call
+    ///     nothing of the store.
+    ///   - audit: Told of each request or connection that a proxy refused, or would have; it is called
+    ///     from any thread and shall return at once.
+    public init(
+        report: @escaping @Sendable (DiscoveryEvent) -> Void = { _ in },
+        audit: @escaping @Sendable (DeniedCall) -> Void = { _ in }
+    ) {
+        self.report = report
+        logs = AccessLogSinks(audit: audit)
+    }
+
+    /// What proxies tell while they are tapped.
+    public var requests: RequestFeed { logs.feed }
 
     /// Puts `snapshots`, the `probes` that proxies do for all callers, and the names of their `secrets`
     /// in place of all that were published before.
@@ -50,14 +66,14 @@ public final class SnapshotStore: Sendable {
                 state.channels[proxy]?.health.publish(nil)
                 state.secrets.setPlan([:], of: proxy)
                 state.channels[proxy]?.accessLog.end(.removed)
-                denialCounts.forget(proxy)
+                logs.denials.forget(proxy)
                 state.channels[proxy]?.publish(nil)
                 state.published.remove(proxy)
                 if state.tokens[proxy] == nil { state.channels[proxy] = nil }
             }
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted {
-                    state.ensureChannel(proxy, board, denialCounts)
+                    state.ensureChannel(proxy, board, logs, report)
                 }
                 state.secrets.setPlan(secrets[proxy] ?? [:], of: proxy)
                 state.channels[proxy]?.publish(snapshot, secrets: state.secrets[proxy])
@@ -108,7 +124,7 @@ public final class SnapshotStore: Sendable {
             }
             state.proxies[token] = proxy
             state.formerProxies[token] = nil
-            state.ensureChannel(proxy, board, denialCounts)
+            state.ensureChannel(proxy, board, logs, report)
             if isAdopted { state.channels[proxy]?.adopt() }
         }
     }
@@ -156,7 +172,7 @@ public final class SnapshotStore: Sendable {
     /// planned.
     ///
     /// At most a thousand callers of a proxy are told apart; the rest is counted as `other`.
-    public var denials: [ProxyID: [AccessDenial: Int]] { denialCounts.current }
+    public var denials: [ProxyID: [AccessDenial: Int]] { logs.denials.current }
 
     /// Opens the ADS stream of the proxy that `token` stands for.
     func open(token: String) -> ProxyChannel.Stream? {
@@ -209,9 +225,15 @@ extension SnapshotStore.State {
     fileprivate mutating func ensureChannel(
         _ proxy: ProxyID,
         _ board: ObservationBoard,
-        _ denials: DenialCounts
+        _ logs: AccessLogSinks,
+        _ report: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         guard channels[proxy] == nil else { return }
-        channels[proxy] = ProxyChannel(proxy, observations: board, denials: denials)
+        channels[proxy] = ProxyChannel(
+            proxy,
+            observations: board,
+            logs: logs,
+            report: report
+        )
     }
 }

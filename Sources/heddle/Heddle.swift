@@ -34,6 +34,12 @@ struct Heddle: AsyncParsableCommand {
                     CertificatesGroup.self, ProxiesGroup.self, Top.self, Sizing.self,
                 ]
             ),
+            CommandGroup(
+                name: "Traffic",
+                subcommands: [
+                    Stats.self, Graph.self, Tap.self, Traces.self, Audit.self,
+                ]
+            ),
             CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),
         ]
     )

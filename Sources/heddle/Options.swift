@@ -58,6 +58,11 @@ extension EventsCommand.Format: ExpressibleByArgument {}
 extension CertificatesCommand.Format: ExpressibleByArgument {}
 extension ProxiesCommand.Format: ExpressibleByArgument {}
 extension SizingCommand.Format: ExpressibleByArgument {}
+extension StatsCommand.Format: ExpressibleByArgument {}
+extension GraphCommand.Format: ExpressibleByArgument {}
+extension TapCommand.Format: ExpressibleByArgument {}
+extension TracesCommand.Format: ExpressibleByArgument {}
+extension AuditCommand.Format: ExpressibleByArgument {}
 extension TopCommand.Format: ExpressibleByArgument {}
 extension TopCommand.Sort: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

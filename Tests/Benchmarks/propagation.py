@@ -143,7 +143,7 @@ def main():
     (folder / "workloads.yaml").write_text("".join(workloads))
     router = folder / "router.yaml"
     router.write_text(ROUTER.format(blue=100, green=0))
-    command = [arguments.heddle, "run", str(folder), "--state-dir", f"{state}/s", "--address", "none"]
+    command = [arguments.heddle, "run", str(folder), "--state-dir", f"{state}/s", "--http-address", "none"]
     if arguments.envoy:
         command += ["--envoy", arguments.envoy]
     started = time.monotonic()

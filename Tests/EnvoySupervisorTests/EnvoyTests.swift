@@ -206,6 +206,7 @@ enum RealEnvoy {
         return Array(
             """
             {"admin": {"address": {"pipe": {"path": "\(parameters.adminSocketPath)", "mode": 384}}},
+             "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
              "static_resources": {
               "listeners": [{"name": "ingress",
                "address": {"socket_address": {"address": "\(address)", "port_value": 15000}},

@@ -22,7 +22,9 @@ struct FaultTests {
             var processes: [Int] = []
             try await RunningMesh.run(["mesh.yaml": manifests], in: place) { mesh in
                 let pid = try await mesh.daemonPID()
-                let second = try await mesh.result(["run", mesh.folder.path, "--address", "none"])
+                let second = try await mesh.result([
+                    "run", mesh.folder.path, "--http-address", "none",
+                ])
                 #expect(second.status == 1)
                 #expect(
                     second.output.contains(
@@ -55,7 +57,7 @@ struct FaultTests {
         let address = "127.0.0.1:\(port)"
         try await RunningMesh.run(
             ["mesh.yaml": manifests],
-            options: ["--address", address],
+            options: ["--http-address", address],
             after: "cannot listen on \(address) for the API: address in use"
         ) { mesh in
             _ = try await mesh.line(containing: "workloads are ready")

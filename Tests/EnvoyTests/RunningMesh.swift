@@ -101,7 +101,8 @@ final class RunningMesh: Sendable {
             firstPort: firstPort,
             arguments: [
                 "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
-                "--address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+                "--http-address", "none", "--xray-address", "none", "--otlp-address", "none",
+                "--envoy", try requireEnvoy(), "--proxy-addresses",
                 // Those before have ended.
                 "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
             ] + options.map { Self.ports($0, from: firstPort) },

@@ -39,6 +39,7 @@ final class EnvoyProcess: Sendable {
         let bootstrap = """
             node: {id: test, cluster: test}
             admin: {address: {pipe: {path: "\(folder)/admin.sock"}}}
+            layered_runtime: {layers: [{name: admin, admin_layer: {}}]}
             dynamic_resources:
               ads_config:
                 api_type: DELTA_GRPC
@@ -109,7 +110,7 @@ func get(address numbers: String = "127.0.0.1", port: UInt16, host: String = "te
 }
 
 /// What the admin interface of the Envoy in `folder` answers at `path`; nil when it is not there.
-func admin(_ folder: String, _ path: String) -> String? {
+func admin(_ folder: String, _ path: String, method: String = "GET") -> String? {
     let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_un()
@@ -121,11 +122,16 @@ func admin(_ folder: String, _ path: String) -> String? {
     let result = withUnsafePointer(to: address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
     }
-    return result == 0 ? ask(descriptor, path, host: "admin") : nil
+    return result == 0 ? ask(descriptor, path, host: "admin", method: method) : nil
 }
 
-private func ask(_ descriptor: CInt, _ path: String, host: String) -> String? {
-    let text = "GET \(path) HTTP/1.1\r\nhost: \(host)\r\nconnection: close\r\n\r\n"
+private func ask(
+    _ descriptor: CInt,
+    _ path: String,
+    host: String,
+    method: String = "GET"
+) -> String? {
+    let text = "\(method) \(path) HTTP/1.1\r\nhost: \(host)\r\nconnection: close\r\n\r\n"
     let request = Array(text.utf8)
     guard send(descriptor, request, request.count, CInt(MSG_NOSIGNAL)) > 0 else { return nil }
     var answer: [UInt8] = []

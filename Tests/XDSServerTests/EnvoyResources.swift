@@ -80,6 +80,35 @@ struct TestAccessControl {
     }
 }
 
+/// The log of all requests, for while somebody taps.
+struct TestTap {
+    /// `tap.inbound` or `tap.outbound`.
+    var name: String
+    /// The token with which the log is sent.
+    var token: String
+
+    fileprivate var log: Envoy_Config_Accesslog_V3_AccessLog {
+        get throws {
+            var config = Envoy_Extensions_AccessLoggers_Grpc_V3_HttpGrpcAccessLogConfig()
+            config.commonConfig.logName = name
+            config.commonConfig.transportApiVersion = .v3
+            config.commonConfig.bufferFlushInterval = .init(rounding: .milliseconds(50))
+            config.commonConfig.grpcService.envoyGrpc.clusterName = "heddle_xds"
+            var proof = Envoy_Config_Core_V3_HeaderValue()
+            proof.key = "authorization"
+            proof.value = "Bearer \(token)"
+            config.commonConfig.grpcService.initialMetadata = [proof]
+            var log = Envoy_Config_Accesslog_V3_AccessLog()
+            log.name = "envoy.access_loggers.http_grpc"
+            log.typedConfig = try Google_Protobuf_Any(message: config)
+            log.filter.runtimeFilter.runtimeKey = "heddle.tap"
+            log.filter.runtimeFilter.percentSampled.numerator = 0
+            log.filter.runtimeFilter.useIndependentRandomness = true
+            return log
+        }
+    }
+}
+
 private func socket(_ context: some Message) throws -> Envoy_Config_Core_V3_TransportSocket {
     var socket = Envoy_Config_Core_V3_TransportSocket()
     socket.name = "envoy.transport_sockets.tls"
@@ -139,7 +168,8 @@ func listener(
     route: String,
     address host: String = "127.0.0.1",
     tls: TLSNames? = nil,
-    control: TestAccessControl? = nil
+    control: TestAccessControl? = nil,
+    tap: TestTap? = nil
 ) throws -> EncodedResource {
     var router = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter()
     router.name = "envoy.filters.http.router"
@@ -155,6 +185,7 @@ func listener(
         manager.httpFilters = [try control.filter, router]
         manager.accessLog = [try control.log]
     }
+    if let tap { manager.accessLog.append(try tap.log) }
     var filter = Envoy_Config_Listener_V3_Filter()
     filter.name = "envoy.filters.network.http_connection_manager"
     filter.typedConfig = try Google_Protobuf_Any(message: manager)

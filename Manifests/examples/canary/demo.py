@@ -329,7 +329,7 @@ def main():
     mesh = folder / "mesh.yaml"
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     # A check needs no TCP port for the API, which another Heddle may have.
-    options = ["--address", "none"] if arguments.check else []
+    options = ["--http-address", "none"] if arguments.check else []
     heddle = Heddle(os.path.abspath(arguments.heddle), arguments.envoy, folder, *options)
     problems = []
     try:

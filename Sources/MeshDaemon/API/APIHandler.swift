@@ -61,6 +61,10 @@ struct APIHandler: Sendable {
     var usage: UsageSource = { [:] }
     /// Upgrades proxies; nil where there are none.
     var upgrade: UpgradeHandler?
+    /// What `/metrics` tells beside all that.
+    var monitoring = MonitoringSources()
+    /// What happens in the mesh.
+    var telemetry = TelemetrySources()
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -77,6 +81,9 @@ struct APIHandler: Sendable {
         if request.path == "/problems" {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
             return .document(.array(state.problems.map(JSONValue.string)))
+        }
+        if let route = TelemetryRoute(path: request.path) {
+            return try await telemetry(route, request)
         }
         guard let route = APIRoute(path: request.path) else { throw APIFailure.noResource }
         guard request.method == route.method else { throw APIFailure.methodNotAllowed }
@@ -112,11 +119,7 @@ struct APIHandler: Sendable {
         case .upgrade(let id): return try upgradeProxies(id, request)
         case .events(let namespace): return try events(namespace, request)
         case .event(let namespace, let name): return try event(namespace, name, request)
-        case .metrics:
-            return APIResponse(
-                contentType: MetricsText.contentType,
-                body: .bytes(Array(metrics(state.certificates.report, accessCounts()).utf8))
-            )
+        case .metrics: return metricsResponse()
         }
     }
 

@@ -27,6 +27,8 @@ public struct APIService: Service {
     ///   - accessCounts: What access control has done so far, for `/metrics`.
     ///   - usage: What each proxy uses at the moment.
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
+    ///   - monitoring: What `/metrics` tells beside all that.
+    ///   - telemetry: What happens in the mesh.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -39,6 +41,8 @@ public struct APIService: Service {
         accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
         usage: @escaping UsageSource = { [:] },
         upgrade: UpgradeHandler? = nil,
+        monitoring: MonitoringSources = MonitoringSources(),
+        telemetry: TelemetrySources = TelemetrySources(),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
@@ -49,7 +53,9 @@ public struct APIService: Service {
             rotation: rotation,
             accessCounts: accessCounts,
             usage: usage,
-            upgrade: upgrade
+            upgrade: upgrade,
+            monitoring: monitoring,
+            telemetry: telemetry
         )
         self.socketPath = socketPath
         self.address = address
@@ -153,6 +159,7 @@ public struct APIService: Service {
                     )
                 )
             }
+            handler.state.countResponse(response.status)
             return httpResponse(response, to: request)
         }
     }
@@ -239,10 +246,10 @@ public enum APIServiceError: Error, Hashable, CustomStringConvertible {
         case .bindFailed(let address, let code):
             code == EADDRINUSE
                 ? "cannot listen on \(address) for the API: address in use; only the Unix socket "
-                    + "serves it until the other process is stopped; else pass --address"
+                    + "serves it until the other process is stopped; else pass --http-address"
                 : "cannot listen on \(address) for the API: "
                     + "\(String(cString: strerror(code)).lowercased()); only the Unix socket serves "
-                    + "it until that is mended; else pass --address"
+                    + "it until that is mended; else pass --http-address"
         case .socketInUse(let path):
             "another heddle is running on \(path); stop it or pass another --state-dir"
         case .socket(let path, let problem): "cannot listen on \(path): \(problem)"

@@ -6,6 +6,8 @@ public struct Console: Sendable {
     public var isColoured: Bool
     /// Whether someone looks at the output as it changes.
     public var isTerminal: Bool
+    /// How many characters fit into a line.
+    public var columns: @Sendable () -> Int
     /// The present time in seconds since 1970.
     public var nowSeconds: @Sendable () -> Int
     /// Prints text as it is.
@@ -19,6 +21,7 @@ public struct Console: Sendable {
     public init(
         isColoured: Bool = false,
         isTerminal: Bool = false,
+        columns: @escaping @Sendable () -> Int = { 100 },
         nowSeconds: @escaping @Sendable () -> Int,
         print: @escaping @Sendable (String) -> Void,
         note: @escaping @Sendable (String) -> Void,
@@ -26,6 +29,7 @@ public struct Console: Sendable {
     ) {
         self.isColoured = isColoured
         self.isTerminal = isTerminal
+        self.columns = columns
         self.nowSeconds = nowSeconds
         self.print = print
         self.note = note
@@ -39,6 +43,7 @@ public struct Console: Sendable {
         return Console(
             isColoured: isTerminal && allowsColour(environment),
             isTerminal: isTerminal,
+            columns: { isTerminal ? LiveTerminal.size(of: STDOUT_FILENO).columns : 100 },
             nowSeconds: { time(nil) },
             print: { write($0, to: STDOUT_FILENO) },
             note: { write($0 + "\n", to: STDERR_FILENO) },

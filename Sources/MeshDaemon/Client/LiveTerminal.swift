@@ -76,7 +76,7 @@ extension LiveTerminal {
             bufferingPolicy: .bufferingNewest(64)
         )
         let terminal = LiveTerminal(
-            size: { screenSize(output) },
+            size: { size(of: output) },
             write: { writeAll($0, to: output) },
             events: events
         )
@@ -96,11 +96,15 @@ extension LiveTerminal {
     }
 }
 
-private func screenSize(_ descriptor: Int32) -> LiveTerminal.Size {
-    var window = winsize()
-    guard ioctl(descriptor, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0, window.ws_row > 0
-    else { return LiveTerminal.Size(columns: 80, rows: 24) }
-    return LiveTerminal.Size(columns: Int(window.ws_col), rows: Int(window.ws_row))
+extension LiveTerminal {
+    /// How many characters fit on a terminal; 80 in 24 lines when it does not tell.
+    static func size(of descriptor: Int32) -> Size {
+        var window = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0,
+            window.ws_row > 0
+        else { return Size(columns: 80, rows: 24) }
+        return Size(columns: Int(window.ws_col), rows: Int(window.ws_row))
+    }
 }
 
 private func writeAll(_ text: String, to descriptor: Int32) {

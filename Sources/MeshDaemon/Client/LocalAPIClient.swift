@@ -1,5 +1,6 @@
 import FoundationEssentials
 import MeshModel
+import MeshTelemetry
 
 /// Asks the local API.
 struct LocalAPIClient: Sendable {
@@ -16,6 +17,41 @@ struct LocalAPIClient: Sendable {
         let response = try await transport.response(target, accept: accept)
         guard response.status == 200 else { throw failure(response) }
         return try decode(response.body[...])
+    }
+
+    /// The value at `target`.
+    func value<Value: Decodable>(_ type: Value.Type, _ target: String) async throws -> Value {
+        let response = try await transport.response(target, accept: Self.json)
+        guard response.status == 200 else { throw failure(response) }
+        return try decode(type, response.body[...])
+    }
+
+    /// Calls `onMap` with the present map and with each that is made, until the daemon ends.
+    func maps(onMap: (ServiceMap) async throws -> Void) async throws {
+        var lines = LineBuffer()
+        let prefix = Array("data: ".utf8)
+        let response = try await transport.stream("/map?watch", accept: "text/event-stream") {
+            part in
+            for line in lines.append(part) where line.starts(with: prefix) {
+                try await onMap(decode(ServiceMap.self, line.dropFirst(prefix.count)))
+            }
+        }
+        guard response.status == 200 else { throw failure(response) }
+    }
+
+    /// Calls `onLines` with the lines of `target` as they come, until it ends.
+    func lines(
+        _ target: String,
+        onLines: ([ArraySlice<UInt8>]) async throws -> Void
+    ) async throws {
+        var lines = LineBuffer()
+        let response = try await transport.stream(target, accept: "*/*") { part in
+            let complete = lines.append(part)
+            if !complete.isEmpty { try await onLines(complete) }
+        }
+        guard response.status == 200 else { throw failure(response) }
+        let rest = lines.append([UInt8(ascii: "\n")])
+        if rest != [[]] { try await onLines(rest) }
     }
 
     /// What `POST target` is answered with.
@@ -97,8 +133,16 @@ struct LocalAPIClient: Sendable {
     }
 
     private func decode(_ bytes: ArraySlice<UInt8>) throws -> JSONValue {
+        try decode(JSONValue.self, bytes)
+    }
+
+    /// Reads a part of an answer.
+    func decode<Value: Decodable>(
+        _ type: Value.Type,
+        _ bytes: ArraySlice<UInt8>
+    ) throws -> Value {
         do {
-            return try JSONDecoder().decode(JSONValue.self, from: Data(bytes))
+            return try JSONDecoder().decode(type, from: Data(bytes))
         } catch {
             throw ClientFailure(.badNews, "the daemon's answer is not JSON: \(error)")
         }

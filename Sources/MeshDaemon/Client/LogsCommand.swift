@@ -8,12 +8,14 @@ public struct LogsCommand: Sendable {
         case application
     }
 
-    /// The Workload's name.
+    /// The Workload's name; of an access log a virtual node's or virtual gateway's, too.
     public var name: String
     /// `-n`; nil chooses.
     public var namespace: String?
     /// Whose log; nil is the application if Heddle runs one, else the proxy.
     public var container: Container?
+    /// `--access`.
+    public var isAccessLog = false
     /// `-f`.
     public var isFollowing = false
     /// `--tail`; nil is all.
@@ -28,7 +30,15 @@ public struct LogsCommand: Sendable {
         _ console: Console
     ) async throws -> ExitStatus {
         let client = LocalAPIClient(transport: transport)
-        let namespace = try await namespaceOrOnlyOne(namespace, client)
+        // NAMESPACE/NAME, as other commands print and take it.
+        let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+        let name = parts.count == 2 ? parts[1] : name
+        let own = parts.count == 2 ? parts[0] : namespace
+        let namespace = try await namespaceOrOnlyOne(own, client)
+        guard !isAccessLog else {
+            try await printAccessLog("/accesslog/\(namespace)/\(name)", client, console)
+            return .ok
+        }
         let path = LocalAPIClient.path(.workload, namespace: namespace, name: name)
         let workload = try await client.document(path)
         let hasApplication = workload["spec"]?["command"]?.array?.isEmpty == false
@@ -45,5 +55,24 @@ public struct LogsCommand: Sendable {
         if isFollowing { target += "&follow=true" }
         try await client.text(target) { console.print(String(decoding: $0, as: UTF8.self)) }
         return .ok
+    }
+
+    /// Who calls writes into access logs, so that a terminal gets nothing that it would obey.
+    private func printAccessLog(
+        _ path: String,
+        _ client: LocalAPIClient,
+        _ console: Console
+    ) async throws {
+        var query: [String] = []
+        if let tailLines { query.append("tailLines=\(tailLines)") }
+        if isFollowing { query.append("follow=true") }
+        let target = query.isEmpty ? path : "\(path)?\(query.joined(separator: "&"))"
+        try await client.lines(target) { lines in
+            let text = lines.map { line in
+                let text = String(decoding: line, as: UTF8.self)
+                return (console.isTerminal ? text.printableWithTabs : text) + "\n"
+            }
+            console.print(text.joined())
+        }
     }
 }

@@ -1,4 +1,5 @@
-import Glibc
+internal import Glibc
+public import MeshModel
 
 /// Where the daemon's state is when no option says so: `HEDDLE_STATE_DIR`, else `/var/lib/heddle`
 /// for root and the XDG state folder for others.
@@ -30,6 +31,16 @@ public func duration(_ text: String) -> Duration? {
         return .milliseconds(number * milliseconds)
     }
     return nil
+}
+
+/// Reads an IP address and a port, such as `127.0.0.1:2000` or `[::1]:4317`; nil for anything else.
+///
+/// Proxies are told of it, and Envoy takes no name for it.
+public func telemetryEndpoint(_ text: String) -> TelemetryEndpoint? {
+    guard let address = HostAndPort(text), let port = Port(address.port) else { return nil }
+    var number = in6_addr()
+    let isAddress = [AF_INET, AF_INET6].contains { inet_pton($0, address.host, &number) == 1 }
+    return isAddress ? TelemetryEndpoint(host: address.host, port: port) : nil
 }
 
 /// Reads a size such as `10Mi`, `64Ki`, `1G` or `5000000`, in bytes; nil for anything else.

@@ -11,6 +11,15 @@ extension String {
     }
 }
 
+extension String {
+    /// The same, with tabs as they are.
+    var printableWithTabs: String {
+        split(separator: "\t", omittingEmptySubsequences: false)
+            .map { String($0).printable }
+            .joined(separator: "\t")
+    }
+}
+
 extension Unicode.Scalar {
     fileprivate var isObeyed: Bool {
         switch value {

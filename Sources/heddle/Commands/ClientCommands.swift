@@ -108,18 +108,22 @@ struct Status: AsyncParsableCommand {
 /// `heddle logs`.
 struct Logs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Prints what a proxy or its application wrote.",
+        abstract: "Prints what a proxy or its application wrote, or an access log.",
         discussion: """
-            Without --proxy or --application it is the application if Heddle runs one, else the \
-            proxy.
+            Without --proxy, --application or --access it is the application if Heddle runs one, else \
+            the proxy. The access log is that of a virtual node's or virtual gateway's proxies, or of \
+            one Workload's: the file of spec.logging.accessLog, or what is in the proxies' own logs.
 
             Examples:
               heddle logs blue-1 --tail 20
               heddle logs blue-1 -n demo --proxy -f
+              heddle logs --access blue -n demo -f
             """
     )
 
-    @Argument(help: "The Workload's name.")
+    @Argument(
+        help: "The Workload's name; with --access a virtual node's or virtual gateway's, too."
+    )
     var name: String
     @OptionGroup var namespace: NamespaceOption
     @Flag(name: .shortAndLong, help: "Go on with what comes.")
@@ -130,10 +134,14 @@ struct Logs: AsyncParsableCommand {
     var proxy = false
     @Flag(help: "The application's log.")
     var application = false
+    @Flag(help: "The access log.")
+    var access = false
     @OptionGroup var state: StateOptions
 
     func validate() throws {
-        if proxy, application { throw ValidationError("pass --proxy or --application, not both") }
+        if [proxy, application, access].count(where: \.self) > 1 {
+            throw ValidationError("pass one of --proxy, --application and --access")
+        }
         if let tail, tail < 0 { throw ValidationError("--tail \(tail) is no number of lines") }
     }
 
@@ -142,6 +150,7 @@ struct Logs: AsyncParsableCommand {
         command.namespace = namespace.namespace
         command.isFollowing = follow
         command.tailLines = tail
+        command.isAccessLog = access
         command.container = proxy ? .proxy : application ? .application : nil
         try await command.run(state.transport, state.console).end()
     }

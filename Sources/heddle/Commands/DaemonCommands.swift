@@ -36,8 +36,30 @@ struct RunCommand: AsyncParsableCommand {
         )
     )
     var proxyAddresses = "127.66.0.0/16,127.67.0.0/16"
-    @Option(help: "Where the API listens beside its socket: host:port, or none.")
-    var address = "127.0.0.1:18001"
+    @Option(
+        name: .customLong("http-address"),
+        help: ArgumentHelp(
+            "Where the API and the page listen beside the socket: host:port, or none.",
+            valueName: "address"
+        )
+    )
+    var httpAddress = "127.0.0.1:18001"
+    @Option(
+        name: .customLong("xray-address"),
+        help: ArgumentHelp(
+            "Where segments are taken as AWS X-Ray's daemon takes them, over UDP: IP:port, or none.",
+            valueName: "address"
+        )
+    )
+    var xRayAddress = "\(TelemetryEndpoint.xRay)"
+    @Option(
+        name: .customLong("otlp-address"),
+        help: ArgumentHelp(
+            "Where traces are taken as OpenTelemetry's collector takes them, by gRPC: IP:port, or none.",
+            valueName: "address"
+        )
+    )
+    var openTelemetryAddress = "\(TelemetryEndpoint.openTelemetry)"
     @Option(help: "For how long a removed proxy may finish its requests: 20s, 500ms, 2m.")
     var drainTime = "20s"
     @Flag(
@@ -94,8 +116,15 @@ struct RunCommand: AsyncParsableCommand {
                     + "127.0.0.0/8; write them as 127.66.0.0/16,127.67.0.0/16"
             )
         }
-        if address != "none", HostAndPort(address) == nil {
-            throw ValidationError("--address \"\(address)\" is neither host:port nor none")
+        if httpAddress != "none", HostAndPort(httpAddress) == nil {
+            throw ValidationError("--http-address \"\(httpAddress)\" is neither host:port nor none")
+        }
+        for (option, address) in [
+            ("--xray-address", xRayAddress), ("--otlp-address", openTelemetryAddress),
+        ] where address != "none" && telemetryEndpoint(address) == nil {
+            throw ValidationError(
+                "\(option) \"\(address)\" is neither an IP address and a port nor none"
+            )
         }
         if duration(drainTime) == nil {
             throw ValidationError(
@@ -143,7 +172,9 @@ struct RunCommand: AsyncParsableCommand {
                 paths: paths,
                 stateDirectory: state.path,
                 envoy: try EnvoyBinary.find(option: envoy, environment: state.environment),
-                apiAddress: HostAndPort(address),
+                apiAddress: HostAndPort(httpAddress),
+                xRayAddress: telemetryEndpoint(xRayAddress),
+                openTelemetryAddress: telemetryEndpoint(openTelemetryAddress),
                 addressRanges: AddressRanges(proxyAddresses) ?? .loopback,
                 drainTime: duration(drainTime) ?? .seconds(20),
                 certificateLifetime: duration(certificateLifetime) ?? .seconds(3600),

@@ -163,7 +163,7 @@ private func listeningProgram() -> (descriptor: Int32, port: Int)? {
                 log.all == [
                     "warning cannot listen on 127.0.0.1:\(port) for the API: address in use; only the "
                         + "Unix socket serves it until the other process is stopped; else pass "
-                        + "--address"
+                        + "--http-address"
                 ]
             )
             await services.triggerGracefulShutdown()
