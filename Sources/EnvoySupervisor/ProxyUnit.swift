@@ -22,6 +22,15 @@ struct ManagedProcess {
         var verdict: String?
         /// Of an Envoy, where its limits are enforced.
         var controlGroup: ControlGroup?
+
+        /// What tells its counters from those of others.
+        var generation: ProxyGeneration {
+            ProxyGeneration(
+                pid: Int(process.identity.pid),
+                startTicks: process.identity.startTime,
+                isAdopted: isAdopted
+            )
+        }
     }
 
     let key: ProcessKey

@@ -95,6 +95,9 @@ private func bootstrapOfAll(
         bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
     }
     bootstrap.clusterManager = clusterManager
+    // Heddle asks every 2.5 s. So latencies are at most that old, and an Envoy that takes over by a hot
+    // restart gets exactly what was counted since the last answer: nothing counts twice.
+    bootstrap.statsFlushOnAdmin = true
     bootstrap.layeredRuntime = runtime
     bootstrap.overloadManager = try overloadManager(memoryLimitBytes: parameters.memoryLimitBytes)
     return bootstrap
