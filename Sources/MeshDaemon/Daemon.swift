@@ -242,6 +242,7 @@ private func makeSupervisor(
             var parameters = parameters
             parameters.sdsSocketPath = configuration.sdsSocketPath
             parameters.memoryLimitBytes = proxy.resources.memoryLimitBytes
+            parameters.statistics = proxy.statistics
             do {
                 return try bootstraps.text(of: proxy, parameters)
             } catch {
