@@ -262,7 +262,7 @@ extension TelemetryStore {
     }
 
     /// What is done each minute: forgets what is old, and tries the file again.
-    private func tend() async {
+    func tend() async {
         let place = current
         let oldest = nowSeconds() - limits.ageSeconds
         do {
