@@ -210,7 +210,7 @@ private func request(_ path: String) -> Envoy_Data_Accesslog_V3_HTTPAccessLogEnt
             $0.upstreamCluster = "cds_ingress"
             $0.upstreamRequestAttemptCount = 2
             $0.streamID = "stream"
-            $0.tlsProperties.tlsVersion = .tlSv13
+            $0.tlsProperties.tlsVersion = .tlsv13
             $0.tlsProperties.peerCertificateProperties.subjectAltName = [
                 .with { $0.uri = "spiffe://demo/demo/front" }
             ]

@@ -46,7 +46,7 @@ import Testing
     /// Taps until `isLast` of a line.
     private func tap(
         _ hub: TapHub,
-        _ query: TapQuery = TapQuery(),
+        _ query: TapQuery,
         _ proxies: Set<ProxyID>,
         until isLast: (TapLine) throws -> Bool
     ) async throws -> [TapLine] {
@@ -66,7 +66,7 @@ import Testing
     private let both: Set = [proxyID("blue-1"), proxyID("blue-2")]
 
     @Test func `proxies are tapped for as long as somebody looks`() async throws {
-        let lines = try await tap(hub(), both) { line in
+        let lines = try await tap(hub(), TapQuery(), both) { line in
             guard case .request = line else {
                 feed.publish(of: proxyID("red-1")) { [sampleRequest("/red")] }
                 feed.publish(of: proxyID("blue-2")) { [sampleRequest("/blue")] }
