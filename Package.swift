@@ -147,8 +147,8 @@ let package = Package(
         tests(
             "EnvoyTests",
             [
-                "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTesting",
-                "heddle", protobuf,
+                "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTelemetry",
+                "MeshTesting", "heddle", protobuf,
             ] + grpc
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
