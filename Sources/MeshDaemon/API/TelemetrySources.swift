@@ -29,7 +29,7 @@ public struct TelemetrySources: Sendable {
     /// The spans of a trace, in the order of their begins; none of one that is not known.
     public var spans: @Sendable (_ traceID: String) async throws -> [Span]
     /// Who called whom.
-    public var audit: @Sendable () -> [AuditRecord]
+    public var audit: @Sendable () async throws -> [AuditRecord]
     /// Taps proxies; nil where none can be.
     public var tap: Tap?
     /// Whether one of the proxies has an access log.
@@ -45,7 +45,7 @@ public struct TelemetrySources: Sendable {
         },
         traces: @escaping @Sendable (TraceQuery) async throws -> [TraceSummary] = { _ in [] },
         spans: @escaping @Sendable (_ traceID: String) async throws -> [Span] = { _ in [] },
-        audit: @escaping @Sendable () -> [AuditRecord] = { [] },
+        audit: @escaping @Sendable () async throws -> [AuditRecord] = { [] },
         tap: Tap? = nil,
         hasAccessLog: @escaping @Sendable (Set<ProxyID>) -> Bool = { _ in false },
         accessLog: @escaping AccessLog = { _, _, _, _ in }
