@@ -48,16 +48,20 @@ struct EnvoyAdmin: Sendable {
 
     /// What a look at a running Envoy gave.
     enum Look: Hashable {
-        /// With the statistics that tell of its use.
-        case answered(EnvoyStats)
+        /// With the statistics that tell of its use, and those that are wanted beside.
+        case answered(String)
         case silent
         case closed
     }
 
     /// Whether Envoy answers; one that told its admin interface to close is alive all the same.
-    func look() async -> Look {
+    ///
+    /// - Parameter path: What is asked, `EnvoyStats.path`.
+    /// - Returns: What it answered, if so.
+    func look(_ path: String = EnvoyStats.path()) async -> Look {
         do {
-            return .answered(EnvoyStats(text: try await ask("GET", EnvoyStats.path).text))
+            let response = try await ask("GET", path)
+            return .answered(response.status == 200 ? response.text : "")
         } catch let error as HTTPError {
             return error.kind == .timedOut ? .silent : .closed
         } catch {

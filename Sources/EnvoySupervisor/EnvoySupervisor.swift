@@ -6,6 +6,11 @@ public import MeshPlan
 public import ServiceLifecycle
 import Synchronization
 
+/// Told what a proxy's Envoy answered of `SupervisorConfiguration.statisticsFilter`, which of its
+/// processes that was, and when it was asked.
+public typealias StatisticsReport =
+    @Sendable (ProxyID, ProxyGeneration, _ text: String, ContinuousClock.Instant) -> Void
+
 /// Runs one Envoy for each proxy of a plan, and the applications that Heddle starts beside them.
 ///
 /// A process that ends by itself starts again, at once and then with growing pauses, and so does an
@@ -26,6 +31,8 @@ public final class EnvoySupervisor: Service {
     private let bootstrap: @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8]
     private let authorize: @Sendable (ProxyID, String?) -> Void
     private let report: @Sendable (ProxyID, UsageReport) -> Void
+    private let statistics: StatisticsReport
+    private let statisticsPath: String
     private let logger: Logger
     private let observers: AsyncStream<[ProxyID: ProxyProcesses]>.Continuation
     /// Has no bound, and needs none: a process causes few events until these are handled.
@@ -42,15 +49,19 @@ public final class EnvoySupervisor: Service {
     /// `bootstrap` gives a proxy's bootstrap as JSON; whenever it gives another for a proxy that
     /// runs, another Envoy takes over. `authorize` is told the token with which a
     /// proxy will prove itself, before each start; should that Envoy not take over, the token of the
-    /// one that stays again. `report` is told what each proxy uses, every few seconds.
+    /// one that stays again. `report` is told what each proxy uses, every few seconds, and
+    /// `statistics` what the same request told beside.
     public init(
         configuration: SupervisorConfiguration,
         bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8],
         authorize: @escaping @Sendable (ProxyID, String?) -> Void,
         report: @escaping @Sendable (ProxyID, UsageReport) -> Void = { _, _ in },
+        statistics: @escaping StatisticsReport = { _, _, _, _ in },
         logger: Logger
     ) {
         self.configuration = configuration
+        self.statistics = statistics
+        statisticsPath = EnvoyStats.path(with: configuration.statisticsFilter)
         self.report = report
         self.bootstrap = bootstrap
         self.authorize = authorize
@@ -122,6 +133,11 @@ public final class EnvoySupervisor: Service {
     ///   - proxy: The proxy.
     public func setRuntime(_ values: [String: String], of proxy: ProxyID) {
         post.yield(.setRuntime(values, proxy))
+    }
+
+    /// The file with what the Envoy of a proxy writes, such as access logs to `/dev/stdout`.
+    public static func envoyLogPath(of proxy: ProxyID, stateDirectory: String) -> String {
+        ProxyFolder(of: proxy, stateDirectory: stateDirectory).logPath(.envoy)
     }
 
     /// Runs until shut down.
@@ -198,18 +214,25 @@ public final class EnvoySupervisor: Service {
             if isReady {
                 post.yield(.process(key, .ready(stop, version: await admin.version())))
             }
-        case .look(let key, let socketPath, let stop, let pid, let controlGroup, let limit):
+        case .look(let key, let socketPath, let stop, let generation, let group, let limit):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
-            var meter = UsageMeter(pid: pid, admin: admin, controlGroup: controlGroup)
+            var meter = UsageMeter(
+                pid: Int32(generation.pid),
+                admin: admin,
+                controlGroup: group
+            )
             // One look tells of hanging and of use.
             let silence = await EnvoyWatch.untilSilent(
                 stop: stop,
                 interval: configuration.healthInterval,
                 limit: configuration.silenceLimit
             ) {
-                let look = await admin.look()
-                if case .answered(let stats) = look, !stop.isSet,
-                    let seen = meter?.measure(stats, timeSeconds: Self.timeSeconds),
+                let look = await lookAt(admin, key.proxy, generation)
+                if case .answered(let text) = look, !stop.isSet,
+                    let seen = meter?.measure(
+                        EnvoyStats(text: text),
+                        timeSeconds: Self.timeSeconds
+                    ),
                     let usage = seen.usage
                 {
                     let isShedding = seen.isShedding
@@ -225,9 +248,11 @@ public final class EnvoySupervisor: Service {
             if await ListeningProbe(application).untilListening(stop: stop) {
                 post.yield(.process(key, .ready(stop, version: nil)))
             }
-        case .drain(let key, let socketPath, let stop, let settle):
+        case .drain(let key, let socketPath, let stop, let settle, let generation):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
             await EnvoyWatch.untilIdle(admin, stop: stop, settle: settle)
+            // Its last requests count as well.
+            if !stop.isSet { _ = await lookAt(admin, key.proxy, generation) }
             post.yield(.process(key, .drained(stop)))
         case .groupEnd(let key, let process, let exit):
             await waitForGroup(process)
@@ -245,6 +270,20 @@ public final class EnvoySupervisor: Service {
             let (after, emptied, problems) = await rotation.rotating(paths)
             post.yield(.rotatedLogs(after, emptied: emptied, problems: problems))
         }
+    }
+
+    /// Looks at an Envoy, and hands on what it tells.
+    private func lookAt(
+        _ admin: EnvoyAdmin,
+        _ proxy: ProxyID,
+        _ generation: ProxyGeneration
+    ) async -> EnvoyAdmin.Look {
+        let time = ContinuousClock.now
+        let look = await admin.look(statisticsPath)
+        if case .answered(let text) = look, !text.isEmpty {
+            statistics(proxy, generation, text, time)
+        }
+        return look
     }
 
     /// In seconds since 1970.

@@ -45,12 +45,18 @@ enum FleetTask: Sendable {
     case timer(ProcessKey, ProcessEvent, Duration)
     case probe(ProcessKey, socketPath: String, StopFlag, takesOver: Bool)
     case probeApplication(ProcessKey, ApplicationPlan, StopFlag)
-    case drain(ProcessKey, socketPath: String, StopFlag, settle: Duration)
+    case drain(
+        ProcessKey,
+        socketPath: String,
+        StopFlag,
+        settle: Duration,
+        ProxyGeneration
+    )
     case look(
         ProcessKey,
         socketPath: String,
         StopFlag,
-        pid: Int32,
+        ProxyGeneration,
         ControlGroup?,
         memoryLimitBytes: Int?
     )

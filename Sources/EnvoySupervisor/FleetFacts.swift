@@ -63,7 +63,7 @@ extension Fleet {
                 key,
                 socketPath: start.adminSocketPath,
                 run.stop,
-                pid: run.process.identity.pid,
+                run.generation,
                 run.controlGroup,
                 memoryLimitBytes: start.settings?.memoryLimitBytes
             )
@@ -214,7 +214,9 @@ extension Fleet {
             if let run = process.run, let start = run.envoy {
                 let settle = isShuttingDown ? .zero : Self.settleTime
                 let path = start.adminSocketPath
-                tasks.append(.drain(key, socketPath: path, run.stop, settle: settle))
+                tasks.append(
+                    .drain(key, socketPath: path, run.stop, settle: settle, run.generation)
+                )
             }
         case .terminate: process.run?.process.signalGroup(SIGTERM)
         case .kill: process.run?.process.signalGroup(SIGKILL)

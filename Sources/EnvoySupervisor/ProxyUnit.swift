@@ -22,6 +22,15 @@ struct ManagedProcess {
         var verdict: String?
         /// Of an Envoy, where its limits are enforced.
         var controlGroup: ControlGroup?
+
+        /// What tells its counters from those of others.
+        var generation: ProxyGeneration {
+            ProxyGeneration(
+                pid: Int(process.identity.pid),
+                startTicks: process.identity.startTime,
+                isAdopted: isAdopted
+            )
+        }
     }
 
     let key: ProcessKey
@@ -195,6 +204,9 @@ extension SupervisorConfiguration {
         return [
             "--concurrency", "\(concurrency)",
             "--drain-time-s", "\(drainSeconds)",
+            // What a listener changes, such as X-Ray's sampling rules, is for new connections: the
+            // others end with their next answer, where Envoy would spread that over the drain time.
+            "--drain-strategy", "immediate",
             // An Envoy that takes over ends the other then.
             "--parent-shutdown-time-s", "\(drainSeconds + Self.extraDrainSeconds)",
             "-l", logLevel,

@@ -25,6 +25,9 @@ public struct SupervisorConfiguration: Sendable {
     /// An Envoy that has not answered for so long, and three times, is ended and started anew.
     public var silenceLimit: Duration
 
+    /// A regular expression for the whole names of the statistics that are wanted beside those of use;
+    /// nil is none.
+    public var statisticsFilter: String?
     /// From what size on a log of a process gives way to an empty one, in bytes.
     public var logSizeBytes: Int
 
@@ -41,6 +44,7 @@ public struct SupervisorConfiguration: Sendable {
         takeoverTime: Duration = .seconds(60),
         healthInterval: Duration = .milliseconds(2500),
         silenceLimit: Duration = .seconds(8),
+        statisticsFilter: String? = nil,
         logSizeBytes: Int = 10 << 20
     ) {
         self.envoyPath = envoyPath
@@ -54,6 +58,7 @@ public struct SupervisorConfiguration: Sendable {
         self.takeoverTime = takeoverTime
         self.healthInterval = healthInterval
         self.silenceLimit = silenceLimit
+        self.statisticsFilter = statisticsFilter
         self.logSizeBytes = logSizeBytes
     }
 }

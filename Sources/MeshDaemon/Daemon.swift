@@ -6,6 +6,7 @@ internal import MeshIdentity
 internal import MeshModel
 internal import MeshPlan
 internal import MeshSources
+internal import MeshTelemetry
 internal import ServiceLifecycle
 internal import Synchronization
 internal import UnixSignals
@@ -33,7 +34,17 @@ public func runDaemon(
     let state = try StateDirectory(configuration.stateDirectory)
     let reservation = try AddressReservation(configuration.addressRanges)
     defer { withExtendedLifetime(reservation) {} }
-    let store = SnapshotStore()
+    let metrics = DaemonMetrics()
+    let telemetry = DaemonTelemetry(
+        configuration,
+        folder: state.path,
+        processLog: { EnvoySupervisor.envoyLogPath(of: $0, stateDirectory: state.path) },
+        logger: logger
+    )
+    let store = SnapshotStore(
+        report: { metrics.count($0) },
+        audit: { telemetry.take($0) }
+    )
     let xds = try XDSService(socketPath: state.xdsSocketPath, store: store, logger: logger)
     let usages = UsageBoard()
     let sizing = SizingKeeper(
@@ -54,7 +65,8 @@ public func runDaemon(
                 store.revoke(proxy)
             }
         },
-        report: { proxy, report in usages.take(proxy, report, sizing) }
+        report: { proxy, report in usages.take(proxy, report, sizing) },
+        statistics: { telemetry.traffic.take($0, $1, $2, askedAt: $3) }
     )
     let adopted = supervisor.adopt()
     isAdopting.store(false, ordering: .releasing)
@@ -91,6 +103,10 @@ public func runDaemon(
             logger: logger
         )
     )
+    var monitoring = MonitoringSources()
+    monitoring.daemon = { metrics.current }
+    monitoring.apiResponses = { api.responseCounts }
+    telemetry.addTo(&monitoring)
     let taps = TapHub(
         feed: store.requests,
         adopted: adopted.keys,
@@ -106,7 +122,8 @@ public func runDaemon(
         supervisor,
         store,
         identities,
-        TelemetrySources(taps, accessLogs)
+        monitoring,
+        telemetry.sources(taps, accessLogs)
     ) {
         let running = supervisor.current.filter { $0.value.process.phase == .running }
         return usages.current.filter { running[$0.key] != nil }
@@ -137,6 +154,7 @@ public func runDaemon(
         sizing: sizing,
         events: api.events,
         adopted: adopted,
+        telemetry: telemetry,
         options: PlanOptions(
             addressRanges: configuration.addressRanges,
             assumesServing: false,
@@ -144,23 +162,28 @@ public func runDaemon(
             probesGRPC: configuration.envoy.probesGRPC,
             connectsAfterHandshake: configuration.envoy.connectsAfterHandshake,
             certificateLifetime: configuration.certificateLifetime,
-            hasExternalSecrets: configuration.sdsSocketPath != nil
+            hasExternalSecrets: configuration.sdsSocketPath != nil,
+            xRayEndpoint: configuration.xRayAddress ?? .xRay,
+            openTelemetryEndpoint: configuration.openTelemetryAddress ?? .openTelemetry
         ),
         nowSeconds: { Int(Date.now.timeIntervalSince1970) },
+        metrics: metrics,
         show: { world, plan, observations, rolledOut in
             usages.forget(unless: { plan.proxies[$0] != nil })
             accessLogs.setPaths(plan.proxies.compactMapValues(\.accessLogPath))
+            let proxies = ProxyReport(
+                plan,
+                observations,
+                world,
+                workingDirectory: FileManager.default.currentDirectoryPath
+            )
+            telemetry.update(plan, world, proxies)
             api.publish(
                 objects: world.objects,
                 statuses: plan.statuses,
                 problems: plan.problemsOfNoObject,
                 certificates: CertificateReport(plan, observations.identity),
-                proxies: ProxyReport(
-                    plan,
-                    observations,
-                    world,
-                    workingDirectory: FileManager.default.currentDirectoryPath
-                )
+                proxies: proxies
             )
             report.withLock { $0.lines(world, plan, observations) }.forEach(print)
             if let rolledOut { print(rolledOut) }
@@ -176,7 +199,8 @@ public func runDaemon(
     )
     // In the order of start; they stop in reverse.
     let services: [any Service] = [
-        xds, identities, supervisor, apiService, plans, lastGood, sizing, source, reconciler,
+        telemetry, xds, identities, supervisor, apiService, plans, lastGood, sizing, source,
+        reconciler,
     ]
     var group = ServiceGroupConfiguration(
         services: services.map {
@@ -199,7 +223,8 @@ private func makeSupervisor(
     _ state: StateDirectory,
     _ logger: Logger,
     authorize: @escaping @Sendable (ProxyID, String?) -> Void,
-    report: @escaping @Sendable (ProxyID, UsageReport) -> Void
+    report: @escaping @Sendable (ProxyID, UsageReport) -> Void,
+    statistics: @escaping StatisticsReport
 ) -> EnvoySupervisor {
     let bootstraps = BootstrapMemo()
     return EnvoySupervisor(
@@ -210,12 +235,14 @@ private func makeSupervisor(
             drainTime: configuration.drainTime,
             shutdownDrainTime: configuration.drainTime,
             keepsProxies: configuration.keepsProxies,
-            logSizeBytes: configuration.logSizeBytes
+            logSizeBytes: configuration.logSizeBytes,
+            statisticsFilter: TrafficBoard.filter
         ),
         bootstrap: { proxy, parameters in
             var parameters = parameters
             parameters.sdsSocketPath = configuration.sdsSocketPath
             parameters.memoryLimitBytes = proxy.resources.memoryLimitBytes
+            parameters.statistics = proxy.statistics
             do {
                 return try bootstraps.text(of: proxy, parameters)
             } catch {
@@ -231,6 +258,7 @@ private func makeSupervisor(
             authorize(proxy, token)
         },
         report: report,
+        statistics: statistics,
         logger: logger
     )
 }
@@ -244,6 +272,7 @@ private func makeAPIService(
     _ supervisor: EnvoySupervisor,
     _ store: SnapshotStore,
     _ identities: IdentityKeeper,
+    _ monitoring: MonitoringSources,
     _ telemetry: TelemetrySources,
     usage: @escaping UsageSource
 ) -> APIService {
@@ -282,6 +311,7 @@ private func makeAPIService(
                 try await tell(ProxyUpgradeStep(step, serving, since: .now - begin))
             }
         },
+        monitoring: monitoring,
         telemetry: telemetry,
         logger: logger
     )

@@ -39,6 +39,7 @@ final class LastGoodKeeper: Service {
         var nodeID: String
         var concurrency: Int
         var memoryLimitBytes: Int?
+        var statistics: ProxyStatistics?
     }
 
     /// Runs until shut down.
@@ -55,7 +56,8 @@ final class LastGoodKeeper: Service {
                     acknowledgedVersion: version,
                     nodeID: proxy.nodeID,
                     concurrency: proxy.concurrency,
-                    memoryLimitBytes: proxy.resources.memoryLimitBytes
+                    memoryLimitBytes: proxy.resources.memoryLimitBytes,
+                    statistics: proxy.statistics
                 )
                 guard origin != kept[id] else { continue }
                 do {
@@ -85,7 +87,8 @@ final class LastGoodKeeper: Service {
             // It asks nobody for anything.
             token: "none",
             sdsSocketPath: sdsSocketPath,
-            memoryLimitBytes: proxy.resources.memoryLimitBytes
+            memoryLimitBytes: proxy.resources.memoryLimitBytes,
+            statistics: proxy.statistics
         )
         let bootstrap = try standaloneBootstrap(nodeID: proxy.nodeID, snapshot, parameters)
         try supervisor.saveLastGood(

@@ -27,8 +27,12 @@ struct Reconciler: Service {
     var events: EventLog
     /// The processes that an earlier daemon left running.
     var adopted: [ProxyID: ProxyProcesses]
+    /// Knows what became of exports.
+    var telemetry: DaemonTelemetry
     var options: PlanOptions
     var nowSeconds: @Sendable () -> Int
+    /// Counts plans, and how long they took.
+    var metrics: DaemonMetrics
     /// Shows a plan to the local API and on the terminal, with the line that ends a rollout.
     var show: @Sendable (World, Plan, Observations, _ rolledOut: String?) -> Void
     /// Tells that the end has begun.
@@ -67,6 +71,12 @@ struct Reconciler: Service {
                     changed.yield()
                 }
             }
+            group.addTask {
+                for await observations in telemetry.observations.cancelOnGracefulShutdown() {
+                    inputs.newest.withLock { $0.telemetry = observations }
+                    changed.yield()
+                }
+            }
             group.addTask { await state.watch(logger) }
             group.addTask { await watchDescriptors(logger) }
             group.addTask {
@@ -87,7 +97,10 @@ struct Reconciler: Service {
                     return inputs
                 }
                 guard let world = newest.world else { continue }
-                cycle.reconcile(world, newest, with: self)
+                let duration = ContinuousClock().measure {
+                    cycle.reconcile(world, newest, with: self)
+                }
+                metrics.reconciled(in: duration)
                 let isWaiting = cycle.isWaiting
                 inputs.newest.withLock { $0.isWaiting = isWaiting }
             }
@@ -103,6 +116,7 @@ struct Reconciler: Service {
         var worldArrival: ContinuousClock.Instant?
         var processes: [ProxyID: ProxyProcesses] = [:]
         var identity = IdentityObservations()
+        var telemetry: [ObjectID: TelemetryObservation] = [:]
         /// Whether something of the last plan ends after a time, or the first plan may not wait longer.
         var isWaiting = true
     }
@@ -155,6 +169,7 @@ struct Reconciler: Service {
                 observations.proxies[proxy, default: ProxyObservation()].xds = xds
             }
             observations.identity = inputs.identity
+            observations.telemetry = inputs.telemetry
             let now = reconciler.nowSeconds()
             // Most observations change statuses only.
             let unchanged =

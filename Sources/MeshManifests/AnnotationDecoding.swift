@@ -1,19 +1,28 @@
 import MeshModel
 
-/// The annotations that Heddle reads, each on objects of one kind.
-private enum Annotation: String, CaseIterable {
+/// The annotations that Heddle reads, each on objects of some kinds.
+enum Annotation: String, CaseIterable {
     case alwaysAllowed = "heddle.dev/always-allowed"
     case healthChecks = "heddle.dev/health-checks"
     case mutualTLS = "heddle.dev/mtls"
     case accessControl = "heddle.dev/access-control"
     case trustDomain = "heddle.dev/trust-domain"
+    case tracing = "heddle.dev/tracing"
+    case tracingEndpoint = "heddle.dev/tracing-endpoint"
+    case traceSampling = "heddle.dev/trace-sampling"
+    case traceSamplingRules = "heddle.dev/trace-sampling-rules"
+    case export = "heddle.dev/export"
+    case dogStatsD = "heddle.dev/dogstatsd"
 
     /// What the names of all of them begin with.
     static let prefix = "heddle.dev/"
 
-    var kind: Kind {
+    var kinds: [Kind] {
         switch self {
-        case .alwaysAllowed, .healthChecks, .mutualTLS, .accessControl, .trustDomain: .mesh
+        case .alwaysAllowed, .healthChecks, .mutualTLS, .accessControl, .trustDomain, .tracing,
+            .tracingEndpoint, .export, .dogStatsD:
+            [.mesh]
+        case .traceSampling, .traceSamplingRules: [.mesh, .virtualNode, .virtualGateway]
         }
     }
 }
@@ -25,6 +34,9 @@ struct MeshAnnotations {
     var mutualTLS: MutualTLSMode?
     var accessControl: AccessControlMode?
     var trustDomain: String?
+    var tracing: TracingSpec?
+    var export: TelemetryExport?
+    var dogStatsD: DogStatsDAddress?
 }
 
 extension Fields {
@@ -36,7 +48,10 @@ extension Fields {
             healthChecks: fields.choice(Annotation.healthChecks.rawValue),
             mutualTLS: fields.choice(Annotation.mutualTLS.rawValue),
             accessControl: fields.choice(Annotation.accessControl.rawValue),
-            trustDomain: fields.trustDomain(Annotation.trustDomain.rawValue)
+            trustDomain: fields.trustDomain(Annotation.trustDomain.rawValue),
+            tracing: fields.tracing(),
+            export: fields.telemetryExport(Annotation.export.rawValue),
+            dogStatsD: fields.dogStatsD(Annotation.dogStatsD.rawValue)
         )
     }
 
@@ -55,12 +70,12 @@ extension Fields {
 
     /// Warns of annotations under `metadata` that are named as Heddle's and that a `kind` has not.
     func checkAnnotations(of kind: Kind) {
-        let names = Annotation.allCases.filter { $0.kind == kind }.map(\.rawValue)
+        let names = Annotation.allCases.filter { $0.kinds.contains(kind) }.map(\.rawValue)
         for entry in entry("annotations")?.value.entries ?? []
         where entry.key.hasPrefix(Annotation.prefix) && !names.contains(entry.key) {
             let remedy: String
             if let elsewhere = Annotation(rawValue: entry.key) {
-                remedy = "it acts on a \(elsewhere.kind.rawValue)"
+                remedy = "it acts on a \(alternatives(elsewhere.kinds.map(\.rawValue)))"
             } else if let nearest = nearestName(
                 to: entry.key,
                 among: Annotation.allCases.map(\.rawValue)
@@ -99,13 +114,13 @@ extension Fields {
         var destinations: [AllowedDestination] = []
         var known: Set<AllowedDestination> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let part = part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
-            if let destination = AllowedDestination(String(part)) {
+            let part = trimmed(part)
+            if let destination = AllowedDestination(part) {
                 if known.insert(destination).inserted { destinations.append(destination) }
             } else {
                 error(
                     key,
-                    "\(quoted(String(part))) is no host",
+                    "\(quoted(part)) is no host",
                     "write host or host:port with commas between; the host may begin with \"*.\""
                 )
             }
@@ -130,6 +145,11 @@ extension AllowedDestination {
         else { return nil }
         self.init(host: host, port: port)
     }
+}
+
+/// `text` without the spaces around it.
+func trimmed(_ text: Substring) -> String {
+    String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
 }
 
 /// Whether `text` is a host's name, or `*.` and a domain.

@@ -20,7 +20,10 @@ extension Fields {
             healthChecks: annotations.healthChecks ?? .callers,
             mutualTLS: annotations.mutualTLS,
             accessControl: annotations.accessControl,
-            trustDomain: annotations.trustDomain
+            trustDomain: annotations.trustDomain,
+            tracing: annotations.tracing,
+            export: annotations.export ?? TelemetryExport(),
+            dogStatsD: annotations.dogStatsD
         )
     }
 }

@@ -171,7 +171,8 @@ private func specification(
         let spec = root.spec { $0.mesh(metadata, annotations) }
         return decoded(MeshObject.mesh, spec, awsName: spec?.awsName)
     case .virtualNode:
-        let spec = root.spec { $0.virtualNode(metadata) }
+        let sampling = root.annotationFields().traceSampling()
+        let spec = root.spec { $0.virtualNode(metadata, sampling) }
         return decoded(MeshObject.virtualNode, spec, awsName: spec?.awsName)
     case .virtualService:
         let spec = root.spec { $0.virtualService(metadata) }
@@ -180,7 +181,8 @@ private func specification(
         let spec = root.spec { $0.virtualRouter(metadata) }
         return decoded(MeshObject.virtualRouter, spec, awsName: spec?.awsName)
     case .virtualGateway:
-        let spec = root.spec { $0.virtualGateway(metadata) }
+        let sampling = root.annotationFields().traceSampling()
+        let spec = root.spec { $0.virtualGateway(metadata, sampling) }
         return decoded(MeshObject.virtualGateway, spec, awsName: spec?.awsName)
     case .gatewayRoute:
         let spec = root.spec { $0.gatewayRoute(metadata) }

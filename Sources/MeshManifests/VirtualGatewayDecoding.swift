@@ -1,8 +1,9 @@
 import MeshModel
 
 extension Fields {
-    /// `spec` of the VirtualGateway `metadata`.
-    func virtualGateway(_ metadata: Metadata) -> VirtualGatewaySpec? {
+    /// `spec` of the VirtualGateway `metadata`, whose annotations say what is traced.
+    func virtualGateway(_ metadata: Metadata, _ traceSampling: TraceSampling) -> VirtualGatewaySpec?
+    {
         VirtualGatewaySpec(
             awsName: awsName(default: "\(metadata.name)_\(metadata.namespace)"),
             namespaceSelector: selector("namespaceSelector"),
@@ -11,7 +12,8 @@ extension Fields {
             listeners: listeners(of: .virtualGateway, .required) ?? [],
             backendDefaults: object("backendDefaults") { $0.clientPolicy() },
             accessLog: accessLog(),
-            meshRef: designatedReference("meshRef")
+            meshRef: designatedReference("meshRef"),
+            traceSampling: traceSampling
         )
     }
 }

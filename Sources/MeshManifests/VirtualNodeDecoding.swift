@@ -1,8 +1,8 @@
 import MeshModel
 
 extension Fields {
-    /// `spec` of the VirtualNode `metadata`.
-    func virtualNode(_ metadata: Metadata) -> VirtualNodeSpec? {
+    /// `spec` of the VirtualNode `metadata`, whose annotations say what is traced.
+    func virtualNode(_ metadata: Metadata, _ traceSampling: TraceSampling) -> VirtualNodeSpec? {
         let listeners = listeners(of: .virtualNode)
         let discovery = object("serviceDiscovery") { $0.serviceDiscovery() }
         if has("listeners"), !has("serviceDiscovery") {
@@ -21,7 +21,8 @@ extension Fields {
             backendGroups: backendGroups(metadata.namespace),
             backendDefaults: object("backendDefaults") { $0.clientPolicy() },
             accessLog: accessLog(),
-            meshRef: designatedReference("meshRef")
+            meshRef: designatedReference("meshRef"),
+            traceSampling: traceSampling
         )
     }
 

@@ -21,6 +21,10 @@ public struct Port: Hashable, Codable, Sendable, Comparable, CustomStringConvert
     public static let xRay = Port(trusted: 2000)
     /// Port 4317, of OTLP over gRPC.
     public static let openTelemetry = Port(trusted: 4317)
+    /// Port 9411, of Zipkin's API.
+    public static let zipkin = Port(trusted: 9411)
+    /// Port 8126, of a Datadog agent.
+    public static let datadog = Port(trusted: 8126)
 
     private init(trusted number: UInt16) { self.number = number }
 

@@ -14,6 +14,16 @@ public struct TracingSpec: Hashable, Sendable {
         case jaeger
         /// A Datadog agent.
         case datadog
+
+        /// Where the provider's own collector listens on this host.
+        public var defaultEndpoint: TelemetryEndpoint {
+            switch self {
+            case .xRay: .xRay
+            case .openTelemetry: .openTelemetry
+            case .zipkin, .jaeger: TelemetryEndpoint(host: "127.0.0.1", port: .zipkin)
+            case .datadog: TelemetryEndpoint(host: "127.0.0.1", port: .datadog)
+            }
+        }
     }
 
     /// Where spans go.

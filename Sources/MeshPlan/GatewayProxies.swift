@@ -161,6 +161,10 @@ extension Planner {
                 into: &snapshot
             )
         }
+        if let collector = tracing(of: gateway, in: mesh)?.collector {
+            let origins = [mesh.id: mesh.metadata.generation]
+            snapshot.insert(try resource(.collectorCluster(collector), origins))
+        }
         var targets: Set<GatewayTarget> = []
         for listener in resolved.listeners {
             guard case .http(let routes) = listener.answer, listener.security != .unavailable else {
@@ -232,6 +236,7 @@ extension Planner {
                 statPrefix: statPrefix,
                 filter: filter,
                 accessLog: gateway.spec.accessLog,
+                tracing: tracing(of: gateway, in: mesh),
                 security: listener.security
             )
             if !ingress.isEmpty { ports.append(mapping.port) }
@@ -242,7 +247,8 @@ extension Planner {
                 address: addresses.egress,
                 chains: [:],
                 servesGateway: true,
-                accessLog: gateway.spec.accessLog
+                accessLog: gateway.spec.accessLog,
+                tracing: tracing(of: gateway, in: mesh)
             )
             snapshot.insert(try resource(.egressListener(egress), origins))
         }
@@ -256,7 +262,8 @@ extension Planner {
             concurrency: workload.spec.sidecar.workerCount,
             resources: workload.spec.sidecar,
             snapshot: snapshot,
-            accessLogPath: gateway.spec.accessLog?.path
+            accessLogPath: gateway.spec.accessLog?.path,
+            statistics: ProxyStatistics(of: gateway, in: mesh)
         )
     }
 

@@ -155,6 +155,9 @@ extension Planner {
             let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
             snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
         }
+        if let collector = tracing(of: node, in: mesh)?.collector {
+            snapshot.insert(try resource(.collectorCluster(collector), meshOrigin))
+        }
         for port in httpPorts(chains) {
             let services = backends.filter {
                 port == .egress || $0.fallback != nil || $0.httpRoutes(on: port) != nil
@@ -239,6 +242,7 @@ extension Planner {
             listeners: listeners,
             clusters: clusters,
             accessLog: node.spec.accessLog,
+            tracing: tracing(of: node, in: mesh),
             securities: securities
         )
         if let accessControl { ingress.control(accessControl) }
@@ -250,7 +254,8 @@ extension Planner {
             address: addresses.egress,
             chains: chains,
             forwardsEverywhere: mesh.spec.egressFilter == .allowAll,
-            accessLog: node.spec.accessLog
+            accessLog: node.spec.accessLog,
+            tracing: tracing(of: node, in: mesh)
         )
         snapshot.insert(try resource(.egressListener(egress), origins.adding(backends)))
         let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
@@ -265,6 +270,7 @@ extension Planner {
             resources: workload.spec.sidecar,
             snapshot: snapshot,
             accessLogPath: node.spec.accessLog?.path,
+            statistics: ProxyStatistics(of: node, in: mesh),
             application: applicationPlan(of: workload, node, addresses, nodeID: nodeID)
         )
     }

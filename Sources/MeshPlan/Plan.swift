@@ -65,6 +65,8 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
     public var secrets: [String: SecretSpec]
     /// The file of its access log; nil when there is none.
     public var accessLogPath: String?
+    /// What goes with its statistics; nil of a proxy that an earlier version of Heddle planned.
+    public var statistics: ProxyStatistics?
     /// What it checks of its application for all callers.
     public var probes: [Probe]
     /// The application that Heddle runs beside it.
@@ -83,6 +85,7 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
         snapshot: Snapshot = Snapshot(),
         secrets: [String: SecretSpec] = [:],
         accessLogPath: String? = nil,
+        statistics: ProxyStatistics? = nil,
         probes: [Probe] = [],
         application: ApplicationPlan? = nil
     ) {
@@ -97,6 +100,7 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
         self.snapshot = snapshot
         self.secrets = secrets
         self.accessLogPath = accessLogPath
+        self.statistics = statistics
         self.probes = probes
         self.application = application
     }

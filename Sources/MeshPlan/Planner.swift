@@ -114,6 +114,7 @@ public struct Planner: Sendable {
         resolution.checkBackendGroups()
         resolution.designateGateways()
         resolution.checkProtocolsOfPolicies()
+        resolution.checkTracing()
         var plan = Plan()
         plan.addresses = assignAddresses(
             to: resolution.owners.keys.map(ProxyID.init),
@@ -153,6 +154,7 @@ public struct Planner: Sendable {
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
             .sorted()
+        plan.topology = topology(of: plan, resolution, after: previous.topology)
         plan.sizing = sizing.sizing(of: plan, observations, after: previous.sizing)
         plan.statuses = statuses(of: resolution, plan, observations, nowSeconds: nowSeconds)
         last = (resolution, plan, observations.reachability)

@@ -24,6 +24,8 @@ final class ProxyChannel: Sendable {
         var hasConnected = false
         /// The token of the Envoy that connected last.
         var token: String?
+        /// What the open stream was sent and has not answered.
+        var sent = SentResponses()
     }
 
     let proxy: ProxyID
@@ -31,9 +33,16 @@ final class ProxyChannel: Sendable {
     let accessLog: AccessLogChannel
     private let state: Mutex<State>
     private let observations: ObservationBoard
+    private let report: @Sendable (DiscoveryEvent) -> Void
 
-    init(_ proxy: ProxyID, observations: ObservationBoard, logs: AccessLogSinks) {
+    init(
+        _ proxy: ProxyID,
+        observations: ObservationBoard,
+        logs: AccessLogSinks,
+        report: @escaping @Sendable (DiscoveryEvent) -> Void
+    ) {
         self.proxy = proxy
+        self.report = report
         accessLog = AccessLogChannel(proxy, logs)
         self.observations = observations
         health = HealthChannel(proxy, observations: observations)
@@ -106,6 +115,7 @@ final class ProxyChannel: Sendable {
                 memory: memory
             )
             state.session.certificates = state.secrets.certificates
+            state.sent = SentResponses()
             observe(state.session.observation())
             return Stream(channel: self, signals: signals)
         }
@@ -188,6 +198,13 @@ extension ProxyChannel {
     ) -> Bool {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return true }
+            let answer = state.sent.answered(
+                ResourceType(typeURL: request.typeURL),
+                nonce: request.responseNonce,
+                isRefused: request.hasErrorDetail,
+                .now
+            )
+            if let answer { report(answer) }
             let isServed = state.session.received(request)
             observe(state.session.observation())
             state.slot.wake()
@@ -202,6 +219,7 @@ extension ProxyChannel {
             guard state.slot.isOpen(signals) else { return (nil, []) }
             let acknowledged = state.session.memory.acknowledgedVersion
             let response = state.session.nextResponse()
+            if let response { report(state.sent.sent(response, .now)) }
             if state.session.memory.acknowledgedVersion != acknowledged {
                 observe(state.session.observation())
             }

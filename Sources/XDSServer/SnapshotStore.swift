@@ -22,12 +22,20 @@ public final class SnapshotStore: Sendable {
     private let state = Mutex(State())
     private let board = ObservationBoard()
     private let logs: AccessLogSinks
+    private let report: @Sendable (DiscoveryEvent) -> Void
 
     /// Makes a store without snapshots.
     ///
-    /// `audit` is told of each request or connection that a proxy refused, or would have; it is called
-    /// from any thread and shall return at once.
-    public init(audit: @escaping @Sendable (DeniedCall) -> Void = { _ in }) {
+    /// - Parameters:
+    ///   - report: Told of each step of each proxy, while others wait: it shall return at once, and call
+    ///     nothing of the store.
+    ///   - audit: Told of each request or connection that a proxy refused, or would have; it is called
+    ///     from any thread and shall return at once.
+    public init(
+        report: @escaping @Sendable (DiscoveryEvent) -> Void = { _ in },
+        audit: @escaping @Sendable (DeniedCall) -> Void = { _ in }
+    ) {
+        self.report = report
         logs = AccessLogSinks(audit: audit)
     }
 
@@ -65,7 +73,7 @@ public final class SnapshotStore: Sendable {
             }
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted {
-                    state.ensureChannel(proxy, board, logs)
+                    state.ensureChannel(proxy, board, logs, report)
                 }
                 state.secrets.setPlan(secrets[proxy] ?? [:], of: proxy)
                 state.channels[proxy]?.publish(snapshot, secrets: state.secrets[proxy])
@@ -116,7 +124,7 @@ public final class SnapshotStore: Sendable {
             }
             state.proxies[token] = proxy
             state.formerProxies[token] = nil
-            state.ensureChannel(proxy, board, logs)
+            state.ensureChannel(proxy, board, logs, report)
             if isAdopted { state.channels[proxy]?.adopt() }
         }
     }
@@ -217,9 +225,15 @@ extension SnapshotStore.State {
     fileprivate mutating func ensureChannel(
         _ proxy: ProxyID,
         _ board: ObservationBoard,
-        _ logs: AccessLogSinks
+        _ logs: AccessLogSinks,
+        _ report: @escaping @Sendable (DiscoveryEvent) -> Void
     ) {
         guard channels[proxy] == nil else { return }
-        channels[proxy] = ProxyChannel(proxy, observations: board, logs: logs)
+        channels[proxy] = ProxyChannel(
+            proxy,
+            observations: board,
+            logs: logs,
+            report: report
+        )
     }
 }

@@ -358,7 +358,7 @@ struct SilenceTests {
     @Test func `one late answer is no silence, and a closed admin interface is none`() async {
         let looks = Mutex<[EnvoyAdmin.Look]>(
             [
-                .silent, .silent, .answered(EnvoyStats(text: "")), .silent, .silent, .closed,
+                .silent, .silent, .answered(""), .silent, .silent, .closed,
                 .silent, .silent, .silent,
             ]
         )

@@ -40,6 +40,9 @@ import Testing
         #expect(spec?.mutualTLS == nil)
         #expect(spec?.accessControl == nil)
         #expect(spec?.trustDomain == nil)
+        #expect(spec?.tracing == nil)
+        #expect(spec?.export == TelemetryExport())
+        #expect(spec?.dogStatsD == nil)
     }
 
     @Test(arguments: [("PERMISSIVE", MutualTLSMode.permissive), ("STRICT", .strict)])
@@ -125,7 +128,7 @@ import Testing
         ),
         (
             "heddle.dev/colour", "blue",
-            #"warning: Mesh m: metadata.annotations["heddle.dev/colour"]: unknown annotation "heddle.dev/colour" is ignored; known are heddle.dev/always-allowed, heddle.dev/health-checks, heddle.dev/mtls, heddle.dev/access-control and heddle.dev/trust-domain"#
+            #"warning: Mesh m: metadata.annotations["heddle.dev/colour"]: unknown annotation "heddle.dev/colour" is ignored; known are heddle.dev/always-allowed, heddle.dev/health-checks, heddle.dev/mtls, heddle.dev/access-control, heddle.dev/trust-domain, heddle.dev/tracing, heddle.dev/tracing-endpoint, heddle.dev/trace-sampling, heddle.dev/trace-sampling-rules, heddle.dev/export and heddle.dev/dogstatsd"#
         ),
     ])
     func `a wrong annotation is named`(name: String, value: String, report: String) {

@@ -55,6 +55,14 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
                 files["\(proxyFolder)/secrets.json"] =
                     try JSONValue.object(sources).prettyText + "\n"
             }
+            if proxy.statistics?.dogStatsD != nil {
+                // The tags alone are in every bootstrap.
+                let document = try staticConfiguration(of: proxy).json
+                let members = ["stats_config", "stats_sinks"].map { ($0, document[$0] ?? .null) }
+                files["\(proxyFolder)/statistics.json"] =
+                    try JSONValue.object(Dictionary(uniqueKeysWithValues: members)).prettyText
+                    + "\n"
+            }
             if !proxy.probes.isEmpty {
                 let specifier = healthCheckSpecifier(
                     for: proxy.probes,

@@ -1,3 +1,4 @@
+import HTTPTypes
 public import MeshModel
 import ServiceLifecycle
 
@@ -28,6 +29,8 @@ struct APIResponse: Sendable {
     var status = 200
     /// `Content-Type`.
     var contentType = "application/json"
+    /// Other fields of the head.
+    var headers: HTTPFields = [:]
     /// What follows the head.
     var body: Body
 
@@ -61,6 +64,8 @@ struct APIHandler: Sendable {
     var usage: UsageSource = { [:] }
     /// Upgrades proxies; nil where there are none.
     var upgrade: UpgradeHandler?
+    /// What `/metrics` tells beside all that.
+    var monitoring = MonitoringSources()
     /// What happens in the mesh.
     var telemetry = TelemetrySources()
 
@@ -80,6 +85,7 @@ struct APIHandler: Sendable {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
             return .document(.array(state.problems.map(JSONValue.string)))
         }
+        if let route = PageRoute(request) { return try page(route, request) }
         if let route = TelemetryRoute(path: request.path) {
             return try await telemetry(route, request)
         }
@@ -117,11 +123,7 @@ struct APIHandler: Sendable {
         case .upgrade(let id): return try upgradeProxies(id, request)
         case .events(let namespace): return try events(namespace, request)
         case .event(let namespace, let name): return try event(namespace, name, request)
-        case .metrics:
-            return APIResponse(
-                contentType: MetricsText.contentType,
-                body: .bytes(Array(metrics(state.certificates.report, accessCounts()).utf8))
-            )
+        case .metrics: return metricsResponse()
         }
     }
 

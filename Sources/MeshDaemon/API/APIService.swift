@@ -27,6 +27,7 @@ public struct APIService: Service {
     ///   - accessCounts: What access control has done so far, for `/metrics`.
     ///   - usage: What each proxy uses at the moment.
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
+    ///   - monitoring: What `/metrics` tells beside all that.
     ///   - telemetry: What happens in the mesh.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
@@ -40,6 +41,7 @@ public struct APIService: Service {
         accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
         usage: @escaping UsageSource = { [:] },
         upgrade: UpgradeHandler? = nil,
+        monitoring: MonitoringSources = MonitoringSources(),
         telemetry: TelemetrySources = TelemetrySources(),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
@@ -52,6 +54,7 @@ public struct APIService: Service {
             accessCounts: accessCounts,
             usage: usage,
             upgrade: upgrade,
+            monitoring: monitoring,
             telemetry: telemetry
         )
         self.socketPath = socketPath
@@ -152,6 +155,7 @@ public struct APIService: Service {
                         method: request.method.rawValue,
                         target: request.uri.string,
                         accept: request.headers[.accept] ?? "",
+                        ifNoneMatch: request.headers[.ifNoneMatch] ?? "",
                         isFromSocket: isSocket
                     )
                 )
@@ -178,9 +182,13 @@ public struct APIService: Service {
                     try await output.finish(nil)
                 }
             }
+        var headers: HTTPFields = [
+            .contentType: response.contentType, .cacheControl: "no-cache, private",
+        ]
+        for field in PagePolicy.allHeaders + response.headers { headers[field.name] = field.value }
         return Response(
             status: HTTPResponse.Status(code: response.status),
-            headers: [.contentType: response.contentType, .cacheControl: "no-cache, private"],
+            headers: headers,
             body: body
         )
     }

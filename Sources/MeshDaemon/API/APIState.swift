@@ -70,11 +70,12 @@ public final class APIState: Sendable {
     }
 
     /// The errors that no object's condition shows; that there is nothing to show yet is one.
-    var problems: [String] {
-        state.withLock { state in
-            state.isPublished
-                ? state.problems : ["Heddle is starting, and has planned nothing yet."]
-        }
+    var problems: [String] { state.withLock { $0.shownProblems } }
+
+    /// All objects, in no order, and the problems at the same moment.
+    var everything: (entries: [APIEntry], problems: [String]) {
+        let (entries, problems) = state.withLock { ($0.entries, $0.shownProblems) }
+        return (Array(entries.values), problems)
     }
 
     /// The certificates, and their version, which no other kind shares.
@@ -167,6 +168,10 @@ extension APIState {
 }
 
 extension APIState.State {
+    fileprivate var shownProblems: [String] {
+        isPublished ? problems : ["Heddle is starting, and has planned nothing yet."]
+    }
+
     /// Takes over the new objects and says whether anything changed.
     ///
     /// Deletions come first, from the innermost kind outwards, then additions and changes from the

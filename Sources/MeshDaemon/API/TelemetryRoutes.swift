@@ -46,7 +46,7 @@ extension APIHandler {
             let spans = try await telemetry.spans(id)
             guard !spans.isEmpty else { throw APIFailure.noTrace(text) }
             return try json(spans)
-        case .audit: return try json(try await telemetry.audit())
+        case .audit: return try json(await telemetry.audit())
         case .tap(let reference): return try tap(reference, request)
         case .accessLog(let reference): return try accessLog(reference, request)
         }

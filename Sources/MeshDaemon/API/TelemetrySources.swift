@@ -60,16 +60,3 @@ public struct TelemetrySources: Sendable {
         self.accessLog = accessLog
     }
 }
-
-extension TelemetrySources {
-    /// Sources of what proxies tell at the moment, and of nothing else.
-    init(_ taps: TapHub, _ accessLogs: AccessLogReader) {
-        self.init(
-            tap: { try await taps.tap($0, $1, $2) },
-            hasAccessLog: { accessLogs.hasLog($0) },
-            accessLog: { proxies, tailLines, follow, write in
-                try await accessLogs.read(proxies, tailLines: tailLines, follow: follow, write)
-            }
-        )
-    }
-}

@@ -127,7 +127,9 @@ private func rules(of kind: Kind) -> [(type: String, rule: ConditionRule)] {
         )
     case .workload:
         rules.append(("LimitsEnforced", ConditionRule(recovery: "LimitsEnforced")))
-    case .namespace, .mesh, .gatewayRoute, .virtualService, .virtualRouter, .backendGroup,
+    case .mesh:
+        rules.append((telemetryExportedType, ConditionRule(recovery: "Exported")))
+    case .namespace, .gatewayRoute, .virtualService, .virtualRouter, .backendGroup,
         .trafficPolicy, .certificateMapping:
         break
     }

@@ -54,7 +54,10 @@ func statuses(
                 ?? certificates.flatMap { withoutCertificates(type, $0) }
                 ?? accepted(object, type, readiness)
             let others =
-                [certificates, endpointsAvailable(object, resolution)].compactMap { $0 }
+                [
+                    certificates, endpointsAvailable(object, resolution),
+                    telemetryExported(object, observations),
+                ].compactMap { $0 }
                 + (owned?.conditions ?? []) + processNotes(object, plan, observations)
             status.conditions = Condition.merging(
                 [condition] + others,
@@ -261,6 +264,6 @@ func sentence(_ text: String) -> String {
 }
 
 /// `text` with a full stop.
-private func ended(_ text: String) -> String {
+func ended(_ text: String) -> String {
     text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
 }

@@ -14,6 +14,8 @@ public struct BootstrapParameters: Hashable, Sendable {
     public var sdsSocketPath: String?
     /// The memory that the proxy may take, in bytes; nil is any.
     public var memoryLimitBytes: Int?
+    /// What goes with the proxy's statistics; nil is nothing.
+    public var statistics: ProxyStatistics?
 
     /// Makes parameters.
     public init(
@@ -21,13 +23,15 @@ public struct BootstrapParameters: Hashable, Sendable {
         adminSocketPath: String,
         token: String,
         sdsSocketPath: String? = nil,
-        memoryLimitBytes: Int? = nil
+        memoryLimitBytes: Int? = nil,
+        statistics: ProxyStatistics? = nil
     ) {
         self.xdsSocketPath = xdsSocketPath
         self.adminSocketPath = adminSocketPath
         self.token = token
         self.sdsSocketPath = sdsSocketPath
         self.memoryLimitBytes = memoryLimitBytes
+        self.statistics = statistics
     }
 }
 
@@ -95,7 +99,11 @@ private func bootstrapOfAll(
         bootstrap.staticResources.clusters.append(try pipeCluster(externalSecretsCluster, path))
     }
     bootstrap.clusterManager = clusterManager
+    // Heddle asks every 2.5 s. So latencies are at most that old, and an Envoy that takes over by a hot
+    // restart gets exactly what was counted since the last answer: nothing counts twice.
+    bootstrap.statsFlushOnAdmin = true
     bootstrap.layeredRuntime = runtime
+    if let statistics = parameters.statistics { try bootstrap.report(statistics) }
     bootstrap.overloadManager = try overloadManager(memoryLimitBytes: parameters.memoryLimitBytes)
     return bootstrap
 }

@@ -21,6 +21,8 @@ struct GatewayListener: Hashable {
     var filter: Filter
     /// The gateway's access log.
     var accessLog: AccessLog?
+    /// How requests are traced; nil is not at all.
+    var tracing: ProxyTracing?
     /// What it does about TLS.
     var security = ListenerSecurity.plaintext
 
@@ -45,7 +47,9 @@ func listener(for gateway: GatewayListener) throws -> Envoy_Config_Listener_V3_L
                 routes: RouteConfigurationName.ingress(mapping.port),
                 normalizesPaths: true,
                 isEdge: true,
+                direction: .inbound,
                 accessLog: gateway.accessLog,
+                tracing: gateway.tracing,
                 tls: tls
             )
             return [try manager.filter()]
@@ -55,6 +59,7 @@ func listener(for gateway: GatewayListener) throws -> Envoy_Config_Listener_V3_L
                     statPrefix: gateway.statPrefix,
                     clusters: merged(targets),
                     idleTimeout: idleTimeout,
+                    direction: .inbound,
                     accessLog: gateway.accessLog,
                     hashesSource: hashesSource(of: targets),
                     tls: tls

@@ -17,8 +17,12 @@ struct HTTPConnectionManager {
     /// Whether clients come from outside the mesh: then their address is added to
     /// `x-forwarded-for`, and their `x-envoy-` headers are not heeded.
     var isEdge = false
+    /// Whether requests come to the application or from it.
+    var direction: TrafficDirection
     /// Where requests are logged.
     var accessLog: AccessLog?
+    /// How requests are traced; nil is not at all.
+    var tracing: ProxyTracing?
     /// The TLS of its connections; nil when they are plaintext.
     var tls: ServerTLS?
 
@@ -35,6 +39,8 @@ struct HTTPConnectionManager {
         manager.rds.routeConfigName = routes
         manager.accessLog = try accessLogs(for: accessLog)
         if tls?.isAccessControlled == true { manager.accessLog += try denialLogs() }
+        manager.accessLog.append(try tapLog(direction))
+        if let tracing { manager.tracing = try tracing.managerTracing() }
         if let lifetime = tls?.connectionLifetime {
             manager.commonHTTPProtocolOptions.maxConnectionDuration = .init(lifetime)
             manager.http1SafeMaxConnectionDuration = true

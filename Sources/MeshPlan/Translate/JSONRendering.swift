@@ -59,6 +59,11 @@ extension Message {
 /// SwiftProtobuf prints the content of an Any only of types that it was told of.
 private let packedTypesAreRegistered: Bool = {
     let types: [any Message.Type] = [
+        Envoy_Config_Metrics_V3_DogStatsdSink.self,
+        Envoy_Config_Trace_V3_DatadogConfig.self,
+        Envoy_Config_Trace_V3_OpenTelemetryConfig.self,
+        Envoy_Config_Trace_V3_XRayConfig.self,
+        Envoy_Config_Trace_V3_ZipkinConfig.self,
         Envoy_Extensions_AccessLoggers_File_V3_FileAccessLog.self,
         Envoy_Extensions_AccessLoggers_Filters_Cel_V3_ExpressionFilter.self,
         Envoy_Extensions_AccessLoggers_Grpc_V3_HttpGrpcAccessLogConfig.self,
@@ -83,6 +88,8 @@ private let packedTypesAreRegistered: Bool = {
         Envoy_Extensions_ResourceMonitors_DownstreamConnections_V3_DownstreamConnectionsConfig.self,
         Envoy_Extensions_ResourceMonitors_FixedHeap_V3_FixedHeapConfig.self,
         Envoy_Extensions_Retry_Host_PreviousHosts_V3_PreviousHostsPredicate.self,
+        Envoy_Extensions_Tracers_Opentelemetry_Samplers_V3_ParentBasedSamplerConfig.self,
+        Envoy_Extensions_Tracers_Opentelemetry_Samplers_V3_TraceIdRatioBasedSamplerConfig.self,
         Envoy_Extensions_TransportSockets_Tls_V3_DownstreamTlsContext.self,
         Envoy_Extensions_TransportSockets_Tls_V3_UpstreamTlsContext.self,
         Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions.self,

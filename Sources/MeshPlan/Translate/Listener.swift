@@ -15,6 +15,8 @@ struct IngressListener: Hashable {
     var clusters: [Port: String]
     /// The node's access log.
     var accessLog: AccessLog?
+    /// How requests are traced; nil is not at all.
+    var tracing: ProxyTracing?
     /// What is done about TLS, by listener port; plaintext where nothing is said.
     var securities: [Port: ListenerSecurity] = [:]
     /// Who may connect by TCP, of those who prove who they are, by listener port.
@@ -82,7 +84,9 @@ private func filterChains(
                 routes: RouteConfigurationName.ingress(mapping.port),
                 idleTimeout: spec.timeout.idle,
                 normalizesPaths: true,
+                direction: .inbound,
                 accessLog: ingress.accessLog,
+                tracing: ingress.tracing,
                 tls: tls
             )
             return [try manager.filter()]
@@ -92,6 +96,7 @@ private func filterChains(
                 statPrefix: statPrefix,
                 clusters: [(ingress.clusters[mapping.port] ?? "", 1)],
                 idleTimeout: spec.timeout.idle,
+                direction: .inbound,
                 accessLog: ingress.accessLog,
                 tls: tls,
                 accessControl: control
@@ -178,6 +183,8 @@ struct EgressListener: Hashable {
     var servesGateway = false
     /// The access log of the node or gateway.
     var accessLog: AccessLog?
+    /// How requests are traced; nil is not at all.
+    var tracing: ProxyTracing?
 
     /// The ports that it binds.
     var ports: [Port] { [.egress] + chains.keys.filter { $0 != .egress }.sorted() }
@@ -200,7 +207,9 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
                 routes: RouteConfigurationName.egress(port),
                 isForwardProxy: !egress.servesGateway
                     && (port == .egress || egress.forwardsEverywhere),
-                accessLog: egress.accessLog
+                direction: .outbound,
+                accessLog: egress.accessLog,
+                tracing: egress.tracing
             )
             chain.filters = [try manager.filter()]
         case .tcp(let targets, let idleTimeout):
@@ -210,6 +219,7 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
                     statPrefix: "egress",
                     clusters: merged(targets),
                     idleTimeout: idleTimeout,
+                    direction: .outbound,
                     accessLog: egress.accessLog,
                     hashesSource: hashesSource(of: targets)
                 )

@@ -15,6 +15,7 @@ enum ResourceInput: Hashable {
     case gatewayListener(GatewayListener)
     case gatewayRoutes(GatewayRoutes)
     case selfRedirectCluster(SelfRedirectCluster)
+    case collectorCluster(CollectorCluster)
     case virtualServiceRoutes(VirtualServiceRoutes)
 
     /// Translates and encodes the resource.
@@ -72,6 +73,8 @@ enum ResourceInput: Hashable {
             let name = RouteConfigurationName.ingress(input.port)
             return try encode(.routes, name, routeConfiguration(for: input))
         case .selfRedirectCluster(let input):
+            return try encode(.clusters, input.name, MeshPlan.cluster(for: input))
+        case .collectorCluster(let input):
             return try encode(.clusters, input.name, MeshPlan.cluster(for: input))
         case .virtualServiceRoutes(let input):
             let name = RouteConfigurationName.egress(.egress)

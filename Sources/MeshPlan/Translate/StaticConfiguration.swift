@@ -5,8 +5,8 @@ internal import SwiftProtobuf
 /// The configuration of `proxy` with nothing left to fetch.
 ///
 /// It is what `heddle render` prints and `envoy --mode validate` accepts. Routes stand in their listeners, endpoints in their clusters.
-/// Only secrets stay with the control plane, which a proxy that has any reaches by the socket `xds.sock`
-/// in its folder.
+/// Only secrets stay with the control plane, and who taps a proxy sits there: the proxy reaches it by the
+/// socket `xds.sock` in its folder.
 public func staticConfiguration(
     of proxy: ProxyPlan
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
@@ -14,14 +14,11 @@ public func staticConfiguration(
     bootstrap.node.id = proxy.nodeID
     bootstrap.node.cluster = proxy.nodeID
     bootstrap.layeredRuntime = runtime
+    if let statistics = proxy.statistics { try bootstrap.report(statistics) }
     let resources = try staticResources(of: proxy.snapshot) { $0.detachSecrets() }
-    bootstrap.staticResources.clusters = resources.clusters
+    bootstrap.staticResources.clusters =
+        resources.clusters + [try pipeCluster(controlPlaneCluster, "xds.sock")]
     bootstrap.staticResources.listeners = resources.listeners
-    if !proxy.secrets.isEmpty {
-        bootstrap.staticResources.clusters.append(
-            try pipeCluster(controlPlaneCluster, "xds.sock")
-        )
-    }
     return bootstrap
 }
 

@@ -8,6 +8,7 @@ func tcpProxy(
     statPrefix: String,
     clusters: [(cluster: String, weight: UInt32)],
     idleTimeout: Duration?,
+    direction: TrafficDirection,
     accessLog: AccessLog?,
     hashesSource: Bool = false,
     tls: ServerTLS? = nil,
@@ -18,6 +19,7 @@ func tcpProxy(
     proxy.statPrefix = statPrefix
     proxy.accessLog = try accessLogs(for: accessLog)
     if let accessControl { proxy.accessLog += try connectionDenialLogs(accessControl) }
+    proxy.accessLog.append(try connectionTapLog(direction))
     if let tls, tls.validation != nil, tls.connectsAfterHandshake {
         // Else the application is connected to before it is known who calls.
         proxy.upstreamConnectMode = .onDownstreamTlsHandshake

@@ -24,7 +24,7 @@ struct Listening: Sendable {
             @escaping @Sendable (_ listens: @escaping @Sendable () -> Void) async throws -> Void
     ) async throws {
         var isWarned = false
-        while !Task.isShuttingDownGracefully {
+        while !isEnding {
             do {
                 try await serve {
                     logger.info(
@@ -39,10 +39,12 @@ struct Listening: Sendable {
                 if !isWarned { warn(error) }
                 isWarned = true
             }
-            guard !Task.isShuttingDownGracefully else { return }
+            guard !isEnding else { return }
             try? await cancelWhenGracefulShutdown { try await sleep(Listening.pause) }
         }
     }
+
+    private var isEnding: Bool { Task.isShuttingDownGracefully || Task.isCancelled }
 
     private func warn(_ error: any Error) {
         logger.warning(

@@ -53,11 +53,12 @@ public final class OpenTelemetryReceiver: Service, Sendable {
     public func run() async throws { try await listening.run(serve) }
 
     private func serve(_ listens: @escaping @Sendable () -> Void) async throws {
-        let host = address.host
         let port = Int(address.port.number)
+        let place = try NIOCore.SocketAddress.makeAddressResolvingHost(address.host, port: port)
+        let host = place.ipAddress ?? address.host
         let server = GRPCServer(
             transport: .http2NIOPosix(
-                address: host.contains(":")
+                address: place.protocol == .inet6
                     ? .ipv6(host: host, port: port) : .ipv4(host: host, port: port),
                 transportSecurity: .plaintext,
                 config: configuration

@@ -85,9 +85,9 @@ public final class XRayReceiver: Service, Sendable {
 }
 
 /// Datagrams that wait, with a bound on their number and on their bytes.
-private final class DatagramQueue: Sendable {
-    private static let countLimit = 8192
-    private static let byteLimit = 16 << 20
+final class DatagramQueue: Sendable {
+    static let countLimit = 8192
+    static let byteLimit = 16 << 20
 
     let datagrams: AsyncStream<[UInt8]>
     private let added: AsyncStream<[UInt8]>.Continuation
@@ -104,7 +104,13 @@ private final class DatagramQueue: Sendable {
     func add(_ datagram: [UInt8]) {
         let size = datagram.count
         let waiting = bytes.add(size, ordering: .relaxed).newValue
-        if waiting <= DatagramQueue.byteLimit, case .enqueued = added.yield(datagram) { return }
+        if waiting <= DatagramQueue.byteLimit {
+            switch added.yield(datagram) {
+            case .enqueued, .terminated: return
+            case .dropped: break
+            @unknown default: break
+            }
+        }
         bytes.subtract(size, ordering: .relaxed)
         counter.add(dropped: 1)
     }

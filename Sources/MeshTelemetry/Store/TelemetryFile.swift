@@ -21,7 +21,10 @@ enum TelemetryFile {
             throw TelemetryFileTrouble(description: String(cString: strerror(errno)))
         }
         fchmod(descriptor, 0o600)
+        let version = headerVersion(descriptor)
         close(descriptor)
+        // Before SQLite opens it, as that writes to it.
+        try check(version)
         var configuration = configuration
         configuration.maximumReaderCount = 2
         configuration.busyMode = .timeout(2)
@@ -50,8 +53,9 @@ enum TelemetryFile {
         for suffix in ["-wal", "-shm"] { unlink(path + suffix) }
     }
 
-    /// Whether a file is no database any more.
+    /// Whether a file is no database any more, or has values where they cannot be.
     static func isBroken(_ error: any Error) -> Bool {
+        if error is RowDecodingError || error is DecodingError { return true }
         guard let error = error as? DatabaseError else { return false }
         return [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
     }
@@ -64,16 +68,28 @@ enum TelemetryFile {
 
     private static func migrate(_ database: Database) throws {
         let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-        guard version <= TelemetryFile.version else {
-            throw TelemetryFileTrouble(
-                description: "it is of a newer Heddle (version \(version), this one knows "
-                    + "\(TelemetryFile.version))"
-            )
-        }
+        try check(version)
         if version == 0 {
             try database.execute(sql: schema)
             try database.execute(sql: "PRAGMA user_version = \(TelemetryFile.version)")
         }
+    }
+
+    /// The version in the header of an SQLite file; 0 of another.
+    private static func headerVersion(_ descriptor: CInt) -> Int {
+        var header = [UInt8](repeating: 0, count: 64)
+        guard pread(descriptor, &header, header.count, 0) == header.count,
+            header.starts(with: "SQLite format 3\0".utf8)
+        else { return 0 }
+        return header[60...].reduce(0) { $0 << 8 | Int($1) }
+    }
+
+    private static func check(_ version: Int) throws {
+        guard version > TelemetryFile.version else { return }
+        throw TelemetryFileTrouble(
+            description: "it is of a newer Heddle (version \(version), this one knows "
+                + "\(TelemetryFile.version))"
+        )
     }
 
     /// Ids of rows of `trace` grow in the order in which traces came, which is the order in which they go.

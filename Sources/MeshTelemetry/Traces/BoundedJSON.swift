@@ -128,6 +128,7 @@ struct BoundedJSON {
     }
 
     private mutating func number() throws(MalformedJSON) -> JSONValue {
+        guard next != UInt8(ascii: "+") else { throw MalformedJSON() }
         let start = index
         var isInteger = true
         while let byte = next {

@@ -86,7 +86,7 @@ extension OpenTelemetrySpans {
             traceID: traceID,
             spanID: id,
             parentID: parentID == id ? nil : parentID,
-            name: message.name.cut(to: SpanLimits.nameBytes),
+            name: name(of: message, known),
             service: service.cut(to: SpanLimits.nameBytes),
             kind: kind(of: message),
             startMicroseconds: start,
@@ -95,6 +95,15 @@ extension OpenTelemetrySpans {
             isError: message.status.code == .error,
             attributes: known.values
         )
+    }
+
+    /// Envoy's names say no more than the direction, so that what was asked takes their place.
+    private static func name(of message: Message, _ attributes: SpanAttributes) -> String {
+        let known = attributes.values
+        let isEnvoys = known["component"] == "proxy" && known["downstream_cluster"] != nil
+        let asked =
+            isEnvoys ? requestName(method: known["http.method"], url: known["http.url"]) : nil
+        return asked ?? message.name.cut(to: SpanLimits.nameBytes)
     }
 
     private static func microseconds(

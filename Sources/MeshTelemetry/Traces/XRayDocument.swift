@@ -89,12 +89,20 @@ extension XRaySegment {
         var bytesLeft = annotationBytes
         for (key, value) in span.attributes.sorted(by: { $0.key < $1.key })
         where !fields.contains(key) {
-            // The worst a text grows by when it is escaped.
-            bytesLeft -= (key.utf8.count + value.utf8.count) * 6
+            bytesLeft -= escapedBytes(key) + escapedBytes(value) + 6
             guard bytesLeft > 0 else { break }
             annotations[annotationKey(key)] = .string(value)
         }
         return annotations.isEmpty ? nil : .object(annotations)
+    }
+
+    /// How long a text is in JSON.
+    private static func escapedBytes(_ text: String) -> Int {
+        text.utf8.reduce(0) { sum, byte in
+            sum
+                + (byte < 0x20
+                    ? 6 : byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") ? 2 : 1)
+        }
     }
 
     /// X-Ray allows letters, digits, `_` and `.` in an annotation's name.

@@ -1,5 +1,6 @@
 import MeshModel
 import MeshPlan
+import MeshTelemetry
 import Testing
 
 @testable import MeshDaemon
@@ -14,8 +15,11 @@ import Testing
         ]
         let report = CertificateReport(plan, identity)
         let trust = report.entries[5].name
+        var text = MetricsText()
+        text.addCertificates(report)
+        text.addAccess(counts)
         #expect(
-            metrics(report, counts) == """
+            text.text == """
                 # HELP heddle_certificate_expiry_timestamp_seconds When a certificate or trust ends, in seconds since 1970.
                 # TYPE heddle_certificate_expiry_timestamp_seconds gauge
                 heddle_certificate_expiry_timestamp_seconds{name="demo/blue",identity="spiffe://colors/demo/blue",mesh="colors",source="issued"} 1795402280
@@ -43,7 +47,13 @@ import Testing
     }
 
     @Test func `of nothing are nothing`() {
-        #expect(metrics(CertificateReport(), []) == "")
+        var text = MetricsText()
+        text.addCertificates(CertificateReport())
+        text.addAccess([])
+        text.addProxies(ProxyReport(), [:])
+        text.addTelemetry([], [])
+        text.addResponses([:])
+        #expect(text.text == "")
     }
 
     @Test func `escape what would end a value or a line`() {

@@ -1,0 +1,58 @@
+public import MeshTelemetry
+
+/// Where `/metrics` takes from what no object shows.
+///
+/// What is not given has no metrics.
+public struct MonitoringSources: Sendable {
+    /// What the daemon did so far.
+    var daemon: @Sendable () -> DaemonMetrics.Counts? = { nil }
+    /// How often the API answered, by HTTP status.
+    public var apiResponses: @Sendable () -> [Int: Int] = { [:] }
+    /// What each protocol of the trace receiver brought; one that is listened for has its entry from
+    /// the beginning.
+    public var spans: @Sendable () -> [SpanCount] = { [] }
+    /// What became of the telemetry that meshes export; each export has its entry from the beginning.
+    public var exports: @Sendable () -> [ExportCount] = { [] }
+    /// Adds the traffic of services and edges.
+    public var addTraffic: @Sendable (inout MetricsText) -> Void = { _ in }
+
+    /// Makes sources of nothing.
+    public init() {}
+}
+
+/// What came by one protocol of the trace receiver, since the daemon started.
+public struct SpanCount: Hashable, Sendable {
+    /// `x-ray` or `otlp`.
+    public var protocolName: String
+    /// Spans that were taken.
+    public var received: Int
+    /// What could not be read, and was dropped.
+    public var malformed: Int
+
+    /// Makes a count.
+    public init(protocolName: String, received: Int, malformed: Int) {
+        self.protocolName = protocolName
+        self.received = received
+        self.malformed = malformed
+    }
+}
+
+/// What became of the telemetry that a mesh sends to one place, since the daemon started.
+public struct ExportCount: Hashable, Sendable {
+    /// `metadata.name` of the Mesh.
+    public var mesh: String
+    /// `x-ray`, `cloudwatch`, `cloudwatch-logs` or `otlp`.
+    public var exporter: String
+    /// Spans, data points or log events that were taken.
+    public var sent: Int
+    /// Those that were given up.
+    public var dropped: Int
+
+    /// Makes a count.
+    public init(mesh: String, exporter: String, sent: Int, dropped: Int) {
+        self.mesh = mesh
+        self.exporter = exporter
+        self.sent = sent
+        self.dropped = dropped
+    }
+}

@@ -1,0 +1,215 @@
+internal import EnvoySupervisor
+internal import FoundationEssentials
+internal import HTTPClient
+internal import Logging
+internal import MeshModel
+internal import MeshPlan
+internal import MeshTelemetry
+internal import ServiceLifecycle
+internal import Synchronization
+internal import XDSServer
+
+/// What happens in the mesh: takes what proxies tell of traffic and traces, keeps it, and sends on what
+/// meshes export.
+final class DaemonTelemetry: Service {
+    /// What statistics of proxies tell.
+    let traffic: TrafficBoard
+    /// What became of exports, each time that it changes.
+    var observations: AsyncStream<[ObjectID: TelemetryObservation]> { exporter.observations }
+
+    private struct State {
+        var names = AuditNames()
+        var nodes: [ObjectID: TrafficNodeStatus] = [:]
+        var audit = AuditBook()
+    }
+
+    /// How often what was allowed comes into the audit.
+    private static let auditInterval = Duration.seconds(5)
+    /// How often metrics are exported, as App Mesh's were.
+    private static let metricsInterval = Duration.seconds(60)
+
+    private let state: Holder
+    private let rounds: TrafficRounds
+    private let store: TelemetryStore
+    private let exporter: TelemetryExporter
+    private let xRay: XRayReceiver?
+    private let openTelemetry: OpenTelemetryReceiver?
+
+    private final class Holder: Sendable {
+        let value = Mutex(State())
+    }
+
+    /// Makes what takes telemetry once it runs.
+    ///
+    /// - Parameters:
+    ///   - configuration: Where it listens.
+    ///   - folder: The state directory.
+    ///   - processLog: The file with a proxy's output.
+    ///   - logger: Where to report to.
+    init(
+        _ configuration: DaemonConfiguration,
+        folder: String,
+        processLog: @escaping @Sendable (ProxyID) -> String?,
+        logger: Logger
+    ) {
+        let state = Holder()
+        let traffic = TrafficBoard(timeSeconds: Self.timeSeconds)
+        let store = TelemetryStore(
+            folder: folder,
+            nowSeconds: { Self.timeSeconds },
+            logger: logger
+        )
+        let exporter = TelemetryExporter(
+            stateDirectory: folder,
+            environment: ProcessInfo.processInfo.environment,
+            processLog: processLog
+        )
+        let take: @Sendable (ReceivedSpans) -> Void = { received in
+            store.take(received.spans)
+            exporter.take(received)
+        }
+        self.state = state
+        self.traffic = traffic
+        self.store = store
+        self.exporter = exporter
+        rounds = TrafficRounds(
+            traffic,
+            nodes: { state.value.withLock { $0.nodes } },
+            timeSeconds: { Self.timeSeconds }
+        )
+        xRay = configuration.xRayAddress.map {
+            XRayReceiver(address: $0, logger: logger, take: take)
+        }
+        openTelemetry = configuration.openTelemetryAddress.map {
+            OpenTelemetryReceiver(address: $0, logger: logger, take: take)
+        }
+    }
+
+    /// Takes a new plan, and what was observed.
+    func update(_ plan: Plan, _ world: World, _ proxies: ProxyReport) {
+        traffic.update(plan.topology)
+        let nodes = TrafficNodeStatus.all(plan, proxies)
+        let names = AuditNames(plan.topology)
+        state.value.withLock { state in
+            state.names = names
+            state.nodes = nodes
+        }
+        exporter.update(
+            meshes: world.meshes.values.reduce(into: [:]) { meshes, mesh in
+                meshes[mesh.id] = ExportingMesh(
+                    name: mesh.spec.awsName,
+                    export: mesh.spec.export
+                )
+            },
+            topology: plan.topology
+        )
+    }
+
+    /// Takes a call that access control refused, or would have.
+    func take(_ call: DeniedCall) {
+        let record = state.value.withLock { $0.audit.record(call, $0.names) }
+        if let record { store.record([record]) }
+    }
+
+    /// Takes and sends until graceful shutdown.
+    func run() async throws {
+        let services: [(any Service)?] = [store, exporter, xRay, openTelemetry, rounds]
+        try await withThrowingDiscardingTaskGroup { group in
+            for case let service? in services {
+                group.addTask { try await service.run() }
+            }
+            group.addTask { await self.audit() }
+            group.addTask { await self.exportMetrics() }
+        }
+    }
+
+    /// Brings what was allowed into the audit, and what is left at the end.
+    private func audit() async {
+        await cancelWhenGracefulShutdown {
+            while (try? await Task.sleep(for: Self.auditInterval)) != nil { self.auditTraffic() }
+        }
+        auditTraffic()
+    }
+
+    private func auditTraffic() {
+        let records = state.value.withLock {
+            $0.audit.allowed(traffic, timeSeconds: Self.timeSeconds)
+        }
+        store.record(records)
+    }
+
+    private func exportMetrics() async {
+        var cursor: TrafficCursor?
+        await cancelWhenGracefulShutdown {
+            _ = self.traffic.interval(since: &cursor, timeSeconds: Self.timeSeconds)
+            while (try? await Task.sleep(for: Self.metricsInterval)) != nil {
+                self.exporter.take(
+                    self.traffic.interval(since: &cursor, timeSeconds: Self.timeSeconds)
+                )
+            }
+        }
+    }
+
+    /// In seconds since 1970.
+    private static var timeSeconds: Double { Date.now.timeIntervalSince1970 }
+}
+
+extension DaemonTelemetry {
+    /// What the local API shows of it.
+    func sources(_ tap: TapHub, _ accessLogs: AccessLogReader) -> TelemetrySources {
+        TelemetrySources(
+            map: { self.rounds.current },
+            mapChanges: { self.rounds.maps() },
+            traces: { try await self.store.traces($0) },
+            spans: { try await self.store.spans(of: $0) },
+            audit: { try await self.store.audit() },
+            tap: { try await tap.tap($0, $1, $2) },
+            hasAccessLog: { accessLogs.hasLog($0) },
+            accessLog: { _ = try await accessLogs.read($0, tailLines: $1, follow: $2, $3) }
+        )
+    }
+
+    /// What `/metrics` shows of it.
+    func addTo(_ monitoring: inout MonitoringSources) {
+        monitoring.addTraffic = { self.traffic.writeMetrics(to: &$0) }
+        monitoring.exports = { self.exporter.counts }
+        monitoring.spans = {
+            let all = [("x-ray", self.xRay?.counts), ("otlp", self.openTelemetry?.counts)]
+            return all.compactMap { name, counts in
+                counts.map {
+                    SpanCount(
+                        protocolName: name,
+                        received: $0.received,
+                        malformed: $0.malformed
+                    )
+                }
+            }
+        }
+    }
+}
+
+extension TrafficNodeStatus {
+    /// How each virtual node and virtual gateway is.
+    fileprivate static func all(
+        _ plan: Plan,
+        _ report: ProxyReport
+    ) -> [ObjectID: TrafficNodeStatus] {
+        let proxies = Dictionary(grouping: report.entries, by: \.owner)
+        var nodes: [ObjectID: TrafficNodeStatus] = [:]
+        for place in plan.topology.proxies.values where nodes[place.owner] == nil {
+            let conditions = plan.statuses[place.owner]?.conditions ?? []
+            let bad = conditions.first { $0.status == .false }
+            let own = proxies[place.owner] ?? []
+            nodes[place.owner] = TrafficNodeStatus(
+                mesh: place.meshName,
+                proxies: own.count,
+                readyProxies: own.count { $0.state.verdict == .good },
+                problem: bad.map { "\($0.reason): \($0.message)" },
+                isRefused: conditions.contains {
+                    $0.type == "ConfigAccepted" && $0.status == .false
+                }
+            )
+        }
+        return nodes
+    }
+}
