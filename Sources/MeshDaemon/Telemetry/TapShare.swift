@@ -5,8 +5,8 @@ import Synchronization
 /// The part follows what arrives: it sinks at once and grows in steps, as the rate of a proxy that tells
 /// of few requests is known badly.
 struct TapShare: Hashable, Sendable {
-    /// The smallest part.
-    static let minimum = 0.000_1
+    /// The smallest part: Envoy counts in hundredths here.
+    static let minimum = 0.01
     /// By how much it grows at once.
     private static let growth = 4.0
     /// Smaller changes are not worth telling Envoy.
@@ -30,15 +30,13 @@ struct TapShare: Hashable, Sendable {
     }
 
     private static func part(_ budget: Double, of requestsPerSecond: Double) -> Double {
-        requestsPerSecond > budget ? max(minimum, budget / requestsPerSecond) : 1
+        guard requestsPerSecond > budget else { return 1 }
+        return max(minimum, (budget / requestsPerSecond * 100).rounded(.down) / 100)
     }
 
-    /// The part as Envoy's runtime takes it: a percentage, or a fraction of a million.
+    /// The part as Envoy's runtime takes it, in percent; nothing is what the bootstrap says, none.
     static func runtimeValue(_ share: Double) -> String {
-        if share <= 0 { return "" }
-        if share >= 1 { return "100" }
-        let numerator = max(1, Int((share * 1_000_000).rounded()))
-        return "{\"numerator\": \(numerator), \"denominator\": \"MILLION\"}"
+        share > 0 ? "\(max(1, min(100, Int((share * 100).rounded()))))" : ""
     }
 }
 

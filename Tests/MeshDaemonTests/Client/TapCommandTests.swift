@@ -49,8 +49,8 @@ import Testing
         #expect(
             recorder.output == """
                 TIME           PROXY    DIR   STATUS   TIME TAKEN   PEER                REQUEST
-                13:06:40.123   blue-1   in    200      3.3ms        colors/demo/front   GET color.demo/color
-                13:06:40.123   blue-1   out   503 UF   3.3ms        127.66.0.2:8080     GET color.demo/last  (upstream_reset)
+                02:13:20.123   blue-1   in    200      3.3ms        colors/demo/front   GET color.demo/color
+                02:13:20.123   blue-1   out   503 UF   3.3ms        127.66.0.2:8080     GET color.demo/last  (upstream_reset)
 
                 """
         )

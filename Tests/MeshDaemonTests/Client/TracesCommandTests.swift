@@ -76,8 +76,8 @@ private let traceID = "58406520a006649127e371903a2de979"
         #expect(
             recorder.output == """
                 TRACE                              START          TIME TAKEN   SPANS   STATUS   SERVICE        NAME
-                58406520a006649127e371903a2de979   13:06:40.123   20ms         3       200      colors/front   GET /color
-                a                                  13:06:40.123   20ms         3       503      colors/front   GET /color
+                58406520a006649127e371903a2de979   02:13:20.123   20ms         3       200      colors/front   GET /color
+                a                                  02:13:20.123   20ms         3       503      colors/front   GET /color
 
                 """
         )
@@ -120,7 +120,7 @@ private let traceID = "58406520a006649127e371903a2de979"
         #expect(lines.first == "Trace \(traceID)")
         #expect(
             lines.dropFirst().first
-                == "Start 2026-11-23 13:06:40.123 UTC, took 20ms, 4 spans, with errors"
+                == "Start 2026-11-23 02:13:20.123 UTC, took 20ms, 4 spans, with errors"
         )
         let rows = Array(lines.dropFirst(3).prefix(4))
         #expect(rows.count == 4 && rows.allSatisfy { $0.count <= 80 })
@@ -202,7 +202,7 @@ private let traceID = "58406520a006649127e371903a2de979"
     private let recorder = Recorder()
 
     private var transport: HandlerTransport {
-        func record(
+        @Sendable func record(
             _ caller: String,
             _ target: String,
             _ verdict: AuditRecord.Verdict,
