@@ -140,7 +140,8 @@ public func runDaemon(
         RunReport(
             paths: configuration.paths,
             clientOptions: configuration.clientOptions,
-            adopted: adopted.count
+            adopted: adopted.count,
+            page: configuration.apiAddress.map { "http://\($0)/" }
         )
     )
     let reconciler = Reconciler(
