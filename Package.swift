@@ -112,10 +112,16 @@ let package = Package(
             "EnvoySupervisor",
             ["CProcess", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
         ),
+        .target(
+            name: "MeshPage",
+            // In the program itself: there is nothing to install beside it.
+            resources: [.embedInCode("Assets")],
+            swiftSettings: handWritten
+        ),
         target(
             "MeshDaemon",
             [
-                "MeshIdentity", "MeshModel", "MeshManifests", "MeshPlan", "MeshSources",
+                "MeshIdentity", "MeshModel", "MeshManifests", "MeshPage", "MeshPlan", "MeshSources",
                 "MeshTelemetry", "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes,
                 hummingbird, lifecycle,
                 logging, nio,
@@ -141,8 +147,8 @@ let package = Package(
         tests(
             "EnvoyTests",
             [
-                "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTesting",
-                "heddle", protobuf,
+                "EnvoyAPI", "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", "MeshTelemetry",
+                "MeshTesting", "heddle", protobuf,
             ] + grpc
         ),
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
@@ -183,8 +189,8 @@ let package = Package(
         tests(
             "MeshDaemonTests",
             [
-                "MeshDaemon", "MeshModel", "MeshPlan", "MeshTelemetry", "MeshTesting", "XDSServer",
-                lifecycle, logging,
+                "MeshDaemon", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry", "MeshTesting",
+                "XDSServer", httpTypes, lifecycle, logging,
             ]
         ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),

@@ -12,10 +12,20 @@ public struct AWSService: Hashable, Sendable {
     /// The first part of `X-Amz-Target`, such as `ACMPrivateCA`; nil for services that are called
     /// by path.
     public var targetPrefix: String?
+    /// What permissions begin with, such as `cloudwatch` for the service `monitoring`.
+    public var permissionPrefix: String
 
-    /// Makes a service; without an endpoint it is AWS' own of the region.
-    public init(name: String, region: String, endpoint: String? = nil, targetPrefix: String?) {
+    /// Makes a service; without an endpoint it is AWS' own of the region, and its permissions begin
+    /// with its name unless something else is said.
+    public init(
+        name: String,
+        region: String,
+        endpoint: String? = nil,
+        targetPrefix: String?,
+        permissionPrefix: String? = nil
+    ) {
         self.name = name
+        self.permissionPrefix = permissionPrefix ?? name
         self.region = region
         let suffix = region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
         var place = endpoint ?? "https://\(name).\(region).\(suffix)"
@@ -25,7 +35,7 @@ public struct AWSService: Hashable, Sendable {
     }
 }
 
-/// Calls operations of AWS: JSON in a signed POST, and JSON back.
+/// Calls operations of AWS: JSON in a signed POST, and JSON back; or a form, and XML back.
 ///
 /// Nothing is tried twice; an error says whether and when it may be worth it.
 public struct AWSClient: Sendable {
@@ -54,7 +64,8 @@ public struct AWSClient: Sendable {
 
     /// What `operation` of `service` answers to `input`.
     ///
-    /// Services without `targetPrefix` are called at `path`. `timeout` is for the whole exchange.
+    /// Services without `targetPrefix` are called at `path`. `timeout` is for the whole exchange. An
+    /// empty answer is one without members.
     ///
     /// Errors: `AWSError`, or `CancellationError`.
     public func call<Output: Decodable>(
@@ -64,51 +75,88 @@ public struct AWSClient: Sendable {
         _ input: some Encodable,
         timeout: Duration = .seconds(15)
     ) async throws -> Output {
-        let place = "\(service.name) \(operation) at \(service.endpoint)"
-        let failure = Failure(request: place, service: service.name, operation: operation)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var content = Content(path: path, body: Array(try encoder.encode(input)), timeout: timeout)
+        content.headers = [HTTPField("Content-Type", "application/json")]
+        if let prefix = service.targetPrefix {
+            content.headers = [
+                HTTPField("Content-Type", "application/x-amz-json-1.1"),
+                HTTPField("X-Amz-Target", "\(prefix).\(operation)"),
+            ]
+        }
+        let response = try await response(to: operation, of: service, content)
+        let body = response.body.isEmpty ? Array("{}".utf8) : response.body
+        do {
+            return try JSONDecoder().decode(Output.self, from: Data(body))
+        } catch {
+            throw Failure(service, operation).notUnderstood()
+        }
+    }
+
+    /// What a service of AWS' query protocol answers to a form, as XML.
+    ///
+    /// - Parameters:
+    ///   - form: The operation and what is asked of it.
+    ///   - service: Who is asked.
+    ///   - timeout: For the whole exchange.
+    /// - Returns: The document, which has no declared form here: operations that only take say
+    ///   nothing in it.
+    /// - Throws: `AWSError`, or `CancellationError`.
+    public func submit(
+        _ form: AWSForm,
+        to service: AWSService,
+        timeout: Duration = .seconds(15)
+    ) async throws -> String {
+        var content = Content(path: "/", body: form.body, timeout: timeout)
+        content.headers = [HTTPField("Content-Type", "application/x-www-form-urlencoded")]
+        let response = try await response(to: form.operation, of: service, content)
+        guard response.text.contains("<\(form.operation)Response") else {
+            throw Failure(service, form.operation).notUnderstood()
+        }
+        return response.text
+    }
+
+    /// What is sent, whatever it says.
+    private struct Content {
+        var path: String
+        var headers: [HTTPField] = []
+        var body: [UInt8]
+        var timeout: Duration
+    }
+
+    private func response(
+        to operation: String,
+        of service: AWSService,
+        _ content: Content
+    ) async throws -> HTTPResponse {
+        let failure = Failure(service, operation)
         let credentials: AWSCredentials
         do {
             credentials = try await chain.credentials()
         } catch let error as AWSCredentialsProblem {
             throw failure.noCredentials(error)
         }
-        let request = try request(operation, of: service, path: path, input, credentials, timeout)
         let response: HTTPResponse
         do {
-            response = try await http.response(to: request)
+            response = try await http.response(to: request(content, to: service, credentials))
         } catch let error as HTTPError {
             throw failure.noAnswer(error)
         }
         guard response.status == 200 else { throw failure.error(response, credentials) }
-        do {
-            return try JSONDecoder().decode(Output.self, from: Data(response.body))
-        } catch {
-            throw failure.notUnderstood()
-        }
+        return response
     }
 
     private func request(
-        _ operation: String,
-        of service: AWSService,
-        path: String,
-        _ input: some Encodable,
-        _ credentials: AWSCredentials,
-        _ timeout: Duration
-    ) throws -> HTTPRequest {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var headers = [HTTPField("Content-Type", "application/json")]
-        if let prefix = service.targetPrefix {
-            headers = [
-                HTTPField("Content-Type", "application/x-amz-json-1.1"),
-                HTTPField("X-Amz-Target", "\(prefix).\(operation)"),
-            ]
-        }
-        return HTTPRequest(
+        _ content: Content,
+        to service: AWSService,
+        _ credentials: AWSCredentials
+    ) -> HTTPRequest {
+        HTTPRequest(
             "POST",
-            service.endpoint + path,
-            headers: headers,
-            body: Array(try encoder.encode(input)),
+            service.endpoint + content.path,
+            headers: content.headers,
+            body: content.body,
             signature: AWSSignature(
                 region: service.region,
                 service: service.name,
@@ -117,7 +165,7 @@ public struct AWSClient: Sendable {
                 sessionToken: credentials.sessionToken
             ),
             certificateAuthorityFile: certificateAuthorityFile,
-            timeout: timeout
+            timeout: content.timeout
         )
     }
 }
@@ -127,6 +175,12 @@ private struct Failure {
     let request: String
     let service: String
     let operation: String
+
+    init(_ service: AWSService, _ operation: String) {
+        request = "\(service.name) \(operation) at \(service.endpoint)"
+        self.service = service.permissionPrefix
+        self.operation = operation
+    }
 
     func noCredentials(_ error: AWSCredentialsProblem) -> AWSError {
         AWSError(
@@ -158,6 +212,7 @@ private struct Failure {
             code: body.code,
             problem: words.isEmpty || body.code == nil ? "it answers \(response.status)" : words,
             remedy: kind.remedy(service: service, operation: operation),
+            status: response.status,
             retryAfter: seconds.flatMap { $0 < 0 ? nil : .seconds(min($0, 3600)) }
         )
     }

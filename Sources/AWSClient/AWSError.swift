@@ -26,6 +26,8 @@ public struct AWSError: Error, Hashable, Sendable, CustomStringConvertible {
         case refused
         /// The answer is not one of AWS.
         case notAWS
+        /// It is not known where to ask: no region is set.
+        case notConfigured
     }
 
     /// What kind of failure it is.
@@ -38,6 +40,8 @@ public struct AWSError: Error, Hashable, Sendable, CustomStringConvertible {
     public var problem: String
     /// What to do about it.
     public var remedy: String
+    /// The status of the answer; nil without one.
+    public var status: Int?
     /// After how long the server wants to be asked again.
     public var retryAfter: Duration?
 
@@ -120,6 +124,7 @@ extension AWSError.Kind {
         case .serverFailed: "try again later"
         case .refused: "change what is asked for"
         case .notAWS: "check that the endpoint speaks for \(service)"
+        case .notConfigured: "set AWS_REGION, or region in the profile of ~/.aws/config"
         }
     }
 }

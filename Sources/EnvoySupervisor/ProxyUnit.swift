@@ -204,6 +204,9 @@ extension SupervisorConfiguration {
         return [
             "--concurrency", "\(concurrency)",
             "--drain-time-s", "\(drainSeconds)",
+            // What a listener changes, such as X-Ray's sampling rules, is for new connections: the
+            // others end with their next answer, where Envoy would spread that over the drain time.
+            "--drain-strategy", "immediate",
             // An Envoy that takes over ends the other then.
             "--parent-shutdown-time-s", "\(drainSeconds + Self.extraDrainSeconds)",
             "-l", logLevel,

@@ -235,8 +235,8 @@ private func makeSupervisor(
             drainTime: configuration.drainTime,
             shutdownDrainTime: configuration.drainTime,
             keepsProxies: configuration.keepsProxies,
-            logSizeBytes: configuration.logSizeBytes,
-            statisticsFilter: TrafficBoard.filter
+            statisticsFilter: TrafficBoard.filter,
+            logSizeBytes: configuration.logSizeBytes
         ),
         bootstrap: { proxy, parameters in
             var parameters = parameters

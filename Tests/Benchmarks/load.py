@@ -9,6 +9,9 @@ import time
 
 TIMEOUT = 30
 
+# Times are counted in steps of 10 µs; the last one has those of 100 ms and more.
+STEP, STEPS = 1e-5, 10_000
+
 
 class Failed(Exception):
     """Why a request failed."""
@@ -72,7 +75,9 @@ class Sender:
                 async with asyncio.timeout(TIMEOUT):
                     if not reused:
                         client = await self.connect(self.load.addresses[number % len(self.load.addresses)])
+                    begun = time.monotonic()
                     head = await client.send(self.load.request)
+                self.load.time(time.monotonic() - begun)
                 status = head.split(b" ", 2)[1].decode()
                 if status != "200":
                     raise Failed(f"status {status}")
@@ -104,6 +109,7 @@ class Load:
         self.addresses, self.request = addresses, request
         self.kept, self.new, self.rate = kept, new, rate / processes
         self.counts = multiprocessing.Array("q", processes, lock=False)
+        self.times = multiprocessing.Array("q", processes * STEPS, lock=False)
         self.connections = multiprocessing.Value("q", 0)
         self.stopped = multiprocessing.Value("b", 0)
         self.queue = multiprocessing.SimpleQueue()
@@ -129,9 +135,18 @@ class Load:
     def fail(self, reason):
         self.queue.put((time.monotonic(), reason))
 
+    def time(self, seconds):
+        """Counts an answer, from when its request was sent."""
+        # Only this process adds to its own part.
+        self.times[self.number * STEPS + min(int(seconds / STEP), STEPS - 1)] += 1
+
     def count(self):
         """How many requests have ended."""
         return sum(self.counts)
+
+    def answered(self):
+        """How many answers took each of the steps of time."""
+        return [sum(self.times[step::STEPS]) for step in range(STEPS)]
 
     def wait_for(self, count):
         """Waits until so many requests have ended."""
@@ -202,6 +217,16 @@ class Served:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.join()
+
+
+def quantile(steps, share):
+    """The seconds within which this share of the answers came, by their number in each step of time."""
+    left = share * sum(steps)
+    for number, count in enumerate(steps):
+        left -= count
+        if left <= 0:
+            return (number + 1) * STEP
+    return STEPS * STEP
 
 
 def percentile(values, share):

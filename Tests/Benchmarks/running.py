@@ -17,11 +17,14 @@ class Failure(Exception):
 class Heddle:
     """`heddle run` with a state folder of its own, in a `with` statement."""
 
-    def __init__(self, heddle, envoy, *paths, options=()):
+    def __init__(self, heddle, envoy, *paths, options=(), addresses=("none", "none", "none")):
+        """`addresses`: of the page, and of those that take X-Ray's segments and OpenTelemetry's spans."""
         self.heddle = heddle
         # Short, as the paths of Unix sockets are limited to 107 bytes.
         self.state = tempfile.mkdtemp(prefix="heddle-run-")
-        self.command = [heddle, "run", *map(str, paths), "--state-dir", self.state, "--http-address", "none"]
+        self.command = [heddle, "run", *map(str, paths), "--state-dir", self.state]
+        for name, address in zip(("http", "xray", "otlp"), addresses):
+            self.command += [f"--{name}-address", address]
         self.command += options
         if envoy:
             self.command += ["--envoy", envoy]

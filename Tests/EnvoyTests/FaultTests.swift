@@ -232,7 +232,7 @@ private func cpuTicks(of pid: pid_t) throws -> Int {
 }
 
 /// A program that listens at `address`, on `port` or on a free one.
-private func occupy(_ address: String, _ port: UInt16) -> (descriptor: Int32, port: Int)? {
+func occupy(_ address: String, _ port: UInt16) -> (descriptor: Int32, port: Int)? {
     let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     let descriptor = socket(AF_INET, type, 0)
     var socketAddress = sockaddr_in()

@@ -16,7 +16,8 @@ final class RunningMesh: Sendable {
     private let environment: [String: String]
     /// What runs, or ran last; nil before the first.
     private let daemon = Mutex<Daemon?>(nil)
-    private let client = HTTPClient()
+    /// Asks Heddle, proxies and applications.
+    let client = HTTPClient()
 
     /// A process of `heddle run`.
     private struct Daemon: Sendable {
@@ -58,7 +59,7 @@ final class RunningMesh: Sendable {
 
     /// Runs `body` on a mesh of `files` once all its workloads are ready, and ends it after.
     ///
-    /// `APP1` to `APP9` in a file stand for application ports that are this mesh's own. Its folders are
+    /// `APP1` to `APP9` in a file or an option stand for ports that are this mesh's own. Its folders are
     /// in `place`, by default in one that goes with it. Where some shall not get ready, `beginning` is
     /// in the line of output that `body` waits for.
     static func run(
@@ -92,17 +93,19 @@ final class RunningMesh: Sendable {
         }
         let folder = root.appendingPathComponent("mesh")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        // Below the ports that the system gives to clients.
+        let firstPort = 20_000 + Int(getpid()) % 60 * 200 + number % 20 * 10
         let mesh = RunningMesh(
             folder: folder,
             state: root.appendingPathComponent("state"),
-            // Below the ports that the system gives to clients.
-            firstPort: 20_000 + Int(getpid()) % 60 * 200 + number % 20 * 10,
+            firstPort: firstPort,
             arguments: [
                 "run", folder.path, "--state-dir", root.appendingPathComponent("state").path,
-                "--http-address", "none", "--envoy", try requireEnvoy(), "--proxy-addresses",
+                "--http-address", "none", "--xray-address", "none", "--otlp-address", "none",
+                "--envoy", try requireEnvoy(), "--proxy-addresses",
                 // Those before have ended.
                 "127.\(100 + number % 77 * 2).0.0/16,127.\(101 + number % 77 * 2).0.0/16",
-            ] + options,
+            ] + options.map { Self.ports($0, from: firstPort) },
             environment: environment
         )
         try mesh.save("app.py", TestApplication.program)
@@ -137,10 +140,17 @@ final class RunningMesh: Sendable {
         for pid in (try? processes()) ?? [] { kill(pid_t(pid), SIGKILL) }
     }
 
+    /// `text` with ports in place of `APP1` to `APP9`.
+    private static func ports(_ text: String, from firstPort: Int) -> String {
+        text.replacing(/APP(\d)/) { "\(firstPort + (Int($0.1) ?? 0))" }
+    }
+
     /// Saves a file as an editor does.
     func save(_ name: String, _ text: String) throws {
-        let ports = text.replacing(/APP(\d)/) { "\(firstPort + (Int($0.1) ?? 0))" }
-        try Data(ports.utf8).write(to: folder.appendingPathComponent(name), options: .atomic)
+        try Data(Self.ports(text, from: firstPort).utf8).write(
+            to: folder.appendingPathComponent(name),
+            options: .atomic
+        )
     }
 
     /// The next line of Heddle's output that contains `text`.

@@ -93,6 +93,13 @@ final class Load: Sendable {
         }
     }
 
+    /// How many answers came from applications of which `isCounted` is true.
+    func answers(_ isCounted: (String) -> Bool) -> Int {
+        outcome.withLock { outcome in
+            outcome.answers.reduce(0) { isCounted($1.key) ? $0 + $1.value : $0 }
+        }
+    }
+
     private func repeatUntilOver(
         _ request: @escaping @Sendable () async throws -> HTTPResponse
     ) async {

@@ -32,10 +32,13 @@ public final class MotoServer: Sendable {
     private let process: ServerProcess
     private let client = HTTPClient()
 
-    /// Starts a server, which takes a few seconds.
-    public init() async throws {
+    /// Starts a server, which takes a few seconds; at a port of its own choice unless one is given.
+    public init(port: Int = 0) async throws {
         guard let motoPath else { throw MotoMissing() }
-        process = try await .start([motoPath, "-H", "127.0.0.1", "-p", "0"], until: "Running on")
+        process = try await .start(
+            [motoPath, "-H", "127.0.0.1", "-p", "\(port)"],
+            until: "Running on"
+        )
         endpoint = String(process.line.split(separator: " ").last ?? "")
     }
 

@@ -1,4 +1,4 @@
-internal import Foundation
+public import Foundation
 internal import HTTPClient
 
 /// An HTTP server that gives answers in their order, and the last one again and again.
@@ -34,8 +34,10 @@ public final class ScriptedServer: Sendable {
         public var path: String
         /// By names in lower case.
         public var headers: [String: String]
-        /// The body as text.
+        /// The body as text; where it is none, see `bytes`.
         public var body: String
+        /// The body.
+        public var bytes: Data
     }
 
     /// `http[s]://127.0.0.1:port`.
@@ -81,7 +83,7 @@ public final class ScriptedServer: Sendable {
     }
 
     private static let script = #"""
-        import http.client, http.server, json, ssl, sys, urllib.parse
+        import base64, http.client, http.server, json, ssl, sys, urllib.parse
         answers, requests = json.loads(sys.argv[1]), []
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -96,11 +98,13 @@ public final class ScriptedServer: Sendable {
             def do_GET(self):
                 if self.path == "/.requests":
                     return self.answer(200, {}, json.dumps(requests).encode())
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                bytes = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = bytes.decode(errors="replace")
                 if self.path == "/.answers":
                     answers[:] = json.loads(body)
                     return self.answer(200, {}, b"")
                 requests.append({"method": self.command, "path": self.path, "body": body,
+                    "bytes": base64.b64encode(bytes).decode(),
                     "headers": {name.lower(): value for name, value in self.headers.items()}})
                 next = answers.pop(0) if len(answers) > 1 else answers[0]
                 if next.get("server"): return self.answer(*self.asked(next["server"], body))

@@ -83,8 +83,8 @@ import Testing
     /// A module imports only modules before it.
     private static let order = [
         "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "AWSClient", "MeshManifests",
-        "MeshIdentity", "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshDaemon",
-        "heddle",
+        "MeshIdentity", "MeshTelemetry", "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor",
+        "MeshPage", "MeshDaemon", "heddle",
     ]
 
     @Test func `a module imports only modules above it`() {

@@ -1,3 +1,4 @@
+import HTTPTypes
 public import MeshModel
 import ServiceLifecycle
 
@@ -28,6 +29,8 @@ struct APIResponse: Sendable {
     var status = 200
     /// `Content-Type`.
     var contentType = "application/json"
+    /// Other fields of the head.
+    var headers: HTTPFields = [:]
     /// What follows the head.
     var body: Body
 
@@ -82,6 +85,7 @@ struct APIHandler: Sendable {
             guard request.method == "GET" else { throw APIFailure.methodNotAllowed }
             return .document(.array(state.problems.map(JSONValue.string)))
         }
+        if let route = PageRoute(request) { return try page(route, request) }
         if let route = TelemetryRoute(path: request.path) {
             return try await telemetry(route, request)
         }

@@ -10,6 +10,8 @@ struct APIRequest: Sendable {
     var query: [String: String] = [:]
     /// `Accept`, empty when absent.
     var accept = ""
+    /// `If-None-Match`, empty when absent.
+    var ifNoneMatch = ""
     /// Whether it came over the Unix socket, which only its owner may use.
     var isFromSocket = false
 
@@ -18,12 +20,14 @@ struct APIRequest: Sendable {
         method: String = "GET",
         target: String,
         accept: String = "",
+        ifNoneMatch: String = "",
         isFromSocket: Bool = false
     ) {
         self.isFromSocket = isFromSocket
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         self.method = method
         self.accept = accept
+        self.ifNoneMatch = ifNoneMatch
         path = String(parts[0])
         for pair in parts.dropFirst().first?.split(separator: "&") ?? [] {
             let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

@@ -155,6 +155,7 @@ public struct APIService: Service {
                         method: request.method.rawValue,
                         target: request.uri.string,
                         accept: request.headers[.accept] ?? "",
+                        ifNoneMatch: request.headers[.ifNoneMatch] ?? "",
                         isFromSocket: isSocket
                     )
                 )
@@ -181,9 +182,13 @@ public struct APIService: Service {
                     try await output.finish(nil)
                 }
             }
+        var headers: HTTPFields = [
+            .contentType: response.contentType, .cacheControl: "no-cache, private",
+        ]
+        for field in PagePolicy.allHeaders + response.headers { headers[field.name] = field.value }
         return Response(
             status: HTTPResponse.Status(code: response.status),
-            headers: [.contentType: response.contentType, .cacheControl: "no-cache, private"],
+            headers: headers,
             body: body
         )
     }

@@ -97,18 +97,18 @@ struct AuditTable {
                 """,
             arguments: arguments + [max(0, query.limit)]
         )
-        return rows.map(record)
+        return try rows.map(record)
     }
 
-    private func record(_ row: Row) -> AuditRecord {
+    private func record(_ row: Row) throws -> AuditRecord {
         AuditRecord(
-            caller: row["caller"],
-            target: row["target"],
-            verdict: AuditRecord.Verdict(rawValue: row["verdict"]) ?? .denied,
-            firstSeconds: row["firstSeconds"],
-            lastSeconds: row["lastSeconds"],
-            count: row["count"],
-            detail: row["detail"]
+            caller: try row.value("caller"),
+            target: try row.value("target"),
+            verdict: AuditRecord.Verdict(rawValue: try row.value("verdict")) ?? .denied,
+            firstSeconds: try row.value("firstSeconds"),
+            lastSeconds: try row.value("lastSeconds"),
+            count: try row.value("count"),
+            detail: try row.value("detail")
         )
     }
 }

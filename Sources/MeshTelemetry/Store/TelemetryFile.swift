@@ -53,8 +53,9 @@ enum TelemetryFile {
         for suffix in ["-wal", "-shm"] { unlink(path + suffix) }
     }
 
-    /// Whether a file is no database any more.
+    /// Whether a file is no database any more, or has values where they cannot be.
     static func isBroken(_ error: any Error) -> Bool {
+        if error is RowDecodingError || error is DecodingError { return true }
         guard let error = error as? DatabaseError else { return false }
         return [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
     }

@@ -246,7 +246,7 @@ extension TelemetryStore {
         let limit = place.isInMemory ? limits.spansInMemory : limits.spans
         let pruning = TracePruning(database)
         var forgotten = try pruning.forget(fileBeyond: limits.fileBytes)
-        let spans = place.spans + table.added - forgotten
+        let spans = max(0, place.spans + table.added - forgotten)
         // Some more than needed, so that not every batch forgets.
         if spans > limit { forgotten += try pruning.forget(spans: spans - limit + limit / 50) }
         return Change(added: table.added, dropped: table.dropped, forgotten: forgotten)
@@ -255,7 +255,7 @@ extension TelemetryStore {
     private func note(_ change: Change, _ place: Place) {
         self.place.withLock { current in
             guard current.generation == place.generation else { return }
-            current.spans += change.added - change.forgotten
+            current.spans = max(0, current.spans + change.added - change.forgotten)
         }
         counted.withLock { $0.stored += change.added }
         countDropped(change.dropped)

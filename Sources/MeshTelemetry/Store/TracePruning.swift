@@ -8,7 +8,9 @@ struct TracePruning {
 
     /// How many spans there are.
     func spanCount() throws -> Int {
-        try Int.fetchOne(database, sql: "SELECT COALESCE(SUM(spans), 0) FROM trace") ?? 0
+        // Not of integers, as the sum of a broken file's might not be one.
+        let sum = try Double.fetchOne(database, sql: "SELECT TOTAL(spans) FROM trace") ?? 0
+        return Int(min(max(0, sum), 1e15))
     }
 
     /// Forgets traces that began to come before `seconds`.
@@ -34,8 +36,8 @@ struct TracePruning {
         var (sum, last) = (0, nil as Int64?)
         let rows = try Row.fetchCursor(database, sql: "SELECT id, spans FROM trace ORDER BY id")
         while sum < spans, let row = try rows.next() {
-            sum += row["spans"] as Int
-            last = row["id"]
+            sum = sum.saturatingSum(try row.value("spans"))
+            last = try row.value("id")
         }
         return try last.map(forget(through:)) ?? 0
     }
@@ -69,7 +71,7 @@ struct TracePruning {
             arguments: [last]
         )
         guard !rows.isEmpty else { return 0 }
-        for record in rows.map(TraceRecord.init) {
+        for record in try rows.map(TraceRecord.init) {
             try record.deleteParticipants(from: database)
             spans += record.spans
         }

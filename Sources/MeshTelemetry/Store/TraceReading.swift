@@ -60,7 +60,7 @@ struct TraceReading {
                 "SELECT trace.* FROM \(table) \(filter) ORDER BY \(begin) DESC, trace.id DESC LIMIT ?"
         )
         let rows = try Row.fetchAll(statement, arguments: arguments + [limit])
-        return rows.map { TraceRecord($0).summary }
+        return try rows.map { try TraceRecord($0).summary }
     }
 
     /// The services `<mesh>/<node>` of the node `node`, and a service of just this name.
@@ -106,23 +106,23 @@ struct TraceReading {
                 ORDER BY trace.id
                 """
         )
-        return try Array(rows.map { try span($0, $0["traceID"]) })
+        return try Array(rows.map { try span($0, $0.value("traceID")) })
     }
 
     private func span(_ row: Row, _ traceID: String) throws -> Span {
-        let attributes = (row["attributes"] as String).utf8
+        let attributes: String = try row.value("attributes")
         return Span(
             traceID: traceID,
-            spanID: row["spanID"],
-            parentID: row["parentID"],
-            name: row["name"],
-            service: row["service"],
-            kind: Span.Kind(rawValue: row["kind"]) ?? .other,
-            startMicroseconds: row["begin"],
-            durationMicroseconds: row["duration"],
-            status: row["status"],
-            isError: row["isError"],
-            attributes: try JSONDecoder().decode([String: String].self, from: Data(attributes))
+            spanID: try row.value("spanID"),
+            parentID: try row.value("parentID"),
+            name: try row.value("name"),
+            service: try row.value("service"),
+            kind: Span.Kind(rawValue: try row.value("kind")) ?? .other,
+            startMicroseconds: try row.value("begin"),
+            durationMicroseconds: try row.value("duration"),
+            status: try row.value("status"),
+            isError: try row.value("isError"),
+            attributes: try JSONDecoder().decode([String: String].self, from: Data(attributes.utf8))
         )
     }
 
@@ -163,12 +163,12 @@ struct TraceReading {
                 """,
             arguments: [microseconds]
         )
-        return rows.map {
+        return try rows.map {
             TraceEdge(
-                source: $0["source"],
-                target: $0["target"],
-                calls: $0["calls"],
-                failures: $0["failures"]
+                source: try $0.value("source"),
+                target: try $0.value("target"),
+                calls: try $0.value("calls"),
+                failures: try $0.value("failures")
             )
         }
     }

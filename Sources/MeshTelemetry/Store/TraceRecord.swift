@@ -1,5 +1,16 @@
 internal import GRDB
 
+extension Row {
+    /// The value of a column.
+    ///
+    /// - Throws: `RowDecodingError` of a value of another type, as a broken file may have.
+    func value<Value: DatabaseValueConvertible & StatementColumnConvertible>(
+        _ column: String
+    ) throws -> Value {
+        try decode(Value.self, forColumn: column)
+    }
+}
+
 /// A row of the table of traces: what is known of one at a glance.
 struct TraceRecord: Equatable {
     private(set) var id: Int64 = 0
@@ -29,13 +40,13 @@ struct TraceRecord: Equatable {
             status = span.status
         }
 
-        init(_ row: Row) {
-            spanID = row["rootID"]
-            hasParent = row["rootHasParent"]
-            begin = row["rootBegin"]
-            name = row["name"]
-            service = row["service"]
-            status = row["status"]
+        init(_ row: Row) throws {
+            spanID = try row.value("rootID")
+            hasParent = try row.value("rootHasParent")
+            begin = try row.value("rootBegin")
+            name = try row.value("name")
+            service = try row.value("service")
+            status = try row.value("status")
         }
 
         func isBefore(_ other: Root) -> Bool {
@@ -57,18 +68,20 @@ struct TraceRecord: Equatable {
     init?(traceID: String, in database: Database) throws {
         let statement = try database.cachedStatement(sql: "SELECT * FROM trace WHERE traceID = ?")
         guard let row = try Row.fetchOne(statement, arguments: [traceID]) else { return nil }
-        self.init(row)
+        try self.init(row)
     }
 
-    init(_ row: Row) {
-        id = row["id"]
-        traceID = row["traceID"]
-        begin = row["begin"]
-        end = row["end"]
-        spans = row["spans"]
-        isError = row["isError"]
-        services = Set((row["services"] as String).split(separator: "\n").map(String.init))
-        root = Root(row)
+    init(_ row: Row) throws {
+        id = try row.value("id")
+        traceID = try row.value("traceID")
+        begin = try row.value("begin")
+        end = try row.value("end")
+        // A file may be broken; a sum of such numbers always has room.
+        spans = min(max(0, try row.value("spans")), 1 << 32)
+        isError = try row.value("isError")
+        let names: String = try row.value("services")
+        services = Set(names.split(separator: "\n").map(String.init))
+        root = try Root(row)
     }
 
     /// What the list of traces shows.

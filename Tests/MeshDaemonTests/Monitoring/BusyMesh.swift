@@ -20,6 +20,7 @@ final class BusyMesh: Sendable {
 
     private let requests = Mutex(Requests())
     private let daemon = DaemonMetrics()
+    private let traffic = TrafficBoard(timeSeconds: 0)
     private let state = APIState(firstVersion: 100)
 
     init() {
@@ -37,6 +38,7 @@ final class BusyMesh: Sendable {
             certificates: CertificateReport(plan, identity),
             proxies: sample.report
         )
+        traffic.update(Self.topology)
         daemon.reconciled(in: .milliseconds(7))
         for type in ResourceType.allCases {
             daemon.count(.sent(type))
@@ -118,66 +120,68 @@ final class BusyMesh: Sendable {
 
     // MARK: Traffic
 
+    private static let egress = "cds_egress_colors_blue_demo_http_8080"
+    private static let ingress = "cds_ingress_colors_blue_demo_http_8080"
+
+    /// The gateway `in` calls blue.
+    private static var topology: MeshTopology {
+        func place(_ kind: Kind, _ name: String) -> ProxyTopology {
+            ProxyTopology(
+                mesh: ObjectID(.mesh, ObjectReference(name: "colors")),
+                meshName: "colors",
+                owner: ObjectID(kind, ObjectReference(namespace: "demo", name: name)),
+                ownerName: "\(name)_demo"
+            )
+        }
+        var topology = MeshTopology()
+        var gateway = place(.virtualGateway, "in")
+        gateway.targets[egress] = TrafficTarget(
+            destination: .virtualNode(nodeID("blue"), name: "blue_demo"),
+            services: ["blue.demo"],
+            port: Port(8080)
+        )
+        topology.proxies[proxyID("in-1")] = gateway
+        var blue = place(.virtualNode, "blue")
+        blue.applicationClusters = [ingress]
+        topology.proxies[proxyID("blue-1")] = blue
+        return topology
+    }
+
+    /// Has both proxies tell of more requests.
     private func addTraffic(to text: inout MetricsText) {
         let requests = requests.withLock { requests in
             requests.answered += 100
             requests.failed += requests.isBroken ? 100 : 0
             return requests
         }
-        let blue: MetricLabels = [
-            "appmesh_mesh": "colors", "appmesh_virtual_node": "blue_demo", "namespace": "demo",
-        ]
-        let gate: MetricLabels = [
-            "appmesh_mesh": "colors", "appmesh_virtual_gateway": "in_demo", "namespace": "demo",
-            "target_virtual_node": "blue_demo", "target_virtual_service": "blue.demo",
-        ]
-        add(requests, "inbound", "request", blue, to: &text)
-        add(requests, "outbound", "request", gate, to: &text)
-        let others: [(name: String, type: MetricsText.MetricType)] = [
-            ("retries_total", .counter), ("timeouts_total", .counter),
-            ("connect_failures_total", .counter), ("connections", .gauge),
-            ("ejections_total", .counter), ("ejected_hosts", .gauge),
-        ]
-        text.add("heddle_inbound_connections", .gauge, help: "Connections.", [(blue, 3)])
-        for other in others {
-            text.add("heddle_outbound_\(other.name)", other.type, help: "Calls.", [(gate, 0)])
+        func answers(_ name: String, _ direction: String) -> String {
+            """
+            \(name).\(direction)_cx_active: 3
+            \(name).\(direction)_cx_total: 3
+            \(name).\(direction)_cx_rx_bytes_total: \(requests.answered)
+            \(name).\(direction)_cx_tx_bytes_total: \(requests.answered)
+            \(name).\(direction)_rq_2xx: \(requests.answered)
+            \(name).\(direction)_rq_5xx: \(requests.failed)
+            \(name).\(direction)_rq_completed: \(requests.answered + requests.failed)
+            \(name).\(direction)_rq_time:
+              totals=30,1:\(requests.answered + requests.failed)
+
+            """
         }
-        text.add(
-            "heddle_outbound_bytes_total",
-            .counter,
-            help: "Bytes.",
-            ["sent", "received"].map { (gate.adding("direction", $0), 1000) }
+        let time = ContinuousClock.now
+        traffic.take(
+            proxyID("in-1"),
+            ProxyGeneration(pid: 2, startTicks: 1),
+            answers("cluster.\(Self.egress)", "upstream"),
+            askedAt: time
         )
-    }
-
-    private func add(
-        _ requests: Requests,
-        _ direction: String,
-        _ noun: String,
-        _ labels: MetricLabels,
-        to text: inout MetricsText
-    ) {
-        let classes = [("2xx", requests.answered), ("4xx", 0), ("5xx", requests.failed)]
-        text.add(
-            "heddle_\(direction)_requests_total",
-            .counter,
-            help: "Requests.",
-            classes.map { (labels.adding("response_code_class", $0.0), Double($0.1)) }
+        traffic.take(
+            proxyID("blue-1"),
+            ProxyGeneration(pid: 3, startTicks: 1),
+            answers("cluster.\(Self.ingress)", "upstream")
+                + answers("http.ingress", "downstream"),
+            askedAt: time
         )
-        var histogram = MetricHistogram(upperBounds: [0.01, 0.1, 1])
-        histogram.record(0.05, count: requests.answered + requests.failed)
-        text.addHistogram(
-            "heddle_\(direction)_\(noun)_duration_seconds",
-            help: "Durations.",
-            [(labels, histogram)]
-        )
-    }
-}
-
-extension MetricLabels {
-    fileprivate func adding(_ name: String, _ value: String) -> MetricLabels {
-        var labels = self
-        labels.append(name, value)
-        return labels
+        traffic.writeMetrics(to: &text)
     }
 }

@@ -1,8 +1,9 @@
 import Glibc
 import MeshModel
-import MeshTelemetry
 import MeshTesting
 import Testing
+
+@testable import MeshTelemetry
 
 @Suite(.timeLimit(.minutes(1))) struct XRayReceiverTests {
     private let board = ReceivedBoard()
@@ -27,15 +28,16 @@ import Testing
             try await poll({ socket.send(segment, to: address.port) }) { _ in
                 receiver.counts.received > 0
             }
-            let before = receiver.counts.received
             for length in [0, 1, 1000, 65_507] {
                 socket.send([UInt8](repeating: 0x7b, count: length), to: address.port)
             }
             try await poll({ receiver.counts.malformed }, until: { $0 == 4 })
-            socket.send(segment, to: address.port)
-            try await poll({ receiver.counts.received }, until: { $0 == before + 1 })
+            let last = XRaySegmentTests.egress.replacing("demo/front", with: "demo/last")
+            socket.send(Array(last.utf8), to: address.port)
+            try await poll({ board.spans.last?.service }, until: { $0 == "demo/last" })
         }
-        #expect(board.spans.allSatisfy { $0.service == "demo/front" })
+        #expect(board.spans.first?.service == "demo/front")
+        #expect(receiver.counts.received == board.spans.count)
         #expect(board.all.allSatisfy { $0.segmentDocument?.hasPrefix("{\"name\"") == true })
         #expect(receiver.counts.dropped == 0)
         #expect(warnings.lines == [])
@@ -109,5 +111,23 @@ import Testing
             }
         }
         #expect(warnings.lines.count == 1)
+    }
+
+    @Test func `what waits is bounded in number and bytes`() async {
+        let counter = ReceiverCounter()
+        let few = DatagramQueue(counter: counter)
+        for _ in 0..<(DatagramQueue.countLimit + 10) { few.add([1]) }
+        #expect(counter.current.dropped == 10)
+        let long = [UInt8](repeating: 0, count: 65_000)
+        let fitting = DatagramQueue.byteLimit / long.count
+        let large = DatagramQueue(counter: counter)
+        for _ in 0..<(fitting + 5) { large.add(long) }
+        #expect(counter.current.dropped == 15)
+        // Once one is taken there is room again.
+        var datagrams = large.datagrams.makeAsyncIterator()
+        if let datagram = await datagrams.next() { large.didTake(datagram) }
+        large.add(long)
+        large.add(long)
+        #expect(counter.current.dropped == 16)
     }
 }

@@ -90,6 +90,46 @@ import Testing
         #expect(warnings.lines == [TelemetryFileTests.broken])
     }
 
+    @Test(arguments: seeds(8))
+    func `a file with any bytes changed ends nothing`(seed: UInt64) async throws {
+        let folder = try StoreFolder()
+        var random = RandomSpans(seed: seed)
+        let traces = (0..<100).map { _ in random.trace(5) }
+        do {
+            let before = store(folder.path)
+            before.take(traces.flatMap { $0 })
+            before.record([
+                AuditRecord(
+                    caller: "a",
+                    target: "b",
+                    verdict: .allowed,
+                    firstSeconds: 1,
+                    lastSeconds: 2,
+                    count: 3
+                )
+            ])
+            _ = try await before.traces()
+        }
+        let url = URL(fileURLWithPath: folder.database)
+        var bytes = Array(try Data(contentsOf: url))
+        for _ in 0..<random.number(1...200) {
+            bytes[random.number(0...(bytes.count - 1))] = UInt8(random.number(0...255))
+        }
+        try Data(bytes).write(to: url)
+        let store = store(folder.path)
+        for trace in traces { _ = try? await store.spans(of: trace.first?.traceID ?? "") }
+        for service in [nil, "blue", "demo/green"] {
+            _ = try? await store.traces(TraceQuery(service: service, limit: 1000))
+        }
+        _ = try? await store.edges()
+        _ = try? await store.audit()
+        store.take(traces.flatMap { $0 } + random.trace(10))
+        _ = try? await store.traces()
+        await store.tend()
+        #expect(store.counts.stored + store.counts.dropped <= 510)
+        #expect(warnings.lines.count <= 3)
+    }
+
     @Test func `a file of a newer Heddle stays as it is, and memory has to do`() async throws {
         let folder = try StoreFolder()
         do { _ = try await store(folder.path).traces() }

@@ -1,0 +1,185 @@
+internal import FoundationEssentials
+internal import NIOPosix
+internal import Synchronization
+
+/// Follows access logs, and sends their lines with one exporter of one mesh.
+///
+/// Lines are read when there is room for them: what waits for a receiver that is down waits in its
+/// file. Places are kept in a file, so that a restart goes on where the last line was sent.
+final class LogShipper: Sendable {
+    private static let look: Duration = .seconds(1)
+
+    private struct State {
+        var sources: [String: LogSource] = [:]
+        var isFinishing = false
+    }
+
+    /// What the reading thread alone uses.
+    private struct Reading {
+        var tails: [String: LogTail] = [:]
+        /// As in the file; nil before it was read.
+        var kept: [String: KeptPlace]?
+        var saved: [String: LogPlace] = [:]
+        /// How many files were begun to be followed; lines of one that is followed again are told
+        /// from those before by that.
+        var count = 0
+
+        /// The tail of a file, which is followed from now on.
+        mutating func tail(_ path: String, _ kept: KeptPlace?) -> LogTail {
+            if let tail = tails[path] { return tail }
+            count += 1
+            return LogTail(path, from: kept, generation: count << 32)
+        }
+    }
+
+    let queue: ExportQueue<LogItem>
+    private let shipped: ShippedPlaces
+    private let state = Mutex(State())
+    private let reading = Mutex(Reading())
+    private let changed = Signal()
+    private let time: ExportTime
+    private let placesPath: String
+
+    /// Makes a shipper.
+    ///
+    /// - Parameters:
+    ///   - limits: How much may wait.
+    ///   - placesPath: The file in which places are kept.
+    ///   - time: Time and chance.
+    ///   - send: Sends a request.
+    init(
+        _ limits: ExportLimits,
+        placesPath: String,
+        time: ExportTime,
+        send: @escaping ExportQueue<LogItem>.Send
+    ) {
+        let shipped = ShippedPlaces()
+        self.shipped = shipped
+        self.time = time
+        self.placesPath = placesPath
+        queue = ExportQueue(limits, time: time, settled: { shipped.add($0) }, send: send)
+    }
+
+    /// Follows these files from now on, by their paths.
+    func follow(_ sources: [String: LogSource]) {
+        let isNew = state.withLock { state in
+            defer { state.sources = sources }
+            return state.sources != sources
+        }
+        if isNew { changed.set() }
+    }
+
+    /// Reads no more; what was read is sent.
+    func finish() {
+        state.withLock { $0.isFinishing = true }
+        changed.set()
+    }
+
+    /// Follows and sends until `finish`, or the task is cancelled.
+    func run(reported: @escaping @Sendable () -> Void) async {
+        await withTaskGroup { group in
+            group.addTask { await self.queue.run(reported: reported) }
+            while !Task.isCancelled, !state.withLock({ $0.isFinishing }) {
+                let hasMore = queue.isHalfFull ? false : await readOnce()
+                await save()
+                if !hasMore { await changed.wait(atMost: Self.look, time) }
+            }
+            queue.finish()
+            await group.waitForAll()
+        }
+        await save()
+    }
+
+    // MARK: On a thread that may block
+
+    /// Reads of each file what is read at once; whether there may be more.
+    private func readOnce() async -> Bool {
+        let sources = state.withLock { $0.sources }
+        let now = time.wallSeconds()
+        let items = await blocking { self.read(sources, now) }
+        queue.add(items)
+        return !items.isEmpty
+    }
+
+    private func read(_ sources: [String: LogSource], _ now: Double) -> [LogItem] {
+        reading.withLock { reading in
+            var kept = reading.kept ?? Self.load(placesPath)
+            reading.tails = reading.tails.filter { path, tail in
+                guard sources[path] == nil else { return true }
+                if let place = shipped[path] { kept[path] = tail.kept(place) ?? kept[path] }
+                return false
+            }
+            reading.kept = kept
+            var items: [LogItem] = []
+            for (path, source) in sources {
+                var tail = reading.tail(path, kept[path])
+                let lines = tail.next()
+                reading.tails[path] = tail
+                items += lines.lazy
+                    .filter { !source.isMixed || !AccessLine.isEnvoysOwn($0.bytes) }
+                    .map { LogItem($0, of: source, readSeconds: now) }
+            }
+            return items
+        }
+    }
+
+    private func save() async { await blocking { self.saveNow() } }
+
+    /// Writes places that have changed.
+    private func saveNow() {
+        reading.withLock { reading in
+            let places = shipped.all
+            guard places != reading.saved, var kept = reading.kept else { return }
+            for (path, place) in places {
+                guard let tail = reading.tails[path], let new = tail.kept(place) else { continue }
+                kept[path] = new
+            }
+            reading.kept = kept
+            reading.saved = places
+            let folder = placesPath.split(separator: "/", omittingEmptySubsequences: false)
+                .dropLast().joined(separator: "/")
+            try? FileManager.default.createDirectory(
+                atPath: folder,
+                withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700]
+            )
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            guard let data = try? encoder.encode(kept) else { return }
+            try? data.write(to: URL(filePath: placesPath), options: .atomic)
+        }
+    }
+
+    private static func load(_ path: String) -> [String: KeptPlace] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [:] }
+        return (try? JSONDecoder().decode([String: KeptPlace].self, from: data)) ?? [:]
+    }
+
+    private func blocking<Value: Sendable>(
+        _ work: @escaping @Sendable () -> Value
+    ) async -> Value {
+        await withCheckedContinuation { continuation in
+            NIOThreadPool.singleton.submit { _ in continuation.resume(returning: work()) }
+        }
+    }
+}
+
+/// Up to where lines were sent, by the path of their file.
+private final class ShippedPlaces: Sendable {
+    private let places = Mutex<[String: LogPlace]>([:])
+
+    /// All that is known.
+    var all: [String: LogPlace] { places.withLock(\.self) }
+
+    subscript(path: String) -> LogPlace? { places.withLock { $0[path] } }
+
+    /// Takes lines that were sent or dropped.
+    func add(_ items: [LogItem]) {
+        places.withLock { places in
+            for item in items {
+                let path = item.source.path
+                places[path] = max(places[path] ?? item.place, item.place)
+            }
+        }
+    }
+}
