@@ -181,7 +181,10 @@ let package = Package(
         ),
         tests(
             "EnvoySupervisorTests",
-            ["EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", lifecycle, logging]
+            [
+                "EnvoySupervisor", "HTTPClient", "MeshModel", "MeshPlan", "MeshTesting", lifecycle,
+                logging,
+            ]
         ),
         tests(
             "MeshDaemonTests",

@@ -206,6 +206,7 @@ enum RealEnvoy {
         return Array(
             """
             {"admin": {"address": {"pipe": {"path": "\(parameters.adminSocketPath)", "mode": 384}}},
+             "stats_flush_on_admin": true,
              "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
              "static_resources": {
               "listeners": [{"name": "ingress",

@@ -12,6 +12,7 @@ final class Harness: Sendable {
     let supervisor: EnvoySupervisor
     let stateDirectory: String
     let tokens: TokenBook
+    let answers: AnswerBook
     private let services: ServiceGroup
     private let latest = Mutex<[ProxyID: ProxyProcesses]>([:])
 
@@ -23,6 +24,8 @@ final class Harness: Sendable {
     ) {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let tokens = TokenBook()
+        let answers = AnswerBook()
+        self.answers = answers
         self.stateDirectory = stateDirectory
         self.tokens = tokens
         var configuration = SupervisorConfiguration(
@@ -35,6 +38,7 @@ final class Harness: Sendable {
             configuration: configuration,
             bootstrap: bootstrap,
             authorize: { proxy, token in if let token { tokens.add(proxy, token) } },
+            statistics: { _, generation, text, _ in answers.add(generation, text) },
             logger: logger
         )
         services = ServiceGroup(services: [supervisor], logger: logger)
@@ -145,6 +149,28 @@ final class Harness: Sendable {
         _ parameters: BootstrapParameters
     ) -> [UInt8] {
         Array(parameters.adminSocketPath.utf8)
+    }
+}
+
+/// What Envoys answered last of their statistics.
+final class AnswerBook: Sendable {
+    private let answers = Mutex<[ProxyGeneration: String]>([:])
+
+    func add(_ generation: ProxyGeneration, _ text: String) {
+        answers.withLock { $0[generation] = text }
+    }
+
+    /// How many Envoys answered.
+    var count: Int { answers.withLock(\.count) }
+
+    /// The sum over all Envoys of what each had counted in the end.
+    func sum(of name: String) -> Int {
+        answers.withLock { answers in
+            answers.values.reduce(0) { sum, text in
+                let line = text.split(separator: "\n").first { $0.hasPrefix("\(name): ") }
+                return sum + (line.flatMap { Int($0.dropFirst(name.count + 2)) } ?? 0)
+            }
+        }
     }
 }
 

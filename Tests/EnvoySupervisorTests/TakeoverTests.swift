@@ -2,6 +2,7 @@ import Foundation
 import HTTPClient
 import MeshModel
 import MeshPlan
+import MeshTesting
 import Synchronization
 import Testing
 
@@ -57,6 +58,56 @@ struct TakeoverTests {
             }
             #expect(load.failures == [] && load.answers > 0)
             #expect(harness.tokens[plan.id].count == 2)
+        }
+    }
+
+    @Test func `requests over a takeover are counted once each`() async throws {
+        let plan = makePlan(ingress: "127.91.2.7")
+        let configure: @Sendable (inout SupervisorConfiguration) -> Void = {
+            $0.drainTime = .seconds(1)
+            $0.healthInterval = .milliseconds(300)
+            $0.statisticsFilter = "http[.]ingress[.]downstream_rq_2xx"
+        }
+        try await RealEnvoy.run(configure: configure) { harness in
+            harness.supervisor.apply(plan)
+            let first = await harness.wait(for: plan.id) { $0?.process.phase == .running }
+            let load = Load(address: "127.91.2.7")
+            let counter = "http.ingress.downstream_rq_2xx"
+            try await load.run {
+                // The first has told of some before it is replaced, and counts on after that.
+                _ = try await poll({ harness.answers.sum(of: counter) }, until: { $0 > 0 })
+                harness.supervisor.apply(makePlan(ingress: "127.91.2.7", concurrency: 2))
+                await harness.wait(for: plan.id) { $0?.process.upgrades == 1 }
+                let old = try #require(RunningProcess(pid: Int32(first?.process.pid ?? 0)))
+                await old.end()
+            }
+            #expect(load.failures == [])
+            _ = try await poll(
+                { harness.answers.sum(of: counter) },
+                until: { $0 == load.answers }
+            )
+            #expect(harness.answers.count == 2)
+        }
+    }
+
+    @Test func `the last requests of a removed proxy are counted`() async throws {
+        let plan = makePlan(ingress: "127.91.2.8")
+        let configure: @Sendable (inout SupervisorConfiguration) -> Void = {
+            // It is asked once it is ready, and not again.
+            $0.healthInterval = .seconds(3600)
+            $0.statisticsFilter = "http[.]ingress[.]downstream_rq_2xx"
+        }
+        try await RealEnvoy.run(configure: configure) { harness in
+            harness.supervisor.apply(plan)
+            await harness.wait(for: plan.id) { $0?.process.phase == .running }
+            _ = try await poll({ harness.answers.count }, until: { $0 == 1 })
+            let load = Load(address: "127.91.2.8")
+            try await load.run { _ = try await poll({ load.answers }, until: { $0 >= 10 }) }
+            harness.supervisor.apply()
+            await harness.wait(for: plan.id) { $0 == nil }
+            #expect(
+                harness.answers.sum(of: "http.ingress.downstream_rq_2xx") == load.answers
+            )
         }
     }
 

@@ -79,18 +79,20 @@ import Testing
     }
 
     @Test func `a million lines keep within bounds`() {
+        let lines = String(repeating: "\n", count: 1_000_000)
+        #expect(EnvoyStatistics(text: lines).clusters.isEmpty)
         var text = ""
-        for number in 0..<1_000_000 {
-            text += "cluster.c\(number).upstream_rq_2xx: \(1 << 53)\n"
+        for number in 0..<EnvoyStatistics.Limit.owners + 1000 {
+            text += "cluster.c\(number).upstream_rq_2xx: 1\n"
         }
         #expect(EnvoyStatistics(text: text).clusters.count == EnvoyStatistics.Limit.owners)
-        let same = String(repeating: "cluster.x.upstream_rq_2xx: \(1 << 53)\n", count: 1_000_000)
+        let same = String(repeating: "cluster.x.upstream_rq_2xx: \(1 << 53)\n", count: 2000)
         #expect(
             EnvoyStatistics(text: same).clusters["x"]?[.successes] == EnvoyStatistics.Limit.value
         )
         let long = String(repeating: "x", count: 1 << 20)
         #expect(EnvoyStatistics(text: "cluster.\(long).upstream_rq_2xx: 1").clusters.isEmpty)
-        let bins = (0..<1_000_000).map { "\($0),1:1" }.joined(separator: ", ")
+        let bins = (0..<10_000).map { "\($0),1:1" }.joined(separator: ", ")
         let wide = EnvoyStatistics(text: "cluster.x.upstream_rq_time:\n  totals=\(bins)\n")
         #expect(
             (wide.clusters["x"]?.latency.bins.count ?? 0) <= LatencyHistogram.lastIndex + 1

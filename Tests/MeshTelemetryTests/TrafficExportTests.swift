@@ -79,6 +79,7 @@ import Testing
         take(
             "blue-1",
             """
+            cluster.cds_ingress_colors_blue_demo_\(application).upstream_rq_completed: 7
             \(prefix).downstream_rq_completed: 7
             \(prefix).downstream_cx_total: 3
             \(prefix).downstream_cx_active: 2

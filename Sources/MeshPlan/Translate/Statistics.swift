@@ -43,6 +43,8 @@ extension Envoy_Config_Bootstrap_V3_Bootstrap {
             return tag
         }
         guard let address = statistics.dogStatsD else { return }
+        // A sink gets its statistics while Heddle is away too: every 5 s, as in App Mesh.
+        statsFlush = nil
         var sink = Envoy_Config_Metrics_V3_DogStatsdSink()
         switch address {
         case .udp(let endpoint):

@@ -272,7 +272,8 @@ private struct EnvoyStatisticsReader {
     /// A number without its fraction; Envoy writes one of a million and more with an exponent.
     private func wholePart(_ range: Range<Int>) -> Int? {
         if bytes[range].contains(UInt8(ascii: "e")) {
-            let value = Double(String(decoding: bytes[range], as: UTF8.self)) ?? -1
+            let digits = bytes[range].drop { $0 == UInt8(ascii: " ") }
+            let value = Double(String(decoding: digits, as: UTF8.self)) ?? -1
             return value >= 0 && value <= Double(EnvoyStatistics.Limit.value) ? Int(value) : nil
         }
         let dot = bytes[range].firstIndex(of: UInt8(ascii: ".")) ?? range.upperBound

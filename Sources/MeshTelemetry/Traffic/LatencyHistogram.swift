@@ -95,8 +95,10 @@ public struct LatencyHistogram: Hashable, Sendable {
         for bin in bins {
             let after = before + Double(bin.count)
             if rank <= after {
+                // Requests are spread over their range: the only one of a range is in its middle.
                 let (lower, upper) = Self.ends(of: bin.index)
-                return lower + (upper - lower) * (rank - before) / Double(bin.count)
+                let part = max(0, rank - before - 0.5) / Double(bin.count)
+                return lower + (upper - lower) * part
             }
             before = after
         }

@@ -80,7 +80,11 @@ struct ProxyReadings: Sendable {
         for counter in [TrafficCounters.Counter.timeouts, .connectFailures] {
             asked[counter] = application[counter]
         }
-        let protocols = Set(place.applicationClusters.map(Self.protocolName))
+        // Of a gateway it is where its requests enter it again.
+        let protocols = Set(
+            statistics.clusters.keys.filter { $0.hasPrefix("cds_ingress_") }
+                .map(Self.protocolName)
+        )
         for (prefix, counters) in statistics.inbound {
             gauges.inbound[place.owner, default: .init()].add(counters.gauges)
             var change = Self.change(of: prefix, counters, &inbound)
