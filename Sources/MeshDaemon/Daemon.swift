@@ -140,7 +140,8 @@ public func runDaemon(
         RunReport(
             paths: configuration.paths,
             clientOptions: configuration.clientOptions,
-            adopted: adopted.count
+            adopted: adopted.count,
+            page: configuration.apiAddress.map { "http://\($0)/" }
         )
     )
     let reconciler = Reconciler(
@@ -235,8 +236,8 @@ private func makeSupervisor(
             drainTime: configuration.drainTime,
             shutdownDrainTime: configuration.drainTime,
             keepsProxies: configuration.keepsProxies,
-            logSizeBytes: configuration.logSizeBytes,
-            statisticsFilter: TrafficBoard.filter
+            statisticsFilter: TrafficBoard.filter,
+            logSizeBytes: configuration.logSizeBytes
         ),
         bootstrap: { proxy, parameters in
             var parameters = parameters

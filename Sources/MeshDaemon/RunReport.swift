@@ -12,15 +12,18 @@ struct RunReport: Sendable {
     var clientOptions: String
     /// How many proxies an earlier daemon left running.
     var adopted: Int
+    /// Where the page is; nil is nowhere.
+    var page: String?
     private var known: [ProxyID: String] = [:]
     private var problems: Set<Diagnostic> = []
     private var isFirst = true
     private var saidReady = false
 
-    init(paths: [String], clientOptions: String = "", adopted: Int = 0) {
+    init(paths: [String], clientOptions: String = "", adopted: Int = 0, page: String? = nil) {
         self.paths = paths
         self.clientOptions = clientOptions
         self.adopted = adopted
+        self.page = page
     }
 
     /// The lines for a new state of things.
@@ -89,6 +92,7 @@ struct RunReport: Sendable {
         var lines = [
             "all \(plan.proxies.count) workloads are ready; save a file to change the mesh"
         ]
+        if let page { lines.append("the mesh as a picture: \(page)") }
         lines.append("try: heddle status\(clientOptions)")
         if plan.proxies.values.contains(where: { !$0.secrets.isEmpty }) {
             lines.append("     heddle certificates\(clientOptions)")

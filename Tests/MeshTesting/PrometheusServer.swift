@@ -36,6 +36,7 @@ public final class PrometheusServer: Sendable {
     /// - Parameters:
     ///   - configuration: The configuration file.
     ///   - folder: Where data goes.
+    /// - Throws: When there is none, or it does not start.
     public init(configuration: URL, folder: URL) async throws {
         guard let prometheusPath else { throw PrometheusMissing() }
         process = try await .start(

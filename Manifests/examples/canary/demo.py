@@ -247,6 +247,7 @@ def show(heddle, mesh):
     print(chart(answers))
     print(
         f"\nTo shift the traffic, edit the weights in {os.path.relpath(mesh)} and save."
+        "\nTo see the mesh: http://127.0.0.1:18001/"
         f"\nTo look around: {heddle.heddle} status --state-dir {heddle.state}"
         f"\nHeddle's log: {os.path.relpath(heddle.log_path)}"
         "\nCtrl-C stops everything.\n",

@@ -12,23 +12,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BACKEND = "http://color.color-app:8080/"
 PROXY = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
+TRACE = "X-Amzn-Trace-Id"
 local = threading.local()
 
 
-def ask():
-    """The status and body of the back end's answer, over a connection that stays open."""
+def ask(trace):
+    """The status and body of the back end's answer, over a connection that stays open.
+
+    `trace` is the X-Amzn-Trace-Id of the request that this is for: passed on, it makes both one trace.
+    """
     fresh = getattr(local, "connection", None) is None
     if fresh:
         local.connection = http.client.HTTPConnection(PROXY.hostname, PROXY.port, timeout=10)
     try:
-        local.connection.request("GET", BACKEND)
+        local.connection.request("GET", BACKEND, headers={TRACE: trace} if trace else {})
         response = local.connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
         local.connection.close()
         local.connection = None
         # Envoy may close a connection that was idle; a new one tells whether there is a fault.
-        return (502, f"{error}\n".encode()) if fresh else ask()
+        return (502, f"{error}\n".encode()) if fresh else ask(trace)
 
 
 class Front(BaseHTTPRequestHandler):
@@ -36,7 +40,7 @@ class Front(BaseHTTPRequestHandler):
     wbufsize = -1  # one packet for headers and body
 
     def do_GET(self):
-        status, body = ask()
+        status, body = ask(self.headers.get(TRACE))
         self.send_response(status)
         self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
         self.send_header("Content-Length", str(len(body)))

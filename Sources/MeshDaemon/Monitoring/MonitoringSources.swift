@@ -36,23 +36,3 @@ public struct SpanCount: Hashable, Sendable {
         self.malformed = malformed
     }
 }
-
-/// What became of the telemetry that a mesh sends to one place, since the daemon started.
-public struct ExportCount: Hashable, Sendable {
-    /// `metadata.name` of the Mesh.
-    public var mesh: String
-    /// `x-ray`, `cloudwatch`, `cloudwatch-logs` or `otlp`.
-    public var exporter: String
-    /// Spans, data points or log events that were taken.
-    public var sent: Int
-    /// Those that were given up.
-    public var dropped: Int
-
-    /// Makes a count.
-    public init(mesh: String, exporter: String, sent: Int, dropped: Int) {
-        self.mesh = mesh
-        self.exporter = exporter
-        self.sent = sent
-        self.dropped = dropped
-    }
-}

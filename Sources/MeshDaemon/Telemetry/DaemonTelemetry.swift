@@ -81,7 +81,12 @@ final class DaemonTelemetry: Service {
             XRayReceiver(address: $0, logger: logger, take: take)
         }
         openTelemetry = configuration.openTelemetryAddress.map {
-            OpenTelemetryReceiver(address: $0, logger: logger, take: take)
+            OpenTelemetryReceiver(
+                address: $0,
+                logger: logger,
+                onListen: pauseWithoutDescriptors,
+                take: take
+            )
         }
     }
 
@@ -139,8 +144,8 @@ final class DaemonTelemetry: Service {
     }
 
     private func exportMetrics() async {
-        var cursor: TrafficCursor?
         await cancelWhenGracefulShutdown {
+            var cursor: TrafficCursor?
             _ = self.traffic.interval(since: &cursor, timeSeconds: Self.timeSeconds)
             while (try? await Task.sleep(for: Self.metricsInterval)) != nil {
                 self.exporter.take(

@@ -1,3 +1,4 @@
+internal import Glibc
 public import Logging
 public import MeshModel
 internal import NIOCore
@@ -14,6 +15,7 @@ public final class XRayReceiver: Service, Sendable {
     private let logger: Logger
     private let take: @Sendable (ReceivedSpans) -> Void
     private let counter = ReceiverCounter()
+    private let isListening = Atomic(false)
 
     /// Makes a receiver, which listens once it runs.
     ///
@@ -40,8 +42,12 @@ public final class XRayReceiver: Service, Sendable {
         )
     }
 
-    /// What became of what was sent.
-    public var counts: ReceiverCounts { counter.current }
+    /// What became of what was sent, what the kernel dropped while this listens included.
+    public var counts: ReceiverCounts {
+        var counts = counter.current
+        if isListening.load(ordering: .relaxed) { counts.dropped += KernelDrops.count(at: address) }
+        return counts
+    }
 
     /// Receives until graceful shutdown; an address that is taken is tried again.
     public func run() async throws { try await listening.run(serve) }
@@ -60,12 +66,22 @@ public final class XRayReceiver: Service, Sendable {
             }
         let channel = try await bootstrap.bind(host: address.host, port: Int(address.port.number))
             .get()
+        // More than the system's bound on what waits in the kernel, where this process may do that.
+        let force = ChannelOptions.Types.SocketOption(
+            level: .socket,
+            name: .init(rawValue: SO_RCVBUFFORCE)
+        )
+        try? await channel.setOption(force, value: 4 << 20).get()
+        isListening.store(true, ordering: .relaxed)
         listens()
         try await withGracefulShutdownHandler {
             for await datagram in queue.datagrams {
                 queue.didTake(datagram)
                 receive(datagram)
             }
+            // What was dropped stays counted when the socket goes.
+            counter.add(dropped: KernelDrops.count(at: address))
+            isListening.store(false, ordering: .relaxed)
             try await channel.close().get()
         } onGracefulShutdown: {
             queue.finish()

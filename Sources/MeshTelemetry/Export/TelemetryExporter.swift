@@ -28,6 +28,14 @@ public struct ExportCount: Hashable, Sendable {
     public var sent: Int
     /// Those that were given up: refused, too large, or too many while the receiver was down.
     public var dropped: Int
+
+    /// Makes a count.
+    public init(mesh: String, exporter: String, sent: Int, dropped: Int) {
+        self.mesh = mesh
+        self.exporter = exporter
+        self.sent = sent
+        self.dropped = dropped
+    }
 }
 
 /// Sends the telemetry of meshes to where they ask for it: AWS X-Ray, CloudWatch, CloudWatch Logs, an
