@@ -176,6 +176,11 @@ final class RunningMesh: Sendable {
         try await runCommand(heddleBinary.path, arguments + ["--state-dir", state.path])
     }
 
+    /// Begins a command of heddle about this mesh that goes on until it is ended.
+    func follow(_ arguments: String...) throws -> FollowedCommand {
+        try FollowedCommand(heddleBinary, arguments + ["--state-dir", state.path])
+    }
+
     /// Sends `signal` and waits for the end.
     func end(by signal: Int32) async -> Int32 {
         guard let process else { return 0 }
@@ -342,6 +347,47 @@ final class RunningMesh: Sendable {
                     || String(decoding: arguments, as: UTF8.self).contains(state.path))
         }
     }
+}
+
+/// A command that goes on while a test looks at what it prints.
+final class FollowedCommand: Sendable {
+    private let process = Process()
+    private let output = OutputLines()
+
+    fileprivate init(_ program: URL, _ arguments: [String]) throws {
+        process.executableURL = program
+        process.arguments = arguments
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = output.pipe
+        process.standardError = output.pipe
+        try process.run()
+        try output.pipe.fileHandleForWriting.close()
+        output.start()
+    }
+
+    /// All lines so far.
+    var lines: [String] { output.all }
+
+    /// The next line that contains `text`.
+    func line(containing text: String) async throws -> String {
+        try await output.next(containing: text)
+    }
+
+    /// Ends it as Ctrl-C does; its exit code.
+    func interrupt() async -> Int32 {
+        process.interrupt()
+        return await status()
+    }
+
+    /// Its exit code, once it has ended.
+    func status() async -> Int32 {
+        await output.end()
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    /// Ends it at once.
+    func end() { if process.isRunning { process.terminate() } }
 }
 
 /// The program under test, beside the test's own binary.

@@ -81,7 +81,7 @@ public struct AuditCommand: Sendable {
             let names = try await names(in: namespace, client)
             // SPIFFE IDs of Heddle's own have the namespace in them.
             records = records.filter { record in
-                names.contains(record.caller) || names.contains(record.target)
+                isIn(names, record.caller) || isIn(names, record.target)
                     || record.caller.hasPrefix("spiffe://")
                         && record.caller.contains("/\(namespace)/")
             }
@@ -91,22 +91,22 @@ public struct AuditCommand: Sendable {
         }
     }
 
-    /// `<mesh>/<node>` of all virtual nodes and virtual gateways of `namespace`.
+    /// The names in App Mesh of all virtual nodes and virtual gateways of `namespace`.
     private func names(in namespace: String, _ client: LocalAPIClient) async throws -> Set<String> {
-        let map = try await client.value(ServiceMap.self, "/map")
-        let meshes = Dictionary(
-            map.nodes.map { ("\($0.kind)/\($0.namespace)/\($0.name)", $0.mesh) }
-        ) { first, _ in first }
         var names: Set<String> = []
         for kind in [Kind.virtualNode, .virtualGateway] {
             for object in try await client.objects(kind, namespace: namespace).items {
-                let id = ObjectID(kind, object)
-                let own = object["spec"]?["awsName"]?.string ?? "\(id.name)_\(namespace)"
-                let mesh = meshes["\(kind.rawValue)/\(namespace)/\(id.name)"] ?? ""
-                names.formUnion(["\(mesh)/\(own)", "\(mesh)/\(id.name)"])
+                let name = object["metadata"]?["name"]?.string ?? ""
+                names.insert(object["spec"]?["awsName"]?.string ?? "\(name)_\(namespace)")
             }
         }
         return names
+    }
+
+    /// Whether `<mesh>/<node>`, or what else is known of somebody, is one of `names`.
+    private func isIn(_ names: Set<String>, _ text: String) -> Bool {
+        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+        return parts.count == 2 && names.contains(parts[1])
     }
 
     private func table(

@@ -12,6 +12,8 @@ struct GraphDiagram {
         ids = Set(map.nodes.map(\.id) + map.edges.flatMap { [$0.source, $0.target] }).sorted()
     }
 
+    /// The map for Graphviz.
+    ///
     /// https://graphviz.org/doc/info/lang.html
     var dot: String {
         var text = "digraph mesh {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n"
@@ -28,6 +30,8 @@ struct GraphDiagram {
         return text + "}\n"
     }
 
+    /// The map for Mermaid, which pages in Markdown show.
+    ///
     /// https://mermaid.js.org/syntax/flowchart.html
     var mermaid: String {
         // Names could mean something.
