@@ -54,7 +54,10 @@ function body(tab, node, object, namespace, name) {
   switch (tab) {
     case 'proxies': return proxyCards(object?.kind ?? node?.kind ?? '', namespace, name);
     case 'traces': return recentTraces(`${node?.mesh ?? ''}/${object?.spec?.awsName ?? name}`.replace(/^\//, ''));
-    case 'log': return accessLog(namespace, name);
+    case 'log':
+      if (object?.spec?.logging?.accessLog?.file) return accessLog(namespace, name);
+      leaveLog();
+      return h('p', { class: 'quiet' }, 'It has no access log; ', h('code', null, 'spec.logging.accessLog.file.path'), ' of its manifest gives it one.');
     case 'config': return object ? manifest(object) : h('p', { class: 'quiet' }, 'It has no manifest.');
     default: return overview(node, object);
   }

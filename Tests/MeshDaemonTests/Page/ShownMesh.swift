@@ -39,10 +39,19 @@ final class ShownMesh: Sendable {
             )
         }
         state.publish(
-            objects: [mesh("colors")] + names.map { virtualNode($0) },
+            objects: [mesh("colors")] + names.map { withAccessLog(virtualNode($0)) },
             statuses: statuses,
             proxies: ProxySample().report
         )
+    }
+
+    /// A virtual node whose proxies log requests.
+    private func withAccessLog(_ object: MeshObject) -> MeshObject {
+        guard case .virtualNode(var node) = object else { return object }
+        var document = node.manifest.document
+        document["spec"]?["logging"] = ["accessLog": ["file": ["path": "/dev/stdout"]]]
+        node.manifest = Manifest(document: document)
+        return .virtualNode(node)
     }
 
     /// Shows `map` to all who watch, and to those who come.
