@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import copy
 import pathlib
+import re
 import sys
 import tempfile
 import time
@@ -33,10 +34,8 @@ class Application(load.Application):
 
     def data_received(self, data):
         for head in data.split(b"\r\n\r\n")[:-1]:
-            is_traced = b"Sampled=1" in head or any(
-                line.lower().startswith(b"traceparent:") and line.endswith(b"-01") for line in head.split(b"\r\n")
-            )
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + b"01"[is_traced:][:1])
+            is_traced = re.search(rb"Sampled=1|traceparent: *[0-9a-f-]*-01\r", head + b"\r", re.IGNORECASE)
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + (b"1" if is_traced else b"0"))
 
 
 def manifests(provider, rate):
@@ -92,7 +91,8 @@ async def share(address, arguments):
     requests = Requests(address, arguments.connections)
     await requests.send(lambda: len(requests.answers) + len(requests.failures) >= arguments.requests)
     traced = sum(is_traced for _, is_traced in requests.answers)
-    print(f"5 %: {traced} of {len(requests.answers)} requests traced, {100 * traced / len(requests.answers):.2f} %", flush=True)
+    percent = 100 * traced / len(requests.answers)
+    print(f"5 %: {traced} of {len(requests.answers)} requests traced, {percent:.2f} %", flush=True)
     return requests.failures
 
 
@@ -107,7 +107,8 @@ async def change(address, folder, arguments):
         save(folder, manifests(arguments.provider, rate))
         saved = time.monotonic()
         await asyncio.sleep(WATCHED_SECONDS)
-        others = [moment - saved for moment, is_traced in requests.answers if moment > saved and is_traced != (rate == "1")]
+        since = [(moment - saved, is_traced) for moment, is_traced in requests.answers if moment > saved]
+        others = [seconds for seconds, is_traced in since if is_traced != (rate == "1")]
         if rate == "0" and arguments.provider == "x-ray":
             # Close to the one before, and so not the one of its second.
             others = [after for before, after in zip(others, others[1:]) if after - before < 0.5]
