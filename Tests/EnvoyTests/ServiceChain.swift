@@ -13,11 +13,10 @@ enum ServiceChain {
     /// The services, in the order in which they ask one another.
     static let services = ["one", "two", "three", "four"]
 
-    /// Those who trace a request that goes through the whole chain: a gateway once, a node where it
-    /// is asked and where it asks.
-    static let tracers = ["gateway", "one", "one", "two", "two", "three", "three", "four"].map {
-        "demo/\($0)_demo"
-    }
+    /// Those who trace a request that goes through the whole chain: where they are asked, and where they
+    /// ask the next one.
+    static let tracers = ["gateway", "one", "two", "three", "four"]
+        .flatMap { ["demo/\($0)_demo", "demo/\($0)_demo"] }.dropLast()
 
     /// Options by which Heddle takes spans at ports of the test's own.
     static let options = ["--xray-address", "127.0.0.1:APP8", "--otlp-address", "127.0.0.1:APP9"]

@@ -18,6 +18,8 @@ struct ServiceMapTests {
         [
             ("client/outside", "virtualgateway/demo/gateway", 1, 0.2),
             ("virtualgateway/demo/gateway", "virtualnode/demo/one", 1, 0.2),
+            // There is a route, and nobody takes it.
+            ("virtualgateway/demo/gateway", "virtualnode/demo/four", 0, 0),
             ("virtualnode/demo/one", "virtualnode/demo/two", 1, 0.2),
             ("virtualnode/demo/two", "virtualnode/demo/three", 0.9, 0.1),
             ("virtualnode/demo/three", "virtualnode/demo/four", 0.9, 0.1),

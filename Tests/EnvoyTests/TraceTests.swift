@@ -56,11 +56,11 @@ struct TraceTests {
         try await Self.run(provider, rate: "1") { mesh in
             let load = try await ServiceChain.load(1, ["/"], mesh)
             #expect(load.traced == 1)
-            let spans = try await Self.newestTrace(8, mesh)
+            let spans = try await Self.newestTrace(9, mesh)
             #expect(Set(spans.map(\.traceID)).count == 1)
             let line = try #require(Self.line(spans), "\(spans)")
-            #expect(line.map(\.service) == ServiceChain.tracers)
-            #expect(line.dropFirst().map(\.kind) == (0..<7).map { $0 % 2 == 0 ? .server : .client })
+            #expect(line.map(\.service) == Array(ServiceChain.tracers))
+            #expect(line.map(\.kind) == (0..<9).map { $0 % 2 == 0 ? .server : .client })
             #expect(line.allSatisfy { $0.status == 200 && !$0.isError })
             // A child is within its parent.
             for (parent, child) in zip(line, line.dropFirst()) {
@@ -78,7 +78,7 @@ struct TraceTests {
         try await Self.run(provider, rate: "1") { mesh in
             let load = try await ServiceChain.load(1, ["/retry/four/once"], mesh)
             #expect(load.statuses == ["200": 1])
-            let spans = try await Self.newestTrace(10, mesh)
+            let spans = try await Self.newestTrace(11, mesh)
             let attempts = spans.filter { $0.service == ServiceChain.tracers.last }
             #expect(attempts.compactMap(\.status).sorted() == [200, 503, 503])
             #expect(attempts.filter(\.isError).count == 2)
@@ -86,7 +86,7 @@ struct TraceTests {
             let others = attempts.filter { $0.spanID != answered.spanID }
             #expect(others.allSatisfy { $0.parentID == answered.parentID })
             let withoutOthers = spans.filter { !others.contains($0) }
-            #expect(Self.line(withoutOthers)?.map(\.service) == ServiceChain.tracers)
+            #expect(Self.line(withoutOthers)?.map(\.service) == Array(ServiceChain.tracers))
         }
     }
 
@@ -99,7 +99,7 @@ struct TraceTests {
             let traces = try await poll {
                 try await mesh.traces()
             } until: { traces in
-                traces.count == load.traced && traces.allSatisfy { $0.spanCount == 8 }
+                traces.count == load.traced && traces.allSatisfy { $0.spanCount == 9 }
             }
             #expect(traces.allSatisfy { $0.services == Set(ServiceChain.tracers).sorted() })
         }
@@ -111,11 +111,11 @@ struct TraceTests {
             #expect(load.statuses == ["200": 20_000])
             #expect(load.failures == [])
             #expect(800...1200 ~= load.traced)
-            // By the gateway and by four.
+            // Twice by the gateway, and once by four.
             try await poll {
                 try await mesh.receivedSpans()
             } until: {
-                $0 == 2 * load.traced
+                $0 == 3 * load.traced
             }
         }
     }
