@@ -1,8 +1,3 @@
-// Where the compiler finds `stat` in a module that some file of imports Foundation, as GRDB does.
-internal import CoreFoundation
-internal import FoundationEssentials
-internal import Glibc
-
 /// Where a line ends: in which of the files that had a path one after the other, and at which byte.
 struct LogPlace: Hashable, Sendable, Comparable {
     /// Grows with each file.
@@ -236,51 +231,5 @@ struct LogTail: Sendable {
         guard !partial.isEmpty else { return [] }
         let place = LogPlace(generation: source.generation, offset: offset)
         return [LogLine(bytes: partial, place: place)]
-    }
-}
-
-/// A file that is read.
-final class LogFile: Sendable {
-    let inode: UInt64
-    private let descriptor: Int32
-
-    /// Opens it; nil where that is not possible, and for what is no ordinary file.
-    init?(_ path: String) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            close(descriptor)
-            return nil
-        }
-        self.descriptor = descriptor
-        inode = UInt64(status.st_ino)
-    }
-
-    deinit { close(descriptor) }
-
-    /// Which file has a name now.
-    static func inode(_ path: String) -> UInt64? {
-        var status = stat()
-        return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
-    }
-
-    var size: Int {
-        var status = stat()
-        return fstat(descriptor, &status) == 0 ? Int(status.st_size) : 0
-    }
-
-    /// Up to `count` bytes from `offset` on; none past the end.
-    func read(at offset: Int, count: Int) -> [UInt8] {
-        guard count > 0, offset >= 0 else { return [] }
-        return Array(unsafeUninitializedCapacity: count) { buffer, filled in
-            filled = max(0, pread(descriptor, buffer.baseAddress, count, off_t(offset)))
-        }
-    }
-
-    /// Whether `tail` is what it has before `offset`.
-    func holds(_ tail: [UInt8], before offset: Int) -> Bool {
-        offset >= tail.count && size >= offset
-            && read(at: offset - tail.count, count: tail.count) == tail
     }
 }

@@ -39,13 +39,20 @@ final class Signal: Sendable {
         }
     }
 
-    /// Waits until it is set, or for `duration`.
-    func wait(atMost duration: Duration, _ time: ExportTime) async {
+    /// Waits until it is set, or for `duration`; whether it was set, or the task cancelled.
+    @discardableResult
+    func wait(atMost duration: Duration, _ time: ExportTime) async -> Bool {
         await withTaskGroup { group in
-            group.addTask { await time.sleep(duration) }
-            group.addTask { await self.wait() }
-            await group.next()
-            group.cancelAll()
+            group.addTask {
+                await time.sleep(duration)
+                return false
+            }
+            group.addTask {
+                await self.wait()
+                return true
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? true
         }
     }
 }

@@ -59,12 +59,16 @@ public final class TelemetryExporter: Service {
     /// entry.
     public let observations: AsyncStream<[ObjectID: TelemetryObservation]>
 
+    private static let minute: Duration = .seconds(60)
+
     private let observed: AsyncStream<[ObjectID: TelemetryObservation]>.Continuation
     private let changes: AsyncStream<Void>
     private let changed: AsyncStream<Void>.Continuation
     private let state = Mutex(State())
     private let makeSenders: @Sendable () -> ExportSenders
     private let processLog: @Sendable (ProxyID) -> String?
+    private let traffic: TrafficBoard?
+    private let time: ExportTime
 
     /// Makes an exporter, which exports nothing before `update`.
     ///
@@ -75,6 +79,7 @@ public final class TelemetryExporter: Service {
     ///   - cloudWatchNamespace: The namespace of metrics; by default that of the CloudWatch agent, by
     ///     which App Mesh's metrics came to CloudWatch.
     ///   - time: Time and chance.
+    ///   - traffic: Whose intervals are taken, one each minute; nil where the caller takes them.
     ///   - processLog: The file with a proxy's output, for access logs on `/dev/stdout`; nil where
     ///     there is none.
     public init(
@@ -83,6 +88,7 @@ public final class TelemetryExporter: Service {
         http: HTTPClient = HTTPClient(),
         cloudWatchNamespace: String = "CWAgent",
         time: ExportTime = .system,
+        traffic: TrafficBoard? = nil,
         processLog: @escaping @Sendable (ProxyID) -> String? = { _ in nil }
     ) {
         (observations, observed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -98,6 +104,8 @@ public final class TelemetryExporter: Service {
             )
         }
         self.processLog = processLog
+        self.traffic = traffic
+        self.time = time
     }
 
     /// How much was sent and dropped by each export that runs, sorted by mesh and exporter.
@@ -114,6 +122,11 @@ public final class TelemetryExporter: Service {
             }
         }
         return counts.sorted { ($0.mesh, $0.exporter) < ($1.mesh, $1.exporter) }
+    }
+
+    /// What runs for a mesh.
+    func exports(of mesh: ObjectID) -> [RunningExport] {
+        state.withLock { $0.exports[mesh] ?? [] }
     }
 
     /// Exports from now on what these meshes ask for; what is new starts, and what is gone ends when
@@ -189,6 +202,8 @@ public final class TelemetryExporter: Service {
     /// Exports until graceful shutdown.
     public func run() async throws {
         await withDiscardingTaskGroup { group in
+            let ending = Signal()
+            group.addTask { await self.measure(until: ending) }
             for await _ in changes.cancelOnGracefulShutdown() {
                 let new = state.withLock { state in
                     defer { state.new = [] }
@@ -198,10 +213,24 @@ public final class TelemetryExporter: Service {
                     group.addTask { await export.run { self.tell() } }
                 }
             }
-            let rest = state.withLock { $0.exports.values.flatMap(\.self) }
-            for export in rest { export.finish() }
+            ending.set()
         }
         observed.finish()
+    }
+
+    /// Takes what happened in each minute, and at the end in what there was of the last; then all
+    /// exports finish.
+    private func measure(until ending: Signal) async {
+        var cursor: TrafficCursor?
+        var end = time.now() + Self.minute
+        var isOver = false
+        while !isOver {
+            isOver = await ending.wait(atMost: end - time.now(), time) || Task.isCancelled
+            end += Self.minute
+            guard let traffic else { continue }
+            take(traffic.interval(since: &cursor, timeSeconds: time.wallSeconds()))
+        }
+        for export in state.withLock({ $0.exports.values.flatMap(\.self) }) { export.finish() }
     }
 
     /// Tells what became of exports, if that has changed.

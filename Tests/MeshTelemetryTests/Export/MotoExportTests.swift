@@ -300,6 +300,53 @@ final class MotoExportTests {
     }
 
     @Test
+    func `an endpoint that is down for a minute gets the newest when it is back`() async throws {
+        let endpoint = try await Self.unusedEndpoint()
+        let port = try #require(endpoint.split(separator: ":").last.flatMap { Int($0) })
+        let environment = Self.environment(endpoint)
+        let sender = XRaySender(
+            client: AWSClient(environment: environment),
+            configuration: AWSConfiguration(environment: environment)
+        )
+        var limits = ExportLimits.xRay
+        limits.count = 120
+        let virtual = VirtualTime()
+        let queue = ExportQueue<SegmentItem>(limits, time: virtual.time) { await sender.send($0) }
+        let now = Date().timeIntervalSince1970.rounded(.down)
+        let segments = (0..<300).map { Self.segment($0, at: now) }
+        let (reports, reported) = AsyncStream<Void>.makeStream()
+        try await withThrowingTaskGroup { group in
+            group.addTask { await queue.run { reported.yield() } }
+            for segment in segments { queue.add([SegmentItem(segment.1)]) }
+            while virtual.now < .seconds(60) { await virtual.passToNext() }
+            let down = queue.state
+            #expect(down.count == 120 && down.dropped == 180)
+            #expect(down.problem?.isDenied == false)
+            let text = down.problem?.text ?? ""
+            #expect(text.hasPrefix("xray PutTraceSegments at \(endpoint): "))
+            let moto = try await MotoServer(port: port)
+            group.addTask { await virtual.passOn() }
+            for await _ in reports where queue.state.count == 0 { break }
+            #expect(queue.state == ExportState(sent: 120, dropped: 180, count: 0, byteCount: 0))
+            let ids = try await Reader(moto.endpoint).traces(from: now)
+            #expect(Set(ids) == Set(segments.suffix(120).map(\.id)))
+            group.cancelAll()
+        }
+    }
+
+    /// The place of a server that has ended.
+    private static func unusedEndpoint() async throws -> String {
+        let endpoint = try await ScriptedServer([.init(200)]).endpoint
+        let client = HTTPClient()
+        try await poll {
+            (try? await client.response(to: HTTPRequest("GET", endpoint)))?.status
+        } until: {
+            $0 == nil
+        }
+        return endpoint
+    }
+
+    @Test
     func `wrong keys and missing rights are told, and what waits is sent once they are right`()
         async throws
     {
