@@ -152,16 +152,7 @@ struct UsageReadingTests {
 struct UsageMeterTests {
     private let client = HTTPClient()
 
-    /// Renews what it says of its memory more often than each 5 s.
-    @Sendable private static func bootstrap(
-        _ plan: ProxyPlan,
-        _ parameters: BootstrapParameters
-    ) -> [UInt8] {
-        let text = String(decoding: RealEnvoy.bootstrap(plan, parameters), as: UTF8.self)
-        return Array("{\"stats_flush_interval\": \"0.1s\", \(text.dropFirst())".utf8)
-    }
-
-    /// The same, with a heap that is too small for Envoy itself, so that all actions are in force.
+    /// A bootstrap with a heap that is too small for Envoy itself, so that all actions are in force.
     @Sendable private static func crampedBootstrap(
         _ plan: ProxyPlan,
         _ parameters: BootstrapParameters
@@ -179,14 +170,15 @@ struct UsageMeterTests {
                "@type": "type.googleapis.com/\(type)", "max_heap_size_bytes": 1048576}}],
              "actions": [\(actions.joined(separator: ","))]}
             """
-        let text = String(decoding: bootstrap(plan, parameters), as: UTF8.self)
+        let text = String(decoding: RealEnvoy.bootstrap(plan, parameters), as: UTF8.self)
         return Array("{\"overload_manager\": \(manager), \(text.dropFirst())".utf8)
     }
 
     /// Runs `body` with a meter of an Envoy that serves.
     private func withMeter(
         _ address: String,
-        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = bootstrap,
+        bootstrap: @escaping @Sendable (ProxyPlan, BootstrapParameters) -> [UInt8] = RealEnvoy
+            .bootstrap,
         _ body: @Sendable (inout UsageMeter, _ pid: Int32, EnvoyAdmin) async throws -> Void
     ) async throws {
         let plan = makePlan(ingress: address)

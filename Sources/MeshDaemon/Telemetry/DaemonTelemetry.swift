@@ -25,8 +25,6 @@ final class DaemonTelemetry: Service {
 
     /// How often what was allowed comes into the audit.
     private static let auditInterval = Duration.seconds(5)
-    /// How often metrics are exported, as App Mesh's were.
-    private static let metricsInterval = Duration.seconds(60)
 
     private let state: Holder
     private let rounds: TrafficRounds
@@ -62,6 +60,7 @@ final class DaemonTelemetry: Service {
         let exporter = TelemetryExporter(
             stateDirectory: folder,
             environment: ProcessInfo.processInfo.environment,
+            traffic: traffic,
             processLog: processLog
         )
         let take: @Sendable (ReceivedSpans) -> Void = { received in
@@ -124,7 +123,6 @@ final class DaemonTelemetry: Service {
                 group.addTask { try await service.run() }
             }
             group.addTask { await self.audit() }
-            group.addTask { await self.exportMetrics() }
         }
     }
 
@@ -141,18 +139,6 @@ final class DaemonTelemetry: Service {
             $0.audit.allowed(traffic, timeSeconds: Self.timeSeconds)
         }
         store.record(records)
-    }
-
-    private func exportMetrics() async {
-        await cancelWhenGracefulShutdown {
-            var cursor: TrafficCursor?
-            _ = self.traffic.interval(since: &cursor, timeSeconds: Self.timeSeconds)
-            while (try? await Task.sleep(for: Self.metricsInterval)) != nil {
-                self.exporter.take(
-                    self.traffic.interval(since: &cursor, timeSeconds: Self.timeSeconds)
-                )
-            }
-        }
     }
 
     /// In seconds since 1970.
