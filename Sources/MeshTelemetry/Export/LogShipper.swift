@@ -8,6 +8,7 @@ internal import Synchronization
 /// file. Places are kept in a file, so that a restart goes on where the last line was sent.
 final class LogShipper: Sendable {
     private static let look: Duration = .seconds(1)
+    private static let chunksAtOnce = 16
 
     private struct State {
         var sources: [String: LogSource] = [:]
@@ -36,7 +37,7 @@ final class LogShipper: Sendable {
     private let shipped: ShippedPlaces
     private let state = Mutex(State())
     private let reading = Mutex(Reading())
-    private let changed = Signal()
+    private let changed: Signal
     private let time: ExportTime
     private let placesPath: String
 
@@ -53,11 +54,21 @@ final class LogShipper: Sendable {
         time: ExportTime,
         send: @escaping ExportQueue<LogItem>.Send
     ) {
-        let shipped = ShippedPlaces()
+        let (shipped, changed) = (ShippedPlaces(), Signal())
+        self.changed = changed
         self.shipped = shipped
         self.time = time
         self.placesPath = placesPath
-        queue = ExportQueue(limits, time: time, settled: { shipped.add($0) }, send: send)
+        queue = ExportQueue(
+            limits,
+            time: time,
+            settled: { items in
+                shipped.add(items)
+                // There may be room for more.
+                changed.set()
+            },
+            send: send
+        )
     }
 
     /// Follows these files from now on, by their paths.
@@ -79,9 +90,13 @@ final class LogShipper: Sendable {
     func run(reported: @escaping @Sendable () -> Void) async {
         await withTaskGroup { group in
             group.addTask { await self.queue.run(reported: reported) }
+            var saved = time.now()
             while !Task.isCancelled, !state.withLock({ $0.isFinishing }) {
-                let hasMore = queue.isHalfFull ? false : await readOnce()
-                await save()
+                let hasMore = await readOnce()
+                if time.now() - saved >= Self.look {
+                    await save()
+                    saved = time.now()
+                }
                 if !hasMore { await changed.wait(atMost: Self.look, time) }
             }
             queue.finish()
@@ -92,16 +107,14 @@ final class LogShipper: Sendable {
 
     // MARK: On a thread that may block
 
-    /// Reads of each file what is read at once; whether there may be more.
+    /// Reads some of each file, as long as there is room; whether there was something and room is left.
     private func readOnce() async -> Bool {
         let sources = state.withLock { $0.sources }
         let now = time.wallSeconds()
-        let items = await blocking { self.read(sources, now) }
-        queue.add(items)
-        return !items.isEmpty
+        return await blocking { self.read(sources, now) }
     }
 
-    private func read(_ sources: [String: LogSource], _ now: Double) -> [LogItem] {
+    private func read(_ sources: [String: LogSource], _ now: Double) -> Bool {
         reading.withLock { reading in
             var kept = reading.kept ?? Self.load(placesPath)
             reading.tails = reading.tails.filter { path, tail in
@@ -110,16 +123,24 @@ final class LogShipper: Sendable {
                 return false
             }
             reading.kept = kept
-            var items: [LogItem] = []
-            for (path, source) in sources {
+            var hasMore = false
+            // In another order each time, so that one file does not keep others waiting.
+            for (path, source) in sources.shuffled() {
                 var tail = reading.tail(path, kept[path])
-                let lines = tail.next()
+                for _ in 0..<Self.chunksAtOnce {
+                    // A chunk has fewer lines than the other half takes.
+                    guard !queue.isHalfFull else { break }
+                    let lines = tail.next()
+                    hasMore = hasMore || !lines.isEmpty
+                    if lines.isEmpty { break }
+                    queue.add(
+                        lines.filter { !source.isMixed || !AccessLine.isEnvoysOwn($0.bytes) }
+                            .map { LogItem($0, of: source, readSeconds: now) }
+                    )
+                }
                 reading.tails[path] = tail
-                items += lines.lazy
-                    .filter { !source.isMixed || !AccessLine.isEnvoysOwn($0.bytes) }
-                    .map { LogItem($0, of: source, readSeconds: now) }
             }
-            return items
+            return hasMore && !queue.isHalfFull
         }
     }
 

@@ -36,8 +36,8 @@ struct LogTail: Sendable {
     static let headStart = 1 << 20
     /// Longer lines are cut.
     static let lineLimit = 128 << 10
-    private static let chunkBytes = 256 << 10
-    private static let chunkLimit = 16
+    private static let chunkBytes = 16 << 10
+    private static let chunkLimit = 64
     private static let tailBytes = 64
     /// For how many looks a file that was renamed may still be written to.
     private static let patience = 10

@@ -31,7 +31,7 @@ extension ExportLimits {
     )
     /// Of OTLP for lines of logs.
     static let openTelemetryLogs = ExportLimits(
-        count: 10_000,
+        count: 20_000,
         bytes: 8 << 20,
         batchCount: 1000,
         batchBytes: 1 << 20,

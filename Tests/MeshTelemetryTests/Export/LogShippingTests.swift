@@ -7,6 +7,7 @@ import MeshModel
 import MeshTesting
 import ServiceLifecycle
 import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import MeshTelemetry
@@ -101,6 +102,54 @@ final class LogShippingTests {
         #expect(
             exporter.counts == [ExportCount(mesh: "demo", exporter: "otlp", sent: 3, dropped: 0)]
         )
+    }
+
+    @Test func `what a receiver that is down does not take waits in its file`() async throws {
+        let text = (0..<60_000).map { "\($0)\n" }.joined()
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        let receiver = Receiver()
+        let (reports, reported) = AsyncStream<Void>.makeStream()
+        let virtual = VirtualTime()
+        let shipper = LogShipper(
+            .cloudWatchLogs,
+            placesPath: folder.appendingPathComponent("places.json").path,
+            time: virtual.time
+        ) {
+            receiver.send($0)
+        }
+        shipper.follow([
+            path: LogSource(path: path, stream: "a", attributes: [:], isMixed: false)
+        ])
+        await withTaskGroup { group in
+            group.addTask { await shipper.run { reported.yield() } }
+            group.addTask { await virtual.passOn() }
+            var iterator = reports.makeAsyncIterator()
+            for _ in 0..<5 { _ = await iterator.next() }
+            #expect(shipper.queue.state.count <= ExportLimits.cloudWatchLogs.count)
+            receiver.recover()
+            while receiver.count < 60_000 { _ = await iterator.next() }
+            group.cancelAll()
+        }
+        #expect(receiver.messages == (0..<60_000).map { "\($0)" })
+        #expect(shipper.queue.state.dropped == 0)
+    }
+
+    /// Is down at first.
+    private final class Receiver: Sendable {
+        private let state = Mutex((isDown: true, messages: [String]()))
+
+        var messages: [String] { state.withLock { $0.messages } }
+        var count: Int { state.withLock { $0.messages.count } }
+
+        func recover() { state.withLock { $0.isDown = false } }
+
+        func send(_ items: [LogItem]) -> SendOutcome {
+            state.withLock { state in
+                if state.isDown { return .later(ExportProblem(text: "down"), retryAfter: nil) }
+                state.messages += items.map(\.message)
+                return .sent(refused: 0)
+            }
+        }
     }
 
     /// Lines of one source, each read at its own time.
