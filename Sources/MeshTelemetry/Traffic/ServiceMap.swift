@@ -45,9 +45,10 @@ public struct ServiceMap: Hashable, Codable, Sendable {
     /// One that calls or is called.
     public struct Node: Hashable, Codable, Sendable {
         /// `<kind>/<namespace>/<name>` in lower case, such as `virtualnode/demo/blue`; of one outside
-        /// `external/<host>`; of clients of gateways `client/outside`.
+        /// `external/<host>`, of a target that does not exist `missing/<name>`; of clients of gateways
+        /// `client/outside`.
         public var id: String
-        /// `VirtualNode`, `VirtualGateway`, `External` or `Client`.
+        /// `VirtualNode`, `VirtualGateway`, `External`, `Missing` or `Client`.
         public var kind: String
         /// The mesh's name; empty outside.
         public var mesh: String
