@@ -26,14 +26,17 @@ final class DaemonTelemetry: Service {
     /// How often what was allowed comes into the audit.
     private static let auditInterval = Duration.seconds(5)
 
-    private let state: Holder
+    private let state: Board
     private let rounds: TrafficRounds
     private let store: TelemetryStore
     private let exporter: TelemetryExporter
     private let xRay: XRayReceiver?
     private let openTelemetry: OpenTelemetryReceiver?
+    /// Without the steps of services that start and stop.
+    private let quietLogger: Logger
 
-    private final class Holder: Sendable {
+    /// What several threads share.
+    private final class Board: Sendable {
         let value = Mutex(State())
     }
 
@@ -50,7 +53,10 @@ final class DaemonTelemetry: Service {
         processLog: @escaping @Sendable (ProxyID) -> String?,
         logger: Logger
     ) {
-        let state = Holder()
+        let state = Board()
+        var quietLogger = logger
+        quietLogger.logLevel = max(logger.logLevel, .notice)
+        self.quietLogger = quietLogger
         let traffic = TrafficBoard(timeSeconds: Self.timeSeconds)
         let store = TelemetryStore(
             folder: folder,
@@ -117,13 +123,21 @@ final class DaemonTelemetry: Service {
 
     /// Takes and sends until graceful shutdown.
     func run() async throws {
-        let services: [(any Service)?] = [store, exporter, xRay, openTelemetry, rounds]
-        try await withThrowingDiscardingTaskGroup { group in
-            for case let service? in services {
-                group.addTask { try await service.run() }
-            }
-            group.addTask { await self.audit() }
-        }
+        let receivers: [(any Service)?] = [xRay, openTelemetry]
+        // In the order of start; they stop in reverse, so that what came last is kept and sent too.
+        let services: [any Service] =
+            [store, exporter, ClosureService { await self.audit() }, rounds]
+            + receivers.compactMap(\.self)
+        let group = ServiceGroupConfiguration(
+            services: services.map {
+                ServiceGroupConfiguration.ServiceConfiguration(
+                    service: $0,
+                    failureTerminationBehavior: .gracefullyShutdownGroup
+                )
+            },
+            logger: quietLogger
+        )
+        try await ServiceGroup(configuration: group).run()
     }
 
     /// Brings what was allowed into the audit, and what is left at the end.

@@ -56,8 +56,5 @@ extension Envoy_Config_Bootstrap_V3_Bootstrap {
         result.name = "envoy.stat_sinks.dog_statsd"
         result.typedConfig = try packed(sink)
         statsSinks = [result]
-        // They go on while nobody asks, as the daemon is away.
-        statsFlush = nil
-        statsFlushInterval = Google_Protobuf_Duration(.seconds(2))
     }
 }
