@@ -41,9 +41,15 @@ struct AWSErrorBody {
     /// `ThrottlingException` of `com.amazonaws.acmpca#ThrottlingException:http://internal/`.
     private static func localName(_ name: String) -> String {
         let afterNamespace = name.split(separator: "#").last ?? ""
-        return String(
-            afterNamespace.prefix { $0 != ":" }.filter { $0.isLetter || $0.isNumber || $0 == "." }
-        )
+        let characters = afterNamespace.utf8.prefix { $0 != UInt8(ascii: ":") }.prefix(100).filter {
+            switch $0 {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        return String(decoding: characters, as: UTF8.self)
     }
 
     private static func element(_ name: String, of text: String) -> String? {
@@ -53,12 +59,17 @@ struct AWSErrorBody {
         return String(text[start..<end])
     }
 
-    /// At most 400 characters of the first line, which has what matters.
+    /// At most 400 characters of the first line, which has what matters, without control characters.
     ///
     /// The lines below it repeat the request, to which belong tokens.
     private static func firstLine(_ text: String) -> String {
-        var line = text.prefix { !$0.isNewline }.prefix(400)
-        while line.last == "." || line.last?.isWhitespace == true { line.removeLast() }
+        var line = String.UnicodeScalarView(
+            text.unicodeScalars.prefix {
+                !"\n\r\u{B}\u{C}\u{85}\u{2028}\u{2029}".unicodeScalars.contains($0)
+            }
+            .prefix(400).filter { $0.properties.generalCategory != .control }
+        )
+        while line.last == "." || line.last?.properties.isWhitespace == true { line.removeLast() }
         return String(line)
     }
 }

@@ -69,7 +69,7 @@ actor LogReader {
     init(path: String, tailLines: Int?, changes: FolderChanges?) {
         self.path = path
         self.changes = changes
-        guard let file = try? Descriptor.open(path, O_RDONLY) else { return }
+        guard let file = Descriptor.log(path) else { return }
         self.file = file
         let begin = { Self.begin(file, path, tailLines: tailLines) }
         // A rotation at this very moment makes a tail inexact, no more.
@@ -133,7 +133,7 @@ actor LogReader {
         let seen = FileIdentity(formerPath)
         guard let tailLines else { return (0, nil, seen) }
         let start = start(ofLast: tailLines, in: file)
-        guard start.missing > 0, let former = try? Descriptor.open(formerPath, O_RDONLY) else {
+        guard start.missing > 0, let former = Descriptor.log(formerPath) else {
             return (start.offset, nil, seen)
         }
         return (Self.start(ofLast: start.missing, in: former).offset, former, seen)
@@ -158,7 +158,7 @@ actor LogReader {
         let identity = FileIdentity(formerPath)
         guard identity != seen else { return }
         seen = identity
-        guard let copy = try? Descriptor.open(formerPath, O_RDONLY) else { return }
+        guard let copy = Descriptor.log(formerPath) else { return }
         former = copy
         // A second rotation has overwritten what we were reading, and nothing of this one is known.
         let length = tail.count
@@ -167,7 +167,7 @@ actor LogReader {
 
     /// Opens the file that has taken the place of ours; false when there is none.
     private func reopen() -> Bool {
-        guard let newest = try? Descriptor.open(path, O_RDONLY),
+        guard let newest = Descriptor.log(path),
             newest.status.inode != file?.status.inode
         else { return false }
         file = newest
@@ -196,6 +196,19 @@ actor LogReader {
             end = start
         }
         return (0, count - newlines - (size > 0 ? 1 : 0))
+    }
+}
+
+extension Descriptor {
+    /// Opens a log to read; nil of what is no regular file.
+    ///
+    /// A folder of logs may be an application's: a pipe in a log's place keeps nobody waiting, and a link
+    /// leads nowhere, as what it leads to may be for our eyes only.
+    fileprivate static func log(_ path: String) -> Descriptor? {
+        guard let file = try? open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW), file.isRegular else {
+            return nil
+        }
+        return file
     }
 }
 

@@ -43,6 +43,12 @@ final class Descriptor: Sendable {
         }
     }
 
+    /// Whether it is an ordinary file.
+    var isRegular: Bool {
+        var status = stat()
+        return fstat(number, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// The file's size and number (inode).
     var status: (size: Int, inode: UInt64) {
         var status = stat()

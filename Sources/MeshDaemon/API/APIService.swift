@@ -197,11 +197,13 @@ public struct APIService: Service {
 /// Refuses requests whose `Host` is a name other than localhost: a page on the web that points its
 /// own name at 127.0.0.1 could otherwise read the API through the user's browser (DNS rebinding).
 func hostFailure(_ authority: String?) -> APIFailure? {
-    guard let authority, let host = HostAndPort(authority, defaultPort: 80)?.host else {
-        return nil
+    guard let authority else { return nil }
+    guard let host = HostAndPort(authority, defaultPort: 80)?.host.lowercased() else {
+        return .forbiddenHost(authority)
     }
-    let isAddress = host.contains(":") || host.allSatisfy { $0.isNumber || $0 == "." }
-    return isAddress || host == "localhost" ? nil : .forbiddenHost(host)
+    let digits = host.contains(":") ? "0123456789abcdef:." : "0123456789."
+    let isAddress = host.allSatisfy { digits.contains($0) }
+    return isAddress || host == "localhost" || host == "localhost." ? nil : .forbiddenHost(host)
 }
 
 /// A host and a port, such as `127.0.0.1:18001` or `[::1]:18001`.

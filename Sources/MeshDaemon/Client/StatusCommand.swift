@@ -98,12 +98,12 @@ struct StatusReport {
         broken = objects.compactMap { object in
             guard let kind = object["kind"]?.string.flatMap(Kind.init),
                 let condition = object["status"]?["conditions"]?.array?.first(where: {
-                    [kind.conditionType, certificateCondition].contains($0["type"]?.string)
+                    ([kind.conditionType] + conditionsInEffect).contains($0["type"]?.string)
                         && $0["status"] == "False"
                 })
             else { return nil }
             return BrokenObject(
-                isInEffect: condition["type"]?.string == certificateCondition,
+                isInEffect: conditionsInEffect.contains(condition["type"]?.string),
                 id: ObjectID(kind, Self.reference(object)),
                 reason: condition["reason"]?.string ?? "",
                 message: condition["message"]?.string ?? ""
@@ -270,4 +270,4 @@ struct StatusReport {
 }
 
 /// The type of the condition about certificates.
-private let certificateCondition = "CertificateValid"
+private let conditionsInEffect: [String?] = ["CertificateValid", "TelemetryExported"]

@@ -146,20 +146,21 @@ public struct TracesCommand: Sendable {
 
     /// Says that there is nothing, and how tracing is turned on where it is off.
     private func noteNothing(_ client: LocalAPIClient, _ console: Console) async throws {
+        let isNarrow =
+            query.service != nil || query.minimumDurationMicroseconds != nil || query.errorsOnly
+            || age != nil
+        if isNarrow, !(try await client.value([TraceSummary].self, "/traces?limit=1")).isEmpty {
+            return console.note("No trace matches; without options all are shown.")
+        }
         let meshes = try await client.objects(.mesh).items
         let off = meshes.filter { mesh in
             let tracing = mesh["metadata"]?["annotations"]?["heddle.dev/tracing"]?.string
             return [nil, "", "off"].contains(tracing)
         }
         guard !off.isEmpty else {
-            let isNarrow =
-                query.service != nil || query.minimumDurationMicroseconds != nil
-                || query.errorsOnly || age != nil
             return console.note(
-                isNarrow
-                    ? "No such traces."
-                    : "No traces yet: send requests, of which 5 % are traced unless "
-                        + "heddle.dev/trace-sampling says otherwise."
+                "No traces yet: send requests, of which 5 % are traced unless "
+                    + "heddle.dev/trace-sampling says otherwise. Only x-ray and otlp come here."
             )
         }
         let names = off.compactMap { $0["metadata"]?["name"]?.string }.sorted()

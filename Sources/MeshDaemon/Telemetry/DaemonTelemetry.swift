@@ -20,6 +20,9 @@ final class DaemonTelemetry: Service {
     private struct State {
         var names = AuditNames()
         var nodes: [ObjectID: TrafficNodeStatus] = [:]
+        /// What virtual nodes and gateways are called in traces, by `<namespace>/<name>`, and by their
+        /// names where these are unique.
+        var services: [String: String] = [:]
         var audit = AuditBook()
     }
 
@@ -100,9 +103,11 @@ final class DaemonTelemetry: Service {
         traffic.update(plan.topology)
         let nodes = TrafficNodeStatus.all(plan, proxies)
         let names = AuditNames(plan.topology)
+        let services = plan.topology.services
         state.value.withLock { state in
             state.names = names
             state.nodes = nodes
+            state.services = services
         }
         exporter.update(
             meshes: world.meshes.values.reduce(into: [:]) { meshes, mesh in
@@ -165,7 +170,14 @@ extension DaemonTelemetry {
         TelemetrySources(
             map: { self.rounds.current },
             mapChanges: { self.rounds.maps() },
-            traces: { try await self.store.traces($0) },
+            traces: { query in
+                var query = query
+                if let service = query.service {
+                    let services = self.state.value.withLock { $0.services }
+                    query.service = services[service] ?? service
+                }
+                return try await self.store.traces(query)
+            },
             spans: { try await self.store.spans(of: $0) },
             audit: { try await self.store.audit() },
             tap: { try await tap.tap($0, $1, $2) },
@@ -216,5 +228,23 @@ extension TrafficNodeStatus {
             )
         }
         return nodes
+    }
+}
+
+extension MeshTopology {
+    /// `<mesh>/<node>` of each virtual node and virtual gateway, by how its object is called.
+    fileprivate var services: [String: String] {
+        var services: [String: String] = [:]
+        var owners: [String: Set<ObjectID>] = [:]
+        for place in proxies.values {
+            let service = "\(place.meshName)/\(place.ownerName)"
+            services["\(place.owner.namespace)/\(place.owner.name)"] = service
+            owners[place.owner.name, default: []].insert(place.owner)
+        }
+        for (name, alike) in owners {
+            guard alike.count == 1, let owner = alike.first else { continue }
+            services[name] = services["\(owner.namespace)/\(owner.name)"]
+        }
+        return services
     }
 }

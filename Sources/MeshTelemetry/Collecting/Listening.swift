@@ -1,3 +1,4 @@
+internal import GRPCCore
 internal import Glibc
 internal import Logging
 internal import MeshModel
@@ -57,6 +58,7 @@ struct Listening: Sendable {
 
     /// What went wrong, without what NIO says around it.
     private static func reason(_ error: any Error) -> String {
+        if let error = error as? RuntimeError, let cause = error.cause { return reason(cause) }
         guard let error = error as? IOError else { return "\(error)" }
         return String(cString: strerror(error.errnoCode)).lowercased()
     }

@@ -85,8 +85,8 @@ public final class OpenTelemetryReceiver: Service, Sendable {
         .defaults { configuration in
             configuration.connection.maxGraceTime = OpenTelemetryReceiver.graceTime
             configuration.connection.maxIdleTime = .seconds(600)
-            configuration.http2.maxConcurrentStreams = 16
-            configuration.rpc.maxRequestPayloadSize = 4 << 20
+            configuration.http2.maxConcurrentStreams = 2
+            configuration.rpc.maxRequestPayloadSize = 1 << 20
             configuration.compression.enabledAlgorithms = .all
             configuration.channelDebuggingCallbacks.onBindTCPListener = onListen
             configuration.channelDebuggingCallbacks.onAcceptTCPConnection = connections.accept
@@ -96,7 +96,7 @@ public final class OpenTelemetryReceiver: Service, Sendable {
 
 /// How many clients may be connected: each may have some megabytes under way.
 private final class ConnectionLimit: Sendable {
-    private static let limit = 1024
+    private static let limit = 512
     private let open = Atomic(0)
 
     @Sendable func accept(_ channel: any Channel) -> EventLoopFuture<Void> {

@@ -51,8 +51,13 @@ struct CloudWatchLogsSender: Sendable {
 
         /// How many events of so many were not taken.
         func count(of all: Int) -> Int {
-            let old = max(tooOldLogEventEndIndex ?? 0, expiredLogEventEndIndex ?? 0)
-            return old + max(0, all - (tooNewLogEventStartIndex ?? all))
+            // Whoever answers may say anything.
+            func index(_ value: Int?, else other: Int) -> Int { min(max(value ?? other, 0), all) }
+            let old = max(
+                index(tooOldLogEventEndIndex, else: 0),
+                index(expiredLogEventEndIndex, else: 0)
+            )
+            return min(old + all - index(tooNewLogEventStartIndex, else: all), all)
         }
     }
 

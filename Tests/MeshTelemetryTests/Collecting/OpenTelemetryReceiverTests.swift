@@ -115,7 +115,7 @@ import Testing
             try await client(of: address) { client in
                 _ = try await send(OpenTelemetrySpans.request(of: spans), client)
                 #expect(try await code([0xff, 0xff, 0xff], client) == .invalidArgument)
-                #expect(try await code([UInt8](repeating: 0, count: 5 << 20), client) != nil)
+                #expect(try await code([UInt8](repeating: 0, count: 2 << 20), client) != nil)
                 _ = try await send(OpenTelemetrySpans.request(of: spans), client)
             }
         }

@@ -54,7 +54,7 @@ import Testing
                     status: 503,
                     isError: true,
                     attributes: [
-                        "http.url": "http://blue:80/a?secret=1", "http.method": "GET",
+                        "http.url": "http://blue:80/a", "http.method": "GET",
                         "component": "proxy", "downstream_cluster": "-", "http.status_code": "503",
                     ]
                 )

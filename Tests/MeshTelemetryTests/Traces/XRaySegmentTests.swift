@@ -52,7 +52,7 @@ import Testing
         #expect(!span.isError)
         #expect(
             span.attributes == [
-                "http.method": "GET", "http.url": "http://localhost:8001/a?x=1",
+                "http.method": "GET", "http.url": "http://localhost:8001/a",
                 "user_agent": "curl/7.88.1", "peer.address": "127.0.0.1", "response_size": "2",
                 "guid:x-request-id": "99f07e34-15e1-923e-8875-41b8788e2ec9",
                 "upstream_cluster.name": "blue", "upstream_cluster": "blue",
