@@ -269,5 +269,5 @@ struct StatusReport {
     }
 }
 
-/// The type of the condition about certificates.
+/// Conditions that tell of trouble while the object is in effect.
 private let conditionsInEffect: [String?] = ["CertificateValid", "TelemetryExported"]
