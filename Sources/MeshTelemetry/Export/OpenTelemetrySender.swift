@@ -143,7 +143,9 @@ struct OpenTelemetrySender: Sendable {
                     scope.scope.name = "heddle"
                     scope.logRecords = items.map { item in
                         .with { record in
-                            record.timeUnixNano = UInt64(max(0, item.timeSeconds) * 1e9)
+                            // Microseconds, as more is not what a number of seconds holds.
+                            record.timeUnixNano =
+                                UInt64((max(0, item.timeSeconds) * 1e6).rounded()) * 1000
                             record.observedTimeUnixNano =
                                 UInt64(max(0, item.readSeconds) * 1e9)
                             record.severityNumber = .info

@@ -316,8 +316,9 @@ final class MotoExportTests {
         let segments = (0..<300).map { Self.segment($0, at: now) }
         let (reports, reported) = AsyncStream<Void>.makeStream()
         try await withThrowingTaskGroup { group in
-            group.addTask { await queue.run { reported.yield() } }
+            // What is under way stays while older ones are dropped: so none is yet.
             for segment in segments { queue.add([SegmentItem(segment.1)]) }
+            group.addTask { await queue.run { reported.yield() } }
             while virtual.now < .seconds(60) { await virtual.passToNext() }
             let down = queue.state
             #expect(down.count == 120 && down.dropped == 180)
