@@ -202,7 +202,7 @@ public final class TelemetryExporter: Service {
     /// Exports until graceful shutdown.
     public func run() async throws {
         await withDiscardingTaskGroup { group in
-            let ending = Signal()
+            let ending = Signal(isLatch: true)
             group.addTask { await self.measure(until: ending) }
             for await _ in changes.cancelOnGracefulShutdown() {
                 let new = state.withLock { state in
