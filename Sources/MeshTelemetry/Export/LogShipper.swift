@@ -134,7 +134,7 @@ final class LogShipper: Sendable {
                     hasMore = hasMore || !lines.isEmpty
                     if lines.isEmpty { break }
                     queue.add(
-                        lines.filter { !source.isMixed || !AccessLine.isEnvoysOwn($0.bytes) }
+                        lines.filter { !source.isMixed || !ProxyOutput.isEnvoysOwn($0.bytes) }
                             .map { LogItem($0, of: source, readSeconds: now) }
                     )
                 }

@@ -15,7 +15,7 @@ extension MeshTopology {
         var writers: [ObjectID: [String: Set<Writer>]] = [:]
         for (id, proxy) in proxies {
             guard let declared = proxy.accessLogPath else { continue }
-            let isMixed = LogPaths.isOutput(declared)
+            let isMixed = ProxyOutput.isOutput(declared)
             guard let path = isMixed ? processLog(id) : declared, !path.hasPrefix("/dev/") else {
                 continue
             }
@@ -57,16 +57,5 @@ extension MeshTopology {
             ],
             isMixed: isMixed
         )
-    }
-}
-
-/// What paths of access logs mean.
-private enum LogPaths {
-    /// Whether it is the output of the proxy's process.
-    static func isOutput(_ path: String) -> Bool {
-        [
-            "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1",
-            "/proc/self/fd/2",
-        ].contains(path)
     }
 }
