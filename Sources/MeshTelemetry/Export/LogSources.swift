@@ -6,15 +6,18 @@ extension MeshTopology {
     /// Lines of a file that proxies of several nodes write to cannot be told apart: they go to a stream
     /// of the file's own.
     ///
-    /// - Parameter processLog: The file with a proxy's output, where `/dev/stdout` leads; nil where
-    ///   there is none.
+    /// - Parameters:
+    ///   - meshes: Whose proxies are looked at.
+    ///   - processLog: The file with a proxy's output, where `/dev/stdout` leads; nil where there is none.
     /// - Returns: No file of which nothing can be read, such as `/dev/null`.
     func logSources(
+        of meshes: Set<ObjectID>,
         processLog: (ProxyID) -> String?
     ) -> [ObjectID: [String: LogSource]] {
+        guard !meshes.isEmpty else { return [:] }
         var writers: [ObjectID: [String: Set<Writer>]] = [:]
         for (id, proxy) in proxies {
-            guard let declared = proxy.accessLogPath else { continue }
+            guard let declared = proxy.accessLogPath, meshes.contains(proxy.mesh) else { continue }
             let isMixed = ProxyOutput.isOutput(declared)
             guard let path = isMixed ? processLog(id) : declared, !path.hasPrefix("/dev/") else {
                 continue
