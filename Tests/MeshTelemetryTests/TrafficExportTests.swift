@@ -60,6 +60,29 @@ import Testing
         #expect(all.targets.map(\.requests) == [15])
     }
 
+    @Test func `who has left is told of to its end`() {
+        var cursor: TrafficCursor?
+        take("blue-1", "http.ingress.downstream_rq_completed: 3\n", at: 0)
+        take("front-1", call(10, 20), at: 0)
+        _ = board.interval(since: &cursor, timeSeconds: 1001, now: start)
+        take("front-1", call(15, 20), at: 2)
+        take("blue-1", "http.ingress.downstream_rq_completed: 5\n", at: 2)
+        board.update(MeshTopology(), now: start + .seconds(3))
+        take("front-1", call(17, 20), at: 4)
+        let last = board.interval(since: &cursor, timeSeconds: 1061, now: start + .seconds(4))
+        #expect(last.targets.map(\.requests) == [7])
+        #expect(last.targets.map(\.source.name) == ["front_demo"])
+        #expect(last.resources.map(\.owner.name) == ["blue_demo"])
+        #expect(last.resources.map(\.requests) == [2])
+        // Also what nobody was told of before it left for good.
+        var late: TrafficCursor?
+        board.update(MeshTopology(), now: start + .seconds(100))
+        let all = board.interval(since: &late, timeSeconds: 1121, now: start + .seconds(100))
+        #expect(all.targets.map(\.requests) == [17])
+        let none = board.interval(since: &cursor, timeSeconds: 1121, now: start + .seconds(100))
+        #expect(none.targets.isEmpty && none.resources.isEmpty)
+    }
+
     @Test(arguments: [
         ("http.ingress", "grpc_8080", true), ("http.ingress", "http2_8080", false),
         ("http.ingress.grpc.8080", "http_8080", true),
@@ -104,10 +127,62 @@ import Testing
 @Suite struct TrafficMetricsTests {
     private let start = ContinuousClock.now
 
-    private func text(_ board: TrafficBoard) -> String {
+    private func text(_ board: TrafficBoard, at seconds: Double = 0) -> String {
         var text = MetricsText()
-        board.writeMetrics(to: &text, now: start)
+        board.writeMetrics(to: &text, now: start + .seconds(seconds))
         return text.text
+    }
+
+    @Test func `no counter falls when a port of a target goes, or gets another service`() {
+        let board = TrafficBoard(timeSeconds: 0)
+        let proxy = TrafficSamples.proxy("front-1")
+        func update(_ targets: [String: TrafficTarget], at seconds: Double) {
+            var topology = MeshTopology()
+            topology.proxies[proxy] = TrafficSamples.place(TrafficSamples.front, targets)
+            board.update(topology, now: start + .seconds(seconds))
+        }
+        func requests(at seconds: Double) -> [String] {
+            text(board, at: seconds).split(separator: "\n").map(String.init).filter {
+                $0.hasPrefix("heddle_outbound_requests_total{") && $0.contains("\"2xx\"")
+            }
+            .map { line in
+                let service = line.contains("colors.demo,more") ? "both" : "one"
+                return service + (line.split(separator: " ").last ?? "")
+            }
+        }
+        func take(_ first: Int, _ second: Int?, at seconds: Double) {
+            let text =
+                TrafficSamples.cluster("c_1", requests: first)
+                + (second.map { TrafficSamples.cluster("c_2", requests: $0) } ?? "")
+            board.take(
+                proxy,
+                ProxyGeneration(pid: 1, startTicks: 1),
+                text,
+                askedAt: start + .seconds(seconds)
+            )
+        }
+        let one = TrafficSamples.target(TrafficSamples.blue)
+        var two = TrafficSamples.target(TrafficSamples.blue, port: 9090)
+        update(["c_1": one, "c_2": two], at: 0)
+        take(10, 5, at: 0)
+        #expect(requests(at: 0) == ["one15"])
+        update(["c_1": one], at: 1)
+        take(11, nil, at: 2)
+        #expect(requests(at: 2) == ["one16"])
+        two.services = ["colors.demo", "more.demo"]
+        update(["c_1": one, "c_2": two], at: 3)
+        take(11, 7, at: 4)
+        #expect(requests(at: 4) == ["one16", "both2"])
+        update([:], at: 5)
+        #expect(requests(at: 6).count == 2)
+        #expect(requests(at: 66).isEmpty)
+    }
+
+    @Test func `what is not declared is forgotten first`() {
+        var seen = FirstSeen<Int>()
+        for key in 0..<6 { #expect(seen.add(key, limit: 6) { [] }.isEmpty) }
+        #expect(seen.add(6, limit: 6) { [0, 2] } == [1, 3, 4])
+        #expect(seen.keys == [0, 2, 5, 6])
     }
 
     @Test func `nothing has happened`() {

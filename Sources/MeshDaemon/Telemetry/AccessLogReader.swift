@@ -1,5 +1,6 @@
 import EnvoySupervisor
 import MeshModel
+import MeshTelemetry
 import ServiceLifecycle
 import Synchronization
 
@@ -74,7 +75,7 @@ final class AccessLogReader: Sendable {
         var seen: Set<Log> = []
         return proxies.sorted().compactMap { proxy in
             paths[proxy].map { path in
-                ["/dev/stdout", "/dev/stderr"].contains(path) ? .own(proxy) : .file(path)
+                ProxyOutput.isOutput(path) ? .own(proxy) : .file(path)
             }
         }
         .filter { seen.insert($0).inserted }
@@ -180,7 +181,9 @@ struct AccessLineFilter {
     /// The lines to hand on after `part`, with their ends.
     mutating func lines(in part: [UInt8]) -> [UInt8] {
         let text = splitter.lines(in: part)
-        let lines = text.split(separator: UInt8(ascii: "\n")).filter { !Self.isEnvoys($0) }
+        let lines = text.split(separator: UInt8(ascii: "\n")).filter {
+            !ProxyOutput.isEnvoysOwn($0)
+        }
         guard last != nil else { return Self.joined(lines) }
         last?.append(contentsOf: lines)
         let excess = (last?.count ?? 0) - (tailLines ?? 0)
@@ -191,9 +194,9 @@ struct AccessLineFilter {
     /// What is left at the end.
     mutating func rest() -> [UInt8] {
         let pending = splitter.rest()
-        if !pending.isEmpty, !Self.isEnvoys(pending[...]) { last?.append(pending[...]) }
+        if !pending.isEmpty, !ProxyOutput.isEnvoysOwn(pending) { last?.append(pending[...]) }
         let rest = release()
-        return last == nil && rest.isEmpty && !Self.isEnvoys(pending[...]) ? pending : rest
+        return last == nil && rest.isEmpty && !ProxyOutput.isEnvoysOwn(pending) ? pending : rest
     }
 
     private mutating func release() -> [UInt8] {
@@ -203,22 +206,5 @@ struct AccessLineFilter {
 
     private static func joined(_ lines: some Sequence<ArraySlice<UInt8>>) -> [UInt8] {
         lines.flatMap { $0 + [UInt8(ascii: "\n")] }
-    }
-
-    /// Whether Envoy wrote a line for itself: `[2026-11-23 13:16:08.123][12][info][main] ...`, or an
-    /// ejection's JSON.
-    ///
-    /// A time in the default format of access logs has a `T` in it.
-    static func isEnvoys(_ line: ArraySlice<UInt8>) -> Bool {
-        if line.first == UInt8(ascii: "{") {
-            let text = String(decoding: line.prefix(1024), as: UTF8.self)
-            return text.contains("\"cluster_name\":") && text.contains("\"upstream_url\":")
-                && text.contains("\"action\":") && text.contains("\"num_ejections\":")
-        }
-        let pattern = Array("[0000-00-00 00:00:00.000][0".utf8)
-        guard line.count > pattern.count else { return false }
-        return zip(line, pattern).allSatisfy { byte, expected in
-            expected == UInt8(ascii: "0") ? (0x30...0x39).contains(byte) : byte == expected
-        }
     }
 }

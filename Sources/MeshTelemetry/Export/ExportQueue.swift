@@ -32,7 +32,7 @@ final class ExportQueue<Item: ExportItem>: Sendable {
     private let settled: @Sendable ([Item]) -> Void
     /// Something was added, or the end was asked for.
     private let changed = Signal()
-    private let ending = Signal()
+    private let ending = Signal(isLatch: true)
 
     /// Makes a queue.
     ///

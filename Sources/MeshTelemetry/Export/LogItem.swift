@@ -53,13 +53,6 @@ struct LogItem: ExportItem {
 
 /// What is known of a line by its form.
 enum AccessLine {
-    /// Whether it is a message of Envoy itself: `[2026-11-23 13:14:19.123][12][info][main] ...`.
-    ///
-    /// App Mesh's default access log begins with `[2026-11-23T13:14:19.123Z] "GET`.
-    static func isEnvoysOwn(_ line: [UInt8]) -> Bool {
-        matches(line, "[0000-00-00 00:00:00.000][")
-    }
-
     /// The time with which App Mesh's default access log begins, in seconds since 1970.
     ///
     /// - Parameters:
@@ -80,7 +73,7 @@ enum AccessLine {
     }
 
     /// Whether it begins like `pattern`, in which 0 is any digit.
-    private static func matches(_ line: [UInt8], _ pattern: StaticString) -> Bool {
+    static func matches(_ line: some Collection<UInt8>, _ pattern: StaticString) -> Bool {
         guard line.count >= pattern.utf8CodeUnitCount else { return false }
         let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
         return pattern.withUTF8Buffer { pattern in

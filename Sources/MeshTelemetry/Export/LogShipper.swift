@@ -18,8 +18,11 @@ final class LogShipper: Sendable {
     /// What the reading thread alone uses.
     private struct Reading {
         var tails: [String: LogTail] = [:]
-        /// As in the file; nil before it was read.
+        /// Of what is followed, and of other files that are there; nil before it was read.
         var kept: [String: KeptPlace]?
+        /// As in the file.
+        var written: [String: KeptPlace] = [:]
+        /// Those that `kept` is of.
         var saved: [String: LogPlace] = [:]
         /// How many files were begun to be followed; lines of one that is followed again are told
         /// from those before by that.
@@ -30,6 +33,18 @@ final class LogShipper: Sendable {
             if let tail = tails[path] { return tail }
             count += 1
             return LogTail(path, from: kept, generation: count << 32)
+        }
+
+        /// Ends to follow all but `sources`, whose places stay known as long as there is a file.
+        mutating func follow(_ sources: [String: LogSource], _ shipped: ShippedPlaces) {
+            guard Set(tails.keys) != Set(sources.keys) else { return }
+            for (path, tail) in tails where sources[path] == nil {
+                if let place = shipped[path], let last = tail.kept(place) { kept?[path] = last }
+                tails[path] = nil
+                saved[path] = nil
+            }
+            shipped.follow(Set(sources.keys))
+            kept = kept?.filter { sources[$0.key] != nil || LogFile.inode($0.key) != nil }
         }
     }
 
@@ -116,13 +131,12 @@ final class LogShipper: Sendable {
 
     private func read(_ sources: [String: LogSource], _ now: Double) -> Bool {
         reading.withLock { reading in
-            var kept = reading.kept ?? Self.load(placesPath)
-            reading.tails = reading.tails.filter { path, tail in
-                guard sources[path] == nil else { return true }
-                if let place = shipped[path] { kept[path] = tail.kept(place) ?? kept[path] }
-                return false
+            if reading.kept == nil {
+                reading.written = Self.load(placesPath)
+                reading.kept = reading.written
             }
-            reading.kept = kept
+            reading.follow(sources, shipped)
+            let kept = reading.kept ?? [:]
             var hasMore = false
             // In another order each time, so that one file does not keep others waiting.
             for (path, source) in sources.shuffled() {
@@ -134,7 +148,7 @@ final class LogShipper: Sendable {
                     hasMore = hasMore || !lines.isEmpty
                     if lines.isEmpty { break }
                     queue.add(
-                        lines.filter { !source.isMixed || !AccessLine.isEnvoysOwn($0.bytes) }
+                        lines.filter { !source.isMixed || !ProxyOutput.isEnvoysOwn($0.bytes) }
                             .map { LogItem($0, of: source, readSeconds: now) }
                     )
                 }
@@ -149,14 +163,16 @@ final class LogShipper: Sendable {
     /// Writes places that have changed.
     private func saveNow() {
         reading.withLock { reading in
+            guard var kept = reading.kept else { return }
             let places = shipped.all
-            guard places != reading.saved, var kept = reading.kept else { return }
-            for (path, place) in places {
+            for (path, place) in places where reading.saved[path] != place {
                 guard let tail = reading.tails[path], let new = tail.kept(place) else { continue }
                 kept[path] = new
             }
-            reading.kept = kept
             reading.saved = places
+            reading.kept = kept
+            guard kept != reading.written else { return }
+            reading.written = kept
             let folder = placesPath.split(separator: "/", omittingEmptySubsequences: false)
                 .dropLast().joined(separator: "/")
             try? FileManager.default.createDirectory(
@@ -185,21 +201,29 @@ final class LogShipper: Sendable {
     }
 }
 
-/// Up to where lines were sent, by the path of their file.
+/// Up to where lines were sent, by the path of their file; of files that are followed.
 private final class ShippedPlaces: Sendable {
-    private let places = Mutex<[String: LogPlace]>([:])
+    private let state = Mutex((places: [String: LogPlace](), followed: Set<String>()))
 
     /// All that is known.
-    var all: [String: LogPlace] { places.withLock(\.self) }
+    var all: [String: LogPlace] { state.withLock(\.places) }
 
-    subscript(path: String) -> LogPlace? { places.withLock { $0[path] } }
+    subscript(path: String) -> LogPlace? { state.withLock { $0.places[path] } }
+
+    /// Forgets all other files.
+    func follow(_ paths: Set<String>) {
+        state.withLock { state in
+            state.followed = paths
+            state.places = state.places.filter { paths.contains($0.key) }
+        }
+    }
 
     /// Takes lines that were sent or dropped.
     func add(_ items: [LogItem]) {
-        places.withLock { places in
-            for item in items {
+        state.withLock { state in
+            for item in items where state.followed.contains(item.source.path) {
                 let path = item.source.path
-                places[path] = max(places[path] ?? item.place, item.place)
+                state.places[path] = max(state.places[path] ?? item.place, item.place)
             }
         }
     }

@@ -6,16 +6,19 @@ extension MeshTopology {
     /// Lines of a file that proxies of several nodes write to cannot be told apart: they go to a stream
     /// of the file's own.
     ///
-    /// - Parameter processLog: The file with a proxy's output, where `/dev/stdout` leads; nil where
-    ///   there is none.
+    /// - Parameters:
+    ///   - meshes: Whose proxies are looked at.
+    ///   - processLog: The file with a proxy's output, where `/dev/stdout` leads; nil where there is none.
     /// - Returns: No file of which nothing can be read, such as `/dev/null`.
     func logSources(
+        of meshes: Set<ObjectID>,
         processLog: (ProxyID) -> String?
     ) -> [ObjectID: [String: LogSource]] {
+        guard !meshes.isEmpty else { return [:] }
         var writers: [ObjectID: [String: Set<Writer>]] = [:]
         for (id, proxy) in proxies {
-            guard let declared = proxy.accessLogPath else { continue }
-            let isMixed = LogPaths.isOutput(declared)
+            guard let declared = proxy.accessLogPath, meshes.contains(proxy.mesh) else { continue }
+            let isMixed = ProxyOutput.isOutput(declared)
             guard let path = isMixed ? processLog(id) : declared, !path.hasPrefix("/dev/") else {
                 continue
             }
@@ -57,16 +60,5 @@ extension MeshTopology {
             ],
             isMixed: isMixed
         )
-    }
-}
-
-/// What paths of access logs mean.
-private enum LogPaths {
-    /// Whether it is the output of the proxy's process.
-    static func isOutput(_ path: String) -> Bool {
-        [
-            "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2", "/proc/self/fd/1",
-            "/proc/self/fd/2",
-        ].contains(path)
     }
 }

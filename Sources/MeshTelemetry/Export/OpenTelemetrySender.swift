@@ -88,7 +88,7 @@ struct OpenTelemetrySender: Sendable {
             }
             return Self.outcome(of: response, place)
         } catch {
-            let reason = (error as? HTTPError)?.reason ?? "\(error)"
+            let reason = (error as? HTTPError)?.steadyReason ?? "\(error)"
             return .later(
                 ExportProblem(
                     text: "POST \(place): \(reason); start the collector, or correct its URL"
@@ -98,7 +98,10 @@ struct OpenTelemetrySender: Sendable {
         }
     }
 
-    /// What a status means, as OTLP has it: all that it does not list is not sent again.
+    /// What a status means.
+    ///
+    /// OTLP lists what is sent again. What the owner sets right is kept, too: a token that is missing, or
+    /// a collector that does not take what it is sent yet.
     private static func outcome(of response: HTTPResponse, _ place: String) -> SendOutcome {
         let status = response.status
         func problem(_ remedy: String, isDenied: Bool = false) -> ExportProblem {
@@ -107,16 +110,18 @@ struct OpenTelemetrySender: Sendable {
                 isDenied: isDenied
             )
         }
+        let seconds = response.head["retry-after"].flatMap { Int($0) }
+        let retryAfter = seconds.map { Duration.seconds(min(max($0, 0), 3600)) }
+        let check = "check that the URL is a collector's for OTLP over HTTP"
         switch status {
         case 429, 502, 503, 504:
-            let seconds = response.head["retry-after"].flatMap { Int($0) }
-            return .later(
-                problem("it is asked again"),
-                retryAfter: seconds.map { .seconds(min(max($0, 0), 3600)) }
-            )
+            return .later(problem("it is asked again"), retryAfter: retryAfter)
+        case 401, 403:
+            let denied = problem("let the collector take it", isDenied: true)
+            return .later(denied, retryAfter: retryAfter)
+        case 404: return .later(problem(check), retryAfter: retryAfter)
         case 413: return .tooLarge(problem("let the collector take larger requests"))
-        case 401, 403: return .refused(problem("let the collector take it", isDenied: true))
-        default: return .refused(problem("check that the URL is a collector's for OTLP over HTTP"))
+        default: return .refused(problem(check))
         }
     }
 
@@ -143,11 +148,8 @@ struct OpenTelemetrySender: Sendable {
                     scope.scope.name = "heddle"
                     scope.logRecords = items.map { item in
                         .with { record in
-                            // Microseconds, as more is not what a number of seconds holds.
-                            record.timeUnixNano =
-                                UInt64((max(0, item.timeSeconds) * 1e6).rounded()) * 1000
-                            record.observedTimeUnixNano =
-                                UInt64(max(0, item.readSeconds) * 1e9)
+                            record.timeUnixNano = nanoseconds(item.timeSeconds)
+                            record.observedTimeUnixNano = nanoseconds(item.readSeconds)
                             record.severityNumber = .info
                             record.body.stringValue = item.message
                             record.attributes = [attribute("log.file.path", item.source.path)]
@@ -156,6 +158,11 @@ struct OpenTelemetrySender: Sendable {
                 }
             ]
         }
+    }
+
+    /// In whole microseconds, which a number of seconds since 1970 holds exactly.
+    private static func nanoseconds(_ seconds: Double) -> UInt64 {
+        UInt64((max(0, seconds) * 1e6).rounded()) * 1000
     }
 
     private static func attribute(

@@ -35,6 +35,11 @@ enum ExportDestination: Hashable, Sendable {
     func isAsked(by export: TelemetryExport) -> Bool { Self.all(of: export).contains(self) }
 }
 
+extension TelemetryExport {
+    /// Whether access logs go anywhere.
+    var takesLogs: Bool { cloudWatchLogs || openTelemetryURL != nil }
+}
+
 /// What exports are made with.
 struct ExportSenders: Sendable {
     var client: AWSClient

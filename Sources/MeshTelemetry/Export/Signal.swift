@@ -8,11 +8,27 @@ final class Signal: Sendable {
     }
 
     private let state = Mutex(State())
+    private let isLatch: Bool
+
+    /// Makes a signal that is not set.
+    ///
+    /// - Parameter isLatch: Whether it stays set: whoever waits after that wakes at once, each time. So it
+    ///   is not lost where it is set at the very end of a wait.
+    init(isLatch: Bool = false) { self.isLatch = isLatch }
 
     /// Wakes.
     func set() {
         let waiter = state.withLock { state in
-            state.isSet = state.waiter == nil
+            state.isSet = isLatch || state.waiter == nil
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Wakes who waits now, whose task was cancelled.
+    private func cancel() {
+        let waiter = state.withLock { state in
             defer { state.waiter = nil }
             return state.waiter
         }
@@ -26,7 +42,7 @@ final class Signal: Sendable {
                 let isOver = state.withLock { state in
                     precondition(state.waiter == nil, "a signal has one waiter")
                     if state.isSet || Task.isCancelled {
-                        state.isSet = false
+                        state.isSet = state.isSet && isLatch
                         return true
                     }
                     state.waiter = continuation
@@ -35,11 +51,13 @@ final class Signal: Sendable {
                 if isOver { continuation.resume() }
             }
         } onCancel: {
-            set()
+            cancel()
         }
     }
 
     /// Waits until it is set, or for `duration`; whether it was set, or the task cancelled.
+    ///
+    /// Where both happen at once it may be told that it was not set: who must not miss that needs a latch.
     @discardableResult
     func wait(atMost duration: Duration, _ time: ExportTime) async -> Bool {
         await withTaskGroup { group in

@@ -53,6 +53,13 @@ public final class TelemetryExporter: Service {
         var new: [RunningExport] = []
         var senders: ExportSenders?
         var told: [ObjectID: TelemetryObservation] = [:]
+        /// What `sources` were made of; nil where no mesh exports its access logs.
+        var topology: MeshTopology?
+
+        /// Whether these are what `update` got last, as far as anything is made of them.
+        func isUpdated(_ meshes: [ObjectID: ExportingMesh], _ topology: MeshTopology) -> Bool {
+            meshes == self.meshes && (self.topology == nil || self.topology == topology)
+        }
     }
 
     /// What became of exports, each time that it changes: meshes of which nothing was tried yet have no
@@ -136,7 +143,11 @@ public final class TelemetryExporter: Service {
     ///   - meshes: All meshes, also those that export nothing.
     ///   - topology: Whose access logs are where.
     public func update(meshes: [ObjectID: ExportingMesh], topology: MeshTopology) {
-        let sources = topology.logSources(processLog: processLog)
+        // A copy, as proxies that stay are compared in no time and others are not.
+        let known = state.withLock { $0 }
+        guard !known.isUpdated(meshes, topology) else { return }
+        let shipping = Set(meshes.filter { $1.export.takesLogs }.keys)
+        let sources = topology.logSources(of: shipping, processLog: processLog)
         let ended = state.withLock { state in
             var ended: [RunningExport] = []
             for (id, old) in state.exports {
@@ -158,6 +169,7 @@ public final class TelemetryExporter: Service {
                 state.new += new
             }
             state.meshes = meshes
+            state.topology = shipping.isEmpty ? nil : topology
             for (id, exports) in state.exports {
                 for export in exports { export.logs?.follow(sources[id] ?? [:]) }
             }
@@ -202,7 +214,7 @@ public final class TelemetryExporter: Service {
     /// Exports until graceful shutdown.
     public func run() async throws {
         await withDiscardingTaskGroup { group in
-            let ending = Signal()
+            let ending = Signal(isLatch: true)
             group.addTask { await self.measure(until: ending) }
             for await _ in changes.cancelOnGracefulShutdown() {
                 let new = state.withLock { state in

@@ -15,7 +15,8 @@ public final class TrafficBoard: Sendable {
     public static let window = Duration.seconds(10)
     /// For how long a proxy that is no more in the topology still counts, as it finishes its requests.
     static let farewell = Duration.seconds(60)
-    /// How many pairs of who asks and who is asked are kept, at the most.
+    /// How many pairs of who asks and who is asked are kept, and how many who are asked, at the most;
+    /// those that are declared are kept in any case.
     static let edgeLimit = 20_000
 
     /// A regular expression for the names of the statistics that are needed.
@@ -47,13 +48,19 @@ public final class TrafficBoard: Sendable {
         state.withLock { $0.take(proxy, generation, statistics, time) }
     }
 
-    /// Makes `topology` what proxies are compared with.
+    /// Makes `topology` what proxies are compared with; an equal one is soon done with.
     ///
     /// - Parameters:
     ///   - topology: Who may call whom, of the newest plan.
     ///   - now: The time.
     public func update(_ topology: MeshTopology, now: ContinuousClock.Instant = .now) {
-        state.withLock { $0.update(topology, now) }
+        // On a copy, so that answers of proxies do not wait.
+        let isSame = state.withLock({ $0.topology }) == topology
+        let names = isSame ? nil : TrafficNames(topology.proxies.values)
+        state.withLock { state in
+            if let names { state.replace(topology, names, now) }
+            state.expire(now)
+        }
     }
 }
 
@@ -93,20 +100,39 @@ extension TrafficBoard {
         var readings: [ProxyID: ProxyReadings] = [:]
         /// Everything since the daemon began to count.
         var totals = TrafficSums()
-        /// The edges in the order in which something happened first.
-        var order: [TrafficEdge] = []
+        /// The same of edges by their names at that time, for metrics: a counter of metrics never falls,
+        /// whichever ports and targets come and go.
+        var rows: [TrafficRow: TrafficRow.Totals] = [:]
+        var edges = Declarations<TrafficEdge, NamedEdge>()
+        var owners = Declarations<ObjectID, TrafficInterval.Owner>()
+        private var edgeOrder = FirstSeen<TrafficEdge>()
+        private var ownerOrder = FirstSeen<ObjectID>()
+        private(set) var rowOrder = FirstSeen<TrafficRow>()
 
         init(beganSeconds: Double) { self.beganSeconds = beganSeconds }
 
-        mutating func update(_ newest: MeshTopology, _ now: ContinuousClock.Instant) {
+        mutating func replace(
+            _ newest: MeshTopology,
+            _ names: TrafficNames,
+            _ now: ContinuousClock.Instant
+        ) {
             for (proxy, place) in topology.proxies where newest.proxies[proxy] == nil {
                 departed[proxy] = (place, now + TrafficBoard.farewell)
             }
+            departed = departed.filter { newest.proxies[$0.key] == nil }
             topology = newest
-            departed = departed.filter { newest.proxies[$0.key] == nil && $0.value.until > now }
-            readings = readings.filter { proxy, _ in
-                newest.proxies[proxy] != nil || departed[proxy] != nil
+            edges.replace(with: names.edges, now)
+            owners.replace(with: names.owners, now)
+        }
+
+        /// Forgets those who left a while ago, but for what was counted.
+        mutating func expire(_ now: ContinuousClock.Instant) {
+            for (proxy, _) in departed.filter({ $0.value.until <= now }) {
+                departed[proxy] = nil
+                readings[proxy] = nil
             }
+            edges.expire(now) { totals.edges[$0] != nil }
+            owners.expire(now) { totals.inbound[$0] != nil }
         }
 
         mutating func take(
@@ -119,30 +145,37 @@ extension TrafficBoard {
             var readings = readings.removeValue(forKey: proxy) ?? ProxyReadings()
             let change = readings.take(generation, statistics, time, place)
             self.readings[proxy] = readings
-            for (owner, counters) in change.inbound {
-                totals.inbound[owner, default: .init()].add(counters)
-            }
-            for (edge, counters) in change.edges {
-                if totals.edges[edge] == nil {
-                    makeRoom()
-                    order.append(edge)
-                }
-                totals.edges[edge, default: .init()].add(counters)
-            }
+            for (owner, counters) in change.inbound { add(counters, to: owner) }
+            for (edge, counters) in change.edges { add(counters, to: edge) }
         }
 
-        /// Forgets the older half of the edges that are no more declared, once there are too many.
-        private mutating func makeRoom() {
-            guard order.count >= TrafficBoard.edgeLimit else { return }
-            let declared = Set(
-                topology.proxies.values.flatMap { place in
-                    place.targets.values.map { TrafficEdge(from: place.owner, to: $0) }
+        private mutating func add(_ counters: TrafficCounters, to owner: ObjectID) {
+            if totals.inbound[owner] == nil {
+                let gone = ownerOrder.add(owner, limit: TrafficBoard.edgeLimit) {
+                    Set(owners.current.keys)
                 }
-            )
-            let old = order.filter { !declared.contains($0) }
-            let gone = Set(old.prefix(old.count / 2 + 1))
-            order.removeAll { gone.contains($0) }
-            for edge in gone { totals.edges[edge] = nil }
+                for owner in gone { totals.inbound[owner] = nil }
+            }
+            totals.inbound[owner, default: .init()].add(counters)
+        }
+
+        private mutating func add(_ counters: TrafficCounters, to edge: TrafficEdge) {
+            if totals.edges[edge] == nil {
+                let gone = edgeOrder.add(edge, limit: TrafficBoard.edgeLimit) {
+                    Set(edges.current.keys)
+                }
+                for edge in gone { totals.edges[edge] = nil }
+            }
+            totals.edges[edge, default: .init()].add(counters)
+            guard let row = edges[edge]?.row else { return }
+            if rows[row] == nil {
+                let gone = rowOrder.add(row, limit: TrafficBoard.edgeLimit) {
+                    Set(edges.current.values.map(\.row))
+                }
+                for row in gone { rows[row] = nil }
+            }
+            rows[row, default: .init()].counters.add(counters)
+            if edge.isHTTP { rows[row]?.isHTTP = true }
         }
     }
 }

@@ -26,59 +26,49 @@ extension TrafficBoard {
         let state = state.withLock { $0 }
         let previous = cursor?.totals ?? TrafficSums()
         let gauges = WindowTraffic(state.readings.values, now: now).gauges
-        let places = state.topology.proxies.sorted { $0.key < $1.key }.map(\.value)
-        let owners = places.reduce(into: [ObjectID: TrafficInterval.Owner]()) { owners, place in
-            owners[place.owner] = TrafficInterval.Owner(place)
-        }
         defer { cursor = TrafficCursor(timeSeconds: timeSeconds, totals: state.totals) }
         return TrafficInterval(
             fromSeconds: cursor?.timeSeconds ?? state.beganSeconds,
             toSeconds: timeSeconds,
-            resources: owners.values.sorted().map { owner in
-                let now = state.totals.inbound[owner.id] ?? .init()
-                return TrafficInterval.Resource(
-                    owner: owner,
-                    now.since(previous.inbound[owner.id] ?? .init()),
-                    gauges.inbound[owner.id]
-                )
-            },
-            targets: Self.targets(places).compactMap { edge, target, owner in
-                let now = state.totals.edges[edge] ?? .init()
-                let change = now.since(previous.edges[edge] ?? .init())
-                let gauge = gauges.edges[edge] ?? .init()
-                if change.isEmpty, gauge[.activeConnections] == 0 { return nil }
-                return TrafficInterval.Target(source: owner, target, change, gauge)
-            }
+            resources: state.resources(since: previous, gauges),
+            targets: state.targets(since: previous, gauges)
         )
     }
+}
 
-    /// Who asks whom, once each, sorted.
-    static func targets(
-        _ places: [ProxyTopology]
-    ) -> [(TrafficEdge, TrafficTarget, TrafficInterval.Owner)] {
-        var result: [TrafficEdge: (target: TrafficTarget, owner: TrafficInterval.Owner)] = [:]
-        for place in places {
-            for target in place.targets.values {
-                let edge = TrafficEdge(from: place.owner, to: target)
-                guard var known = result[edge] else {
-                    result[edge] = (target, TrafficInterval.Owner(place))
-                    continue
-                }
-                if known.target.services != target.services {
-                    known.target.services += target.services
-                    result[edge] = known
-                }
-            }
+extension TrafficBoard.State {
+    /// What each was asked; of those who left only what is new.
+    fileprivate func resources(
+        since previous: TrafficSums,
+        _ gauges: TrafficSums
+    ) -> [TrafficInterval.Resource] {
+        let asked = Set(owners.current.keys).union(totals.inbound.keys).union(gauges.inbound.keys)
+        return asked.compactMap { id in
+            guard let owner = owners[id] else { return nil }
+            let change = (totals.inbound[id] ?? .init())
+                .since(previous.inbound[id] ?? .init())
+            let gauge = gauges.inbound[id]
+            let isOver = change.isEmpty && gauge?[.activeConnections] ?? 0 == 0
+            if isOver, owners.current[id] == nil { return nil }
+            return TrafficInterval.Resource(owner: owner, change, gauge)
         }
-        return result.map { edge, value in
-            var target = value.target
-            target.services = Array(Set(target.services)).sorted()
-            return (edge, target, value.owner)
+        .sorted { $0.owner < $1.owner }
+    }
+
+    /// What each asked of others, also of what is no more declared.
+    fileprivate func targets(
+        since previous: TrafficSums,
+        _ gauges: TrafficSums
+    ) -> [TrafficInterval.Target] {
+        let asked = Set(totals.edges.keys).union(gauges.edges.keys)
+        let targets = asked.compactMap { id -> (edge: NamedEdge, target: TrafficInterval.Target)? in
+            guard let edge = edges[id] else { return nil }
+            let change = (totals.edges[id] ?? .init()).since(previous.edges[id] ?? .init())
+            let gauge = gauges.edges[id] ?? .init()
+            if change.isEmpty, gauge[.activeConnections] == 0 { return nil }
+            return (edge, TrafficInterval.Target(source: edge.source, edge.target, change, gauge))
         }
-        .sorted {
-            ($0.2, $0.1.destination.name, $0.1.port?.number ?? 0, $0.1.isHTTP ? 0 : 1)
-                < ($1.2, $1.1.destination.name, $1.1.port?.number ?? 0, $1.1.isHTTP ? 0 : 1)
-        }
+        return targets.sorted { $0.edge < $1.edge }.map(\.target)
     }
 }
 

@@ -8,7 +8,7 @@ public struct TrafficInterval: Hashable, Sendable {
     /// When it ended.
     public var toSeconds: Double
     /// What each virtual node and gateway was asked, all its proxies together, sorted by `owner`; those
-    /// where nothing happened, too.
+    /// where nothing happened, too, and those that left where something did.
     public var resources: [Resource]
     /// What each asked of others, sorted by `source`, then by `target`; only where something happened
     /// or connections are open.

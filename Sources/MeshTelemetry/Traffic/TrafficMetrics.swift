@@ -24,29 +24,30 @@ extension TrafficBoard {
     public func writeMetrics(to text: inout MetricsText, now: ContinuousClock.Instant = .now) {
         let state = state.withLock { $0 }
         let gauges = WindowTraffic(state.readings.values, now: now).gauges
-        let places = state.topology.proxies.sorted { $0.key < $1.key }.map(\.value)
-        Self.writeInbound(to: &text, state.totals, gauges, places)
-        let declared = Self.targets(places).reduce(
-            into: [TrafficEdge: (TrafficTarget, TrafficInterval.Owner)]()
-        ) { $0[$1.0] = ($1.1, $1.2) }
-        // In the order of their first traffic: no newcomer ends the samples of another.
-        let edges = state.order.filter { declared[$0] != nil }
-        var rows: [MetricLabels: OutboundRow] = [:]
-        for edge in edges.prefix(Self.metricsEdgeLimit) {
-            guard let (target, owner) = declared[edge] else { continue }
-            let labels = Self.labels(of: owner, to: target)
-            var row = rows[labels] ?? OutboundRow(labels: labels)
-            row.totals.add(state.totals.edges[edge] ?? .init())
-            row.gauges.add(gauges.edges[edge] ?? .init())
-            if edge.isHTTP { row.isHTTP = true }
-            rows[labels] = row
+        let owners = state.owners.current.values.sorted() + state.owners.late(now).values.sorted()
+        Self.writeInbound(to: &text, state.totals, gauges, owners)
+        var connected: [TrafficRow: TrafficCounters] = [:]
+        for edges in [state.edges.current, state.edges.late(now)] {
+            for (edge, names) in edges {
+                connected[names.row, default: .init()].add(gauges.edges[edge] ?? .init())
+            }
         }
-        Self.writeOutbound(to: &text, rows.values.sorted { $0.labels.text < $1.labels.text })
+        // In the order of their first traffic: no newcomer ends the samples of another.
+        let shown = state.rowOrder.keys.filter { connected[$0] != nil }
+        let rows = shown.prefix(Self.metricsEdgeLimit).map { row in
+            OutboundRow(
+                labels: row.labels,
+                totals: state.rows[row]?.counters ?? .init(),
+                gauges: connected[row] ?? .init(),
+                isHTTP: state.rows[row]?.isHTTP ?? false
+            )
+        }
+        Self.writeOutbound(to: &text, rows.sorted { $0.labels.text < $1.labels.text })
         text.add(
             "heddle_traffic_edges_left_out",
             .gauge,
             help: "Pairs of caller and target whose samples are left out, as there are too many.",
-            [([:], Double(max(0, edges.count - Self.metricsEdgeLimit)))]
+            [([:], Double(max(0, shown.count - Self.metricsEdgeLimit)))]
         )
     }
 
@@ -54,20 +55,22 @@ extension TrafficBoard {
         to text: inout MetricsText,
         _ totals: TrafficSums,
         _ gauges: TrafficSums,
-        _ places: [ProxyTopology]
+        _ owners: [TrafficInterval.Owner]
     ) {
         var requests: Samples = []
         var durations: Histograms = []
         var connections: Samples = []
-        var seen: Set<ObjectID> = []
-        for place in places where seen.insert(place.owner).inserted {
-            let labels = labels(of: TrafficInterval.Owner(place))
-            let counters = totals.inbound[place.owner] ?? .init()
+        // Another of the same name may have come in place of one that left.
+        var seen: Set<MetricLabels> = []
+        for owner in owners {
+            let labels = owner.labels
+            guard seen.insert(labels).inserted else { continue }
+            let counters = totals.inbound[owner.id] ?? .init()
             if counters[.requests] > 0 {
                 requests += byClass(labels, counters)
                 durations.append((labels, histogram(counters.latency)))
             }
-            let active = gauges.inbound[place.owner]?[.activeConnections] ?? 0
+            let active = gauges.inbound[owner.id]?[.activeConnections] ?? 0
             connections.append((labels, Double(active)))
         }
         text.add(
@@ -92,9 +95,9 @@ extension TrafficBoard {
     /// What one asks of another, on all its ports.
     private struct OutboundRow {
         var labels: MetricLabels
-        var totals = TrafficCounters()
-        var gauges = TrafficCounters()
-        var isHTTP = false
+        var totals: TrafficCounters
+        var gauges: TrafficCounters
+        var isHTTP: Bool
     }
 
     private static func writeOutbound(to text: inout MetricsText, _ rows: [OutboundRow]) {
@@ -163,25 +166,6 @@ extension TrafficBoard {
                 "Hosts of a target that outlier detection ejected."
             ),
         ]
-
-    /// App Mesh's names for a virtual node or gateway.
-    private static func labels(of owner: TrafficInterval.Owner) -> MetricLabels {
-        var labels: MetricLabels = ["appmesh_mesh": owner.meshName]
-        let isGateway = owner.id.kind == .virtualGateway
-        labels.append(isGateway ? "appmesh_virtual_gateway" : "appmesh_virtual_node", owner.name)
-        labels.append("namespace", owner.id.namespace)
-        return labels
-    }
-
-    private static func labels(
-        of owner: TrafficInterval.Owner,
-        to target: TrafficTarget
-    ) -> MetricLabels {
-        var labels = labels(of: owner)
-        labels.append("target_virtual_node", target.destination.name)
-        labels.append("target_virtual_service", target.services.joined(separator: ","))
-        return labels
-    }
 
     private static func byClass(_ labels: MetricLabels, _ counters: TrafficCounters) -> Samples {
         Traffic.classes.map { name, counter in

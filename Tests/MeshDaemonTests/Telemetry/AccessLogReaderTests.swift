@@ -44,7 +44,8 @@ import Testing
         #expect(asked.values == ["/log 5 false"])
     }
 
-    @Test func `a proxy's own log is told without Envoy's lines`() async throws {
+    @Test(arguments: ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/2"])
+    func `a proxy's own log is told without Envoy's lines`(path: String) async throws {
         let access = #"[2026-11-23T13:16:08.123Z] "GET / HTTP/1.1" 200"# + "\n"
         let reader = AccessLogReader(
             file: { _, _, _ in stream() },
@@ -52,7 +53,7 @@ import Testing
                 stream(own + access + ejection + #"{"status":200,"cluster_name":"a"}"# + "\n")
             }
         )
-        reader.setPaths([proxyID("blue-1"): "/dev/stdout"])
+        reader.setPaths([proxyID("blue-1"): path])
         let all = try await text(reader, [proxyID("blue-1")])
         #expect(all == access + #"{"status":200,"cluster_name":"a"}"# + "\n")
     }

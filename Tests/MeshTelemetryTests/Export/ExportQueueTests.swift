@@ -108,4 +108,17 @@ struct ExportQueueTests {
         #expect(await !wasSet)
         #expect(virtual.now == .seconds(5))
     }
+
+    @Test func `a latch stays set, and being cancelled does not set it`() async {
+        let (latch, virtual) = (Signal(isLatch: true), VirtualTime())
+        let waiting = Task { await latch.wait() }
+        waiting.cancel()
+        await waiting.value
+        async let wasSet = latch.wait(atMost: .seconds(5), virtual.time)
+        await virtual.passToNext()
+        #expect(await !wasSet)
+        latch.set()
+        await latch.wait()
+        #expect(await latch.wait(atMost: .seconds(5), virtual.time))
+    }
 }

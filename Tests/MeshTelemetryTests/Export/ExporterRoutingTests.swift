@@ -3,6 +3,7 @@ import Foundation
 import HTTPClient
 import MeshModel
 import MeshTesting
+import Synchronization
 import Testing
 
 @testable import MeshTelemetry
@@ -82,6 +83,34 @@ import Testing
         #expect(exporter.counts.isEmpty)
     }
 
+    @Test func `access logs are looked for when something changed, of those who export them`() {
+        let asked = Mutex(0)
+        let exporter = TelemetryExporter(stateDirectory: "/nonexistent", environment: [:]) { _ in
+            asked.withLock { $0 += 1 }
+            return nil
+        }
+        var mesh = ExportingMesh(name: "demo", export: TelemetryExport(cloudWatch: true))
+        var topology = MeshTopology()
+        let id = ProxyID(ObjectReference(namespace: "ns", name: "a-1"))
+        topology.proxies[id] = ProxyTopology(
+            mesh: demo,
+            meshName: "demo",
+            owner: ObjectID(.virtualNode, ObjectReference(namespace: "ns", name: "a")),
+            ownerName: "a_ns",
+            accessLogPath: "/dev/stdout"
+        )
+        func lookups() -> Int {
+            exporter.update(meshes: [demo: mesh], topology: topology)
+            return asked.withLock { $0 }
+        }
+        #expect(lookups() == 0)
+        mesh.export.cloudWatchLogs = true
+        #expect(lookups() == 1)
+        #expect(lookups() == 1)
+        topology.proxies[id]?.ownerName = "b_ns"
+        #expect(lookups() == 2)
+    }
+
     @Test func `files of access logs are named by who writes them`() {
         func proxy(_ name: String, _ path: String?, _ kind: Kind = .virtualNode) -> ProxyTopology {
             ProxyTopology(
@@ -103,7 +132,9 @@ import Testing
             let id = ProxyID(ObjectReference(namespace: "ns", name: "w\(number)"))
             topology.proxies[id] = proxy
         }
-        let sources = topology.logSources { "/state/\($0.workload.name).log" }[demo] ?? [:]
+        #expect(topology.logSources(of: [shop]) { _ in nil }.isEmpty)
+        let all = topology.logSources(of: [demo]) { "/state/\($0.workload.name).log" }
+        let sources = all[demo] ?? [:]
         #expect(
             sources.mapValues(\.stream) == [
                 "/var/log/blue.log": "ns/blue", "/var/log/shared.log": "/var/log/shared.log",

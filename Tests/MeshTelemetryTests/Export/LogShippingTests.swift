@@ -134,6 +134,50 @@ final class LogShippingTests {
         #expect(shipper.queue.state.dropped == 0)
     }
 
+    @Test func `places of files that are gone are forgotten when nobody follows them`() async throws
+    {
+        let places = folder.appendingPathComponent("places.json")
+        let gone = folder.appendingPathComponent("gone.log").path
+        let stays = folder.appendingPathComponent("stays.log").path
+        for path in [path, gone, stays] {
+            try Data("a\n".utf8).write(to: URL(fileURLWithPath: path))
+        }
+        let virtual = VirtualTime()
+        let shipper = LogShipper(.cloudWatchLogs, placesPath: places.path, time: virtual.time) {
+            _ in
+            .sent(refused: 0)
+        }
+        func follow(_ paths: [String]) {
+            let sources = paths.map {
+                ($0, LogSource(path: $0, stream: $0, attributes: [:], isMixed: false))
+            }
+            shipper.follow(Dictionary(uniqueKeysWithValues: sources))
+        }
+        func known() -> Set<String> {
+            guard let data = try? Data(contentsOf: places) else { return [] }
+            let kept = try? JSONDecoder().decode([String: KeptPlace].self, from: data)
+            return Set((kept ?? [:]).keys)
+        }
+        follow([path, gone, stays])
+        try await withThrowingTaskGroup { group in
+            group.addTask { await shipper.run {} }
+            group.addTask { await virtual.passOn() }
+            try await poll {
+                known()
+            } until: {
+                $0 == [path, gone, stays]
+            }
+            try FileManager.default.removeItem(atPath: gone)
+            follow([path])
+            try await poll {
+                known()
+            } until: {
+                $0 == [path, stays]
+            }
+            group.cancelAll()
+        }
+    }
+
     /// Is down at first.
     private final class Receiver: Sendable {
         private let state = Mutex((isDown: true, messages: [String]()))

@@ -131,11 +131,26 @@ import Testing
             ("[2026-11-23 13:14:19.123][17][info][main] [source/server/server.cc:1] x", true),
             ("[2026-11-23T13:14:19.123Z] \"GET / HTTP/1.1\" 200", false),
             (#"{"time":"[2026-11-23 13:14:19.123][17]"}"#, false), ("[2026-11-23 13:14:19", false),
-            ("", false),
+            ("", false), ("[2026-11-23 13:14:19.123][x", false),
+            (
+                #"{"type":"CONSECUTIVE_5XX","cluster_name":"a","upstream_url":"1","#
+                    + #""action":"EJECT","num_ejections":1}"#, true
+            ),
+            (#"{"cluster_name":"a","upstream_url":"1","action":"EJECT"}"#, false),
         ]
     )
     func `Envoy's own messages are told from access logs`(line: String, isEnvoys: Bool) {
-        #expect(AccessLine.isEnvoysOwn(Array(line.utf8)) == isEnvoys)
+        #expect(ProxyOutput.isEnvoysOwn(line.utf8) == isEnvoys)
+    }
+
+    @Test(
+        arguments: [
+            ("/dev/stdout", true), ("/dev/stderr", true), ("/dev/fd/1", true),
+            ("/proc/self/fd/2", true), ("/dev/null", false), ("/var/log/stdout", false),
+        ]
+    )
+    func `a proxy's output is known by its paths`(path: String, isOutput: Bool) {
+        #expect(ProxyOutput.isOutput(path) == isOutput)
     }
 
     @Test(

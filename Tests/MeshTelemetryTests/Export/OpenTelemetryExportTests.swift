@@ -1,11 +1,12 @@
 import EnvoyAPI
 import Foundation
-import HTTPClient
 import MeshModel
 import MeshTesting
 import SwiftProtobuf
 import Testing
 
+@testable import AWSClient
+@testable import HTTPClient
 @testable import MeshTelemetry
 
 /// OTLP over HTTP, with a collector that answers as it is told.
@@ -77,19 +78,21 @@ struct OpenTelemetryExportTests {
     @Test(
         arguments: [
             (429, .later), (502, .later), (503, .later), (504, .later), (500, .refused),
-            (400, .refused), (404, .refused), (401, .denied), (403, .denied), (413, .tooLarge),
+            (400, .refused), (404, .later), (401, .denied), (403, .denied), (413, .tooLarge),
             (302, .refused),
         ] as [(Int, Meaning)]
     )
-    private func `what is sent again is what OTLP says`(status: Int, meaning: Meaning) async throws
-    {
+    private func `what is sent again is what OTLP says, and what the owner sets right`(
+        status: Int,
+        meaning: Meaning
+    ) async throws {
         switch try await send(.init(status, headers: ["Retry-After": "7"])) {
         case .later(let problem, let retryAfter):
-            #expect(meaning == .later)
+            #expect(meaning == (problem.isDenied ? .denied : .later))
             #expect(retryAfter == .seconds(7))
             #expect(problem.text.contains("/v1/traces: it answers \(status); "))
         case .refused(let problem):
-            #expect(meaning == (problem.isDenied ? .denied : .refused))
+            #expect(meaning == .refused && !problem.isDenied)
         case .tooLarge: #expect(meaning == .tooLarge)
         case .sent, .partly: Issue.record("it was not taken")
         }
@@ -101,7 +104,62 @@ struct OpenTelemetryExportTests {
             Issue.record("it is not down")
             return
         }
-        #expect(problem.text.hasPrefix("POST http://127.0.0.1:1/v1/traces: "))
-        #expect(problem.text.hasSuffix("; start the collector, or correct its URL"))
+        #expect(
+            problem.text == "POST http://127.0.0.1:1/v1/traces: it cannot be connected to; "
+                + "start the collector, or correct its URL"
+        )
+    }
+
+    @Test(
+        arguments: [
+            (
+                .timedOut, "operation timed out after 15001 milliseconds",
+                "it does not answer in time"
+            ),
+            (.cannotConnect, "no route after 3 ms", "it cannot be connected to"),
+            (
+                .failed, "closed with 123 bytes remaining to read",
+                "closed with … bytes remaining to read"
+            ),
+            (
+                .failed, "SSL certificate problem: self-signed",
+                "SSL certificate problem: self-signed"
+            ),
+        ] as [(HTTPError.Kind, String, String)]
+    )
+    func `equal trouble has equal text`(kind: HTTPError.Kind, reason: String, text: String) {
+        let error = HTTPError(kind: kind, request: "POST http://a", reason: reason)
+        #expect(error.steadyReason == text)
+    }
+
+    @Test(
+        arguments: [
+            (.unreachable, nil, nil, "failed to connect after 3 ms", "it does not answer"),
+            (.clockSkew, "RequestExpired", 403, "Signature expired: 20261123T1", "RequestExpired"),
+            (.notAWS, nil, 418, "it answers 418", "it answers 418"),
+            (.noCredentials, nil, nil, "the service fails: 3 ms", "the service fails"),
+            (.noCredentials, nil, nil, "cannot read /a1", "cannot read /a1"),
+        ] as [(AWSError.Kind, String?, Int?, String, String)]
+    )
+    func `equal trouble with AWS has equal text`(
+        kind: AWSError.Kind,
+        code: String?,
+        status: Int?,
+        problem: String,
+        text: String
+    ) {
+        var error = AWSError(
+            kind: kind,
+            request: "logs PutLogEvents at http://a",
+            problem: problem,
+            remedy: "do"
+        )
+        error.code = code
+        error.status = status
+        guard case .later(let told, nil) = SendOutcome(error) else {
+            Issue.record("it is not sent again")
+            return
+        }
+        #expect(told.text == "logs PutLogEvents at http://a: \(text); do")
     }
 }
