@@ -164,6 +164,7 @@ extension DaemonTelemetry {
     func addTo(_ monitoring: inout MonitoringSources) {
         monitoring.addTraffic = { self.traffic.writeMetrics(to: &$0) }
         monitoring.exports = { self.exporter.counts }
+        monitoring.spansNotKept = { self.store.counts.dropped }
         monitoring.spans = {
             let all = [("x-ray", self.xRay?.counts), ("otlp", self.openTelemetry?.counts)]
             return all.compactMap { name, counts in
@@ -171,7 +172,8 @@ extension DaemonTelemetry {
                     SpanCount(
                         protocolName: name,
                         received: $0.received,
-                        malformed: $0.malformed
+                        malformed: $0.malformed,
+                        dropped: $0.dropped
                     )
                 }
             }
