@@ -97,6 +97,7 @@ final class DaemonTelemetry: Service {
         state.value.withLock { state in
             state.names = names
             state.nodes = nodes
+            state.audit.forget(allBut: names)
         }
         exporter.update(
             meshes: world.meshes.values.reduce(into: [:]) { meshes, mesh in
