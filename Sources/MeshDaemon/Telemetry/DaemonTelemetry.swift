@@ -154,7 +154,8 @@ extension DaemonTelemetry {
             mapChanges: { self.rounds.maps() },
             traces: { try await self.store.traces($0) },
             spans: { try await self.store.spans(of: $0) },
-            audit: { try await self.store.audit() },
+            traceIDs: { try await self.store.traceIDs(prefix: $0) },
+            audit: { try await self.store.audit($0) },
             tap: { try await tap.tap($0, $1, $2) },
             hasAccessLog: { accessLogs.hasLog($0) },
             accessLog: { _ = try await accessLogs.read($0, tailLines: $1, follow: $2, $3) }
