@@ -259,13 +259,8 @@ public final class EnvoySupervisor: Service {
             post.yield(.process(key, .ended(process, exit)))
         case .setRuntime(let proxy, let socketPath, let stop, let values):
             let admin = EnvoyAdmin(client: client, socketPath: socketPath)
-            if await !admin.setRuntime(values, stop: stop), !stop.isSet {
-                logger.warning(
-                    "runtime not set",
-                    metadata: ["proxy": "\(proxy)", "keys": "\(values.keys.sorted())"]
-                )
-            }
-            post.yield(.runtimeWasTold(values, stop, proxy))
+            let isTaken = await admin.modifyRuntime(values)
+            post.yield(.runtimeWasTold(values, stop, proxy, taken: isTaken))
         case .rotateLogs(let rotation, let paths):
             let (after, emptied, problems) = await rotation.rotating(paths)
             post.yield(.rotatedLogs(after, emptied: emptied, problems: problems))

@@ -15,8 +15,8 @@ enum FleetEvent: Sendable {
     case rotatedLogs(LogRotation, emptied: [String], problems: [String])
     /// These values of the runtime of a proxy's Envoys shall hold.
     case setRuntime([String: String], ProxyID)
-    /// The Envoy of this flag was told them, or does not answer.
-    case runtimeWasTold([String: String], StopFlag, ProxyID)
+    /// The Envoy of this flag took them, or did not.
+    case runtimeWasTold([String: String], StopFlag, ProxyID, taken: Bool)
     case process(ProcessKey, ProcessEvent)
 }
 
@@ -37,6 +37,8 @@ enum ProcessEvent: Sendable {
     case overdue(RunningProcess)
     /// What could not take over may be tried again.
     case retry(Int)
+    /// Envoy may be told of its runtime again, after so many failures.
+    case retryRuntime(Int)
     case timer(Int)
 }
 
@@ -148,8 +150,8 @@ struct Fleet {
         case .rotatedLogs(let rotation, let emptied, let problems):
             rotatedLogs(rotation, emptied, problems)
         case .setRuntime(let values, let id): setRuntime(values, of: id)
-        case .runtimeWasTold(let values, let run, let id):
-            runtimeWasTold(values, to: run, of: id)
+        case .runtimeWasTold(let values, let run, let id, let isTaken):
+            runtimeWasTold(values, to: run, of: id, taken: isTaken)
         case .process(let key, let event):
             if self[key] != nil { handle(event, key) }
         }

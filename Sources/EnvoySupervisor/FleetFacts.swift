@@ -29,6 +29,7 @@ extension Fleet {
             guard units[key.proxy]?.refusals == number else { return }
             units[key.proxy]?.refused = nil
             considerChange(key.proxy)
+        case .retryRuntime(let failures): retryRuntime(key.proxy, after: failures)
         case .timer(let number): change(key) { $0.timerFired(number) }
         }
     }

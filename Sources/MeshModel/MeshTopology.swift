@@ -15,6 +15,8 @@ public struct ProxyTopology: Hashable, Sendable {
     public var mesh: ObjectID
     /// The mesh's name in App Mesh's dimensions and tags, `awsName`.
     public var meshName: String
+    /// The trust domain of the mesh's SPIFFE IDs; empty where there are none.
+    public var trustDomain: String
     /// The VirtualNode or VirtualGateway.
     public var owner: ObjectID
     /// The owner's name in App Mesh's dimensions and tags, `awsName`.
@@ -32,6 +34,7 @@ public struct ProxyTopology: Hashable, Sendable {
         meshName: String,
         owner: ObjectID,
         ownerName: String,
+        trustDomain: String = "",
         targets: [String: TrafficTarget] = [:],
         applicationClusters: Set<String> = [],
         accessLogPath: String? = nil
@@ -40,6 +43,7 @@ public struct ProxyTopology: Hashable, Sendable {
         self.meshName = meshName
         self.owner = owner
         self.ownerName = ownerName
+        self.trustDomain = trustDomain
         self.targets = targets
         self.applicationClusters = applicationClusters
         self.accessLogPath = accessLogPath

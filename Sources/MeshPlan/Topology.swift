@@ -36,7 +36,8 @@ extension Resolution {
             mesh: mesh.id,
             meshName: mesh.spec.awsName,
             owner: owner,
-            ownerName: ""
+            ownerName: "",
+            trustDomain: mesh.trustDomain
         )
         if let node = world.virtualNodes[owner.reference], node.id == owner {
             place.ownerName = node.spec.awsName

@@ -112,6 +112,8 @@ final class Harness: Sendable {
     }
 
     /// A program that answers as Envoy's admin interface does, at the socket that its bootstrap is.
+    ///
+    /// It takes no change of its runtime before the fifth, and logs each.
     static let idleEnvoy: String = {
         let path = NSTemporaryDirectory() + "idle-envoy-\(getpid())"
         let script = Data(
@@ -123,13 +125,19 @@ final class Harness: Sendable {
             server = socket.socket(socket.AF_UNIX)
             server.bind(path)
             server.listen(64)
+            changes = 0
             while True:
                 client, _ = server.accept()
                 asked = client.recv(4096).decode()
                 body = ""
                 if "workers_started" in asked: body = "listener_manager.workers_started: 1\\n"
                 if "server_info" in asked: body = '"version": "0/1.40.0/Clean"'
-                head = f"HTTP/1.1 200 OK\\r\\ncontent-length: {len(body)}\\r\\nconnection: close"
+                status = "200 OK"
+                if "runtime_modify" in asked:
+                    changes += 1
+                    if changes < 5: status = "503 Service Unavailable"
+                    print(status, asked.split()[1], flush=True)
+                head = f"HTTP/1.1 {status}\\r\\ncontent-length: {len(body)}\\r\\nconnection: close"
                 client.sendall(f"{head}\\r\\n\\r\\n{body}".encode())
                 client.close()
 

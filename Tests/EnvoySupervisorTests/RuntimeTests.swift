@@ -95,3 +95,21 @@ struct RuntimeTests {
         }
     }
 }
+
+/// Settings that a program in Envoy's place is told.
+@Suite(.timeLimit(.minutes(1))) struct `Runtime of a busy Envoy` {
+    @Test func `is set again and again until Envoy takes it`() async throws {
+        let plan = makePlan()
+        try await Harness.run { harness in
+            harness.supervisor.setRuntime(["heddle.tap": "100"], of: plan.id)
+            harness.supervisor.apply(plan)
+            let log = await harness.log(plan.id, .envoy, until: "200 OK")
+            let change = "/runtime_modify?heddle.tap=100"
+            #expect(
+                log.split(separator: "\n").map(String.init)
+                    == Array(repeating: "503 Service Unavailable \(change)", count: 4)
+                    + ["200 OK \(change)"]
+            )
+        }
+    }
+}

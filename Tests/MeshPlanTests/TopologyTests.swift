@@ -131,6 +131,7 @@ import Testing
         let topology = plan(Self.world, nowSeconds: 0).topology
         let front = try #require(topology.proxies[proxy("front-1")])
         #expect(front.meshName == "shop")
+        #expect(front.trustDomain == "demo")
         #expect(front.owner == node("front"))
         #expect(front.ownerName == "front")
         #expect(front.applicationClusters == ["cds_ingress_shop_front_http_8080"])

@@ -9,7 +9,7 @@ enum TelemetryRoute: Hashable {
     case map
     /// `/traces`.
     case traces
-    /// `/traces/<trace ID>`.
+    /// `/traces/<trace ID, or its first digits>`.
     case trace(String)
     /// `/audit`.
     case audit
@@ -42,14 +42,23 @@ extension APIHandler {
         case .map: return try map(request)
         case .traces: return try json(try await telemetry.traces(TraceQuery(request)))
         case .trace(let text):
-            guard let id = traceID(text) else { throw APIFailure.noTraceID(text) }
-            let spans = try await telemetry.spans(id)
+            guard let digits = traceDigits(text) else { throw APIFailure.noTraceID(text) }
+            let spans = try await telemetry.spans(try await traceID(digits))
             guard !spans.isEmpty else { throw APIFailure.noTrace(text) }
             return try json(spans)
-        case .audit: return try json(await telemetry.audit())
+        case .audit: return try json(try await telemetry.audit(AuditQuery(request)))
         case .tap(let reference): return try tap(reference, request)
         case .accessLog(let reference): return try accessLog(reference, request)
         }
+    }
+
+    /// The ID that begins with `digits`.
+    private func traceID(_ digits: String) async throws -> String {
+        guard digits.utf8.count < 32 else { return digits }
+        let ids = try await telemetry.traceIDs(digits)
+        guard ids.count < 2 else { throw APIFailure.manyTraces(digits, ids) }
+        guard let id = ids.first else { throw APIFailure.noTrace(digits) }
+        return id
     }
 
     private func json(_ value: some Encodable) throws -> APIResponse {
@@ -74,7 +83,6 @@ extension APIHandler {
                         Array("data: ".utf8) + (try encoded(map)) + Array("\n\n".utf8)
                     )
                 }
-                try await send(telemetry.map())
                 for await map in changes.cancelOnGracefulShutdown() { try await send(map) }
             }
         )
@@ -137,11 +145,13 @@ extension APIHandler {
     }
 }
 
-/// 32 hexadecimal digits, as they are or as X-Ray writes them: `1-58406520-a006649127e371903a2de979`.
-func traceID(_ text: String) -> String? {
-    let digits = text.hasPrefix("1-") ? String(text.dropFirst(2)).filter { $0 != "-" } : text
-    let isID = digits.count == 32 && digits.allSatisfy { $0.isASCII && $0.isHexDigit }
-    return isID ? digits.lowercased() : nil
+/// The hexadecimal digits of a trace ID, 32 or the first 4 or more of them.
+///
+/// - Parameter text: The digits, or as X-Ray writes them: `1-58406520-a006649127e371903a2de979`.
+/// - Returns: nil of anything else.
+func traceDigits(_ text: String) -> String? {
+    guard let digits = TraceID.prefix(text), digits.utf8.count >= 4 else { return nil }
+    return digits
 }
 
 extension APIRequest {
@@ -193,6 +203,27 @@ extension TraceQuery {
     }
 }
 
+extension AuditQuery {
+    /// How many records may be asked for: more than are kept.
+    static let limits = 1...100_000
+
+    /// Reads a query's parameters.
+    fileprivate init(_ request: APIRequest) throws(APIFailure) {
+        self.init(
+            service: try request.text("service"),
+            sinceSeconds: try request.number("sinceSeconds", in: 0...Int.max).map(Double.init)
+        )
+        if let text = try request.text("verdict") {
+            guard let verdict = AuditRecord.Verdict(rawValue: text) else {
+                let all = AuditRecord.Verdict.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .badRequest("verdict \"\(text)\" is none of \(all)")
+            }
+            self.verdict = verdict
+        }
+        limit = try request.number("limit", in: Self.limits) ?? limit
+    }
+}
+
 extension TapQuery {
     /// Reads a query's parameters.
     fileprivate init(_ request: APIRequest) throws(APIFailure) {
@@ -229,7 +260,22 @@ extension APIFailure {
 
     /// That is no trace ID.
     fileprivate static func noTraceID(_ text: String) -> APIFailure {
-        .badRequest("\"\(text.prefix(64))\" is no trace ID, which has 32 hexadecimal digits")
+        .badRequest(
+            "\"\(text.prefix(64))\" is no trace ID, which has 32 hexadecimal digits; "
+                + "write them or the first of them, 4 at least"
+        )
+    }
+
+    /// Several traces begin so.
+    fileprivate static func manyTraces(_ digits: String, _ ids: [String]) -> APIFailure {
+        let shown = ids.prefix(5).joined(separator: ", ")
+        return APIFailure(
+            code: 409,
+            reason: "Conflict",
+            message: "several traces begin with \"\(digits)\": \(shown)"
+                + (ids.count > 5 ? " and more" : "") + "; write more digits",
+            details: ["name": .string(digits), "kind": "traces"]
+        )
     }
 
     /// No span of that trace is kept.

@@ -22,14 +22,16 @@ public struct TelemetrySources: Sendable {
 
     /// The newest map.
     public var map: @Sendable () -> ServiceMap
-    /// Each map from now on, when it is made.
+    /// The map of now, then each when it is made.
     public var mapChanges: @Sendable () -> AsyncStream<ServiceMap>
     /// The traces that are asked for, newest first.
     public var traces: @Sendable (TraceQuery) async throws -> [TraceSummary]
     /// The spans of a trace, in the order of their begins; none of one that is not known.
     public var spans: @Sendable (_ traceID: String) async throws -> [Span]
-    /// Who called whom.
-    public var audit: @Sendable () async throws -> [AuditRecord]
+    /// The IDs of a few traces that begin with these hexadecimal digits, sorted.
+    public var traceIDs: @Sendable (_ prefix: String) async throws -> [String]
+    /// Who called whom, the latest first.
+    public var audit: @Sendable (AuditQuery) async throws -> [AuditRecord]
     /// Taps proxies; nil where none can be.
     public var tap: Tap?
     /// Whether one of the proxies has an access log.
@@ -45,7 +47,8 @@ public struct TelemetrySources: Sendable {
         },
         traces: @escaping @Sendable (TraceQuery) async throws -> [TraceSummary] = { _ in [] },
         spans: @escaping @Sendable (_ traceID: String) async throws -> [Span] = { _ in [] },
-        audit: @escaping @Sendable () async throws -> [AuditRecord] = { [] },
+        traceIDs: @escaping @Sendable (_ prefix: String) async throws -> [String] = { _ in [] },
+        audit: @escaping @Sendable (AuditQuery) async throws -> [AuditRecord] = { _ in [] },
         tap: Tap? = nil,
         hasAccessLog: @escaping @Sendable (Set<ProxyID>) -> Bool = { _ in false },
         accessLog: @escaping AccessLog = { _, _, _, _ in }
@@ -54,6 +57,7 @@ public struct TelemetrySources: Sendable {
         self.mapChanges = mapChanges
         self.traces = traces
         self.spans = spans
+        self.traceIDs = traceIDs
         self.audit = audit
         self.tap = tap
         self.hasAccessLog = hasAccessLog

@@ -20,6 +20,8 @@ public struct AuditCommand: Sendable {
 
     /// How often a watch looks.
     private static let interval = Duration.seconds(1)
+    /// How far back a watch looks for what changed since it last looked, in seconds.
+    private static let watchSeconds = 600
 
     /// Makes the command for all calls.
     public init() {}
@@ -48,7 +50,8 @@ public struct AuditCommand: Sendable {
             try show(records.filter { !shown.contains($0) }, &widths, console)
             shown = Set(records)
             try await Task.sleep(for: Self.interval)
-            records = try await self.records(client)
+            let since = max(0, console.nowSeconds() - Self.watchSeconds)
+            records = try await self.records(client, since: since)
         }
     }
 
@@ -74,9 +77,21 @@ public struct AuditCommand: Sendable {
     }
 
     /// The records that are asked for, the latest last.
-    private func records(_ client: LocalAPIClient) async throws -> [AuditRecord] {
-        var records = try await client.value([AuditRecord].self, "/audit")
-        if isDeniedOnly { records = records.filter { $0.verdict != .allowed } }
+    private func records(
+        _ client: LocalAPIClient,
+        since sinceSeconds: Int? = nil
+    ) async throws -> [AuditRecord] {
+        let verdicts: [AuditRecord.Verdict?] = isDeniedOnly ? [.denied, .shadow] : [nil]
+        // What is asked for may be the oldest of all that is kept.
+        let limit =
+            isDeniedOnly || namespace != nil ? AuditQuery.limits.upperBound : AuditQuery().limit
+        var records: [AuditRecord] = []
+        for verdict in verdicts {
+            var target = "/audit?limit=\(limit)"
+            if let verdict { target += "&verdict=\(verdict.rawValue)" }
+            if let sinceSeconds { target += "&sinceSeconds=\(sinceSeconds)" }
+            records += try await client.value([AuditRecord].self, target)
+        }
         if let namespace {
             let names = try await names(in: namespace, client)
             // SPIFFE IDs of Heddle's own have the namespace in them.

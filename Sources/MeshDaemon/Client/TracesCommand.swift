@@ -10,7 +10,7 @@ public struct TracesCommand: Sendable {
         case json
     }
 
-    /// A trace's ID, as `heddle traces` or X-Ray writes it; nil lists.
+    /// A trace's ID, as `heddle traces` or X-Ray writes it, or its first digits; nil lists.
     public var id: String?
     /// Which traces.
     public var query = TraceQuery()
@@ -46,10 +46,11 @@ public struct TracesCommand: Sendable {
     }
 
     private func show(_ text: String, _ client: LocalAPIClient, _ console: Console) async throws {
-        guard let id = traceID(text) else {
+        guard let id = traceDigits(text) else {
             throw ClientFailure(
                 .usage,
-                "\"\(text)\" is no trace ID, which has 32 hexadecimal digits; see \"heddle traces\""
+                "\"\(text)\" is no trace ID, which has 32 hexadecimal digits; write them or the first "
+                    + "of them, 4 at least, as \"heddle traces\" shows them"
             )
         }
         let target = "/traces/\(id)"

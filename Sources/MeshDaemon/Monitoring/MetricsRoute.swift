@@ -18,7 +18,11 @@ extension APIHandler {
         text.addAccess(accessCounts())
         if let counts = monitoring.daemon() { text.add(counts) }
         text.addResponses(monitoring.apiResponses())
-        text.addTelemetry(monitoring.spans(), monitoring.exports())
+        text.addTelemetry(
+            monitoring.spans(),
+            notKept: monitoring.spansNotKept(),
+            monitoring.exports()
+        )
         monitoring.addTraffic(&text)
         OwnProcess.current?.add(to: &text)
         return APIResponse(
@@ -30,7 +34,9 @@ extension APIHandler {
 
 extension MetricsText {
     /// Samples of one metric.
-    typealias Samples = [(labels: MetricLabels, value: Double)]
+    typealias Samples = [Sample]
+    /// One of them.
+    typealias Sample = (labels: MetricLabels, value: Double)
 
     /// Adds what the daemon did.
     mutating func add(_ counts: DaemonMetrics.Counts) {
@@ -107,7 +113,7 @@ extension MetricsText {
     }
 
     /// Adds what came of traces, and what became of the telemetry that meshes export.
-    mutating func addTelemetry(_ spans: [SpanCount], _ exports: [ExportCount]) {
+    mutating func addTelemetry(_ spans: [SpanCount], notKept: Int?, _ exports: [ExportCount]) {
         func bySource(_ value: (SpanCount) -> Int) -> Samples {
             spans.map { (["protocol": $0.protocolName], Double(value($0))) }
         }
@@ -122,6 +128,18 @@ extension MetricsText {
             .counter,
             help: "What came to the trace receiver, could not be read and was dropped.",
             bySource(\.malformed)
+        )
+        add(
+            "heddle_spans_dropped_total",
+            .counter,
+            help: "Messages to the trace receiver that came faster than it takes them.",
+            bySource(\.dropped)
+        )
+        add(
+            "heddle_spans_not_kept_total",
+            .counter,
+            help: "Spans that were taken and not kept: beyond limits, or of a time to come.",
+            [notKept].compactMap(\.self).map { count -> Sample in ([:], Double(count)) }
         )
         func byExport(_ value: (ExportCount) -> Int) -> Samples {
             exports.map { export in

@@ -11,6 +11,8 @@ public struct MonitoringSources: Sendable {
     /// What each protocol of the trace receiver brought; one that is listened for has its entry from
     /// the beginning.
     public var spans: @Sendable () -> [SpanCount] = { [] }
+    /// How many spans were not kept for lack of room.
+    public var spansNotKept: @Sendable () -> Int? = { nil }
     /// What became of the telemetry that meshes export; each export has its entry from the beginning.
     public var exports: @Sendable () -> [ExportCount] = { [] }
     /// Adds the traffic of services and edges.
@@ -28,11 +30,14 @@ public struct SpanCount: Hashable, Sendable {
     public var received: Int
     /// What could not be read, and was dropped.
     public var malformed: Int
+    /// Messages there was no room for, as more came than could be worked off.
+    public var dropped: Int
 
     /// Makes a count.
-    public init(protocolName: String, received: Int, malformed: Int) {
+    public init(protocolName: String, received: Int, malformed: Int, dropped: Int) {
         self.protocolName = protocolName
         self.received = received
         self.malformed = malformed
+        self.dropped = dropped
     }
 }

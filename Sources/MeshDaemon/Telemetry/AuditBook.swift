@@ -13,8 +13,18 @@ struct AuditBook: Sendable {
     /// Calls that were refused, and that the counts of their callers, which do not know that, do not yet
     /// show.
     private var refused: [Call: Int] = [:]
-    /// How many pairs may wait so; a caller outside the mesh has no proxy that counts.
-    private static let refusedLimit = 10_000
+    private let refusedLimit: Int
+
+    /// Makes a book of nothing.
+    ///
+    /// - Parameter refusedLimit: How many pairs of caller and target may have refused calls that wait for
+    ///   their callers' counts.
+    init(refusedLimit: Int = 10_000) { self.refusedLimit = refusedLimit }
+
+    /// Forgets what waits for the counts of callers that are gone, or of calls to what is gone.
+    mutating func forget(allBut names: AuditNames) {
+        refused = refused.filter { names.isKnown($0.key.caller) && names.isKnown($0.key.target) }
+    }
 
     /// What was allowed since the last time.
     ///
@@ -49,9 +59,12 @@ struct AuditBook: Sendable {
     /// The record of a call that was refused, or would have been; nil of a proxy that is gone.
     mutating func record(_ call: DeniedCall, _ names: AuditNames) -> AuditRecord? {
         guard let target = names.proxies[call.proxy] else { return nil }
-        let caller = call.denial.caller
-        let pair = Call(caller: names.name(ofSPIFFEID: caller) ?? caller, target: target)
-        if call.denial.verdict == .denied, refused.count < Self.refusedLimit {
+        let known = names.name(ofSPIFFEID: call.denial.caller)
+        let pair = Call(caller: known ?? call.denial.caller, target: target)
+        // A caller without a proxy here is counted by none.
+        if known != nil, call.denial.verdict == .denied,
+            refused[pair] != nil || refused.count < refusedLimit
+        {
             refused[pair, default: 0] += 1
         }
         let request = [call.method, call.authority.map { $0 + (call.path ?? "") }]
@@ -72,22 +85,25 @@ struct AuditBook: Sendable {
 struct AuditNames: Sendable {
     /// By the proxy.
     private(set) var proxies: [ProxyID: String] = [:]
-    /// By the path of the SPIFFE ID that Heddle gives.
-    private var paths: [Substring: String] = [:]
+    /// By the SPIFFE ID that Heddle gives.
+    private var identities: [String: String] = [:]
+    private var known: Set<String> = []
 
     init(_ topology: MeshTopology = MeshTopology()) {
         for (proxy, place) in topology.proxies {
             let name = "\(place.meshName)/\(place.ownerName)"
             let kind = place.owner.kind == .virtualGateway ? "gateway/" : ""
             proxies[proxy] = name
-            paths["/\(place.owner.namespace)/\(kind)\(place.owner.name)"] = name
+            known.insert(name)
+            guard !place.trustDomain.isEmpty else { continue }
+            let path = "\(place.owner.namespace)/\(kind)\(place.owner.name)"
+            identities["spiffe://\(place.trustDomain)/\(path)"] = name
         }
     }
 
-    /// Whose `spiffe://<trust domain>/<namespace>/<name>` it is.
-    func name(ofSPIFFEID id: String) -> String? {
-        let scheme = "spiffe://"
-        guard id.hasPrefix(scheme) else { return nil }
-        return paths[id.dropFirst(scheme.count).drop { $0 != "/" }]
-    }
+    /// Whose `spiffe://<trust domain>/<namespace>/<name>` it is; nil of one of another trust domain.
+    func name(ofSPIFFEID id: String) -> String? { identities[id] }
+
+    /// Whether a virtual node or virtual gateway with a proxy is called `name`.
+    func isKnown(_ name: String) -> Bool { known.contains(name) }
 }

@@ -108,6 +108,7 @@ final class DaemonTelemetry: Service {
             state.names = names
             state.nodes = nodes
             state.services = services
+            state.audit.forget(allBut: names)
         }
         exporter.update(
             meshes: world.meshes.values.reduce(into: [:]) { meshes, mesh in
@@ -172,24 +173,32 @@ extension DaemonTelemetry {
             mapChanges: { self.rounds.maps() },
             traces: { query in
                 var query = query
-                if let service = query.service {
-                    let services = self.state.value.withLock { $0.services }
-                    query.service = services[service] ?? service
-                }
+                query.service = query.service.map(self.service(named:))
                 return try await self.store.traces(query)
             },
             spans: { try await self.store.spans(of: $0) },
-            audit: { try await self.store.audit() },
+            traceIDs: { try await self.store.traceIDs(prefix: $0) },
+            audit: { query in
+                var query = query
+                query.service = query.service.map(self.service(named:))
+                return try await self.store.audit(query)
+            },
             tap: { try await tap.tap($0, $1, $2) },
             hasAccessLog: { accessLogs.hasLog($0) },
             accessLog: { _ = try await accessLogs.read($0, tailLines: $1, follow: $2, $3) }
         )
     }
 
+    /// What a virtual node or gateway is called in traces and in the audit.
+    private func service(named name: String) -> String {
+        state.value.withLock { $0.services[name] ?? name }
+    }
+
     /// What `/metrics` shows of it.
     func addTo(_ monitoring: inout MonitoringSources) {
         monitoring.addTraffic = { self.traffic.writeMetrics(to: &$0) }
         monitoring.exports = { self.exporter.counts }
+        monitoring.spansNotKept = { self.store.counts.dropped }
         monitoring.spans = {
             let all = [("x-ray", self.xRay?.counts), ("otlp", self.openTelemetry?.counts)]
             return all.compactMap { name, counts in
@@ -197,7 +206,8 @@ extension DaemonTelemetry {
                     SpanCount(
                         protocolName: name,
                         received: $0.received,
-                        malformed: $0.malformed
+                        malformed: $0.malformed,
+                        dropped: $0.dropped
                     )
                 }
             }

@@ -32,6 +32,8 @@ struct AuditTable {
     init(_ database: Database) { self.database = database }
 
     /// Adds what happened since the last time, and forgets what is the longest ago beyond `limit` records.
+    ///
+    /// What was allowed is forgotten before what was denied, which is little and what is looked for.
     func add(_ deltas: some Collection<AuditRecord>, limit: Int) throws {
         guard !deltas.isEmpty else { return }
         let statement = try database.cachedStatement(
@@ -60,10 +62,11 @@ struct AuditTable {
         try database.execute(
             sql: """
                 DELETE FROM audit WHERE (caller, target, verdict) IN (
-                    SELECT caller, target, verdict FROM audit ORDER BY lastSeconds LIMIT ?
+                    SELECT caller, target, verdict FROM audit
+                    ORDER BY verdict <> ?, lastSeconds LIMIT ?
                 )
                 """,
-            arguments: [count - limit]
+            arguments: [AuditRecord.Verdict.allowed.rawValue, count - limit]
         )
     }
 

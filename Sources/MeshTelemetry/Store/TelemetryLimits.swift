@@ -14,7 +14,8 @@ public struct TelemetryLimits: Hashable, Sendable {
     public var waitingBytes = 32 << 20
     /// How many spans of one trace are kept; more are dropped and counted.
     public var spansOfTrace = 2_000
-    /// How many records of who called whom are kept; those of the longest ago go first.
+    /// How many records of who called whom are kept; those that were allowed go first, and the
+    /// longest ago of them.
     public var auditRecords = 10_000
 
     /// The limits of a daemon.

@@ -160,13 +160,6 @@ extension TelemetryStore {
         return try await read { try TraceReading($0).traceIDs(prefix: digits, limit: limit) }
     }
 
-    /// Who called whom in traces that began at or after `microseconds`, sorted.
-    ///
-    /// - Throws: What is wrong with the database, and `CancellationError`.
-    public func edges(sinceMicroseconds microseconds: Int = 0) async throws -> [TraceEdge] {
-        try await read { try TraceReading($0).edges(since: microseconds) }
-    }
-
     /// Who called whom, and whether that was allowed; calls made last come first.
     ///
     /// - Throws: What is wrong with the database, and `CancellationError`.

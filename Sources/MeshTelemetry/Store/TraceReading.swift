@@ -138,38 +138,4 @@ struct TraceReading {
             arguments: [prefix, prefix + "g", limit]
         )
     }
-
-    /// Who called whom in traces that began at or after `microseconds`.
-    ///
-    /// The caller is the service of the span that a server's span is part of; where that is a call that
-    /// does not say whose it is, the service of the span around it.
-    func edges(since microseconds: Int) throws -> [TraceEdge] {
-        let rows = try Row.fetchAll(
-            database,
-            sql: """
-                SELECT source, target, COUNT(*) AS calls, SUM(isError) AS failures FROM (
-                    SELECT CASE WHEN caller.service <> '' THEN caller.service ELSE outer.service END
-                        AS source, callee.service AS target, callee.isError AS isError
-                    FROM trace
-                    CROSS JOIN span AS callee ON callee.trace = trace.id
-                    JOIN span AS caller
-                        ON caller.trace = callee.trace AND caller.spanID = callee.parentID
-                    LEFT JOIN span AS outer
-                        ON outer.trace = caller.trace AND outer.spanID = caller.parentID
-                    WHERE trace.begin >= ? AND callee.kind = 'server'
-                )
-                WHERE source <> '' AND target <> '' AND source <> target
-                GROUP BY source, target ORDER BY source, target LIMIT 10000
-                """,
-            arguments: [microseconds]
-        )
-        return try rows.map {
-            TraceEdge(
-                source: try $0.value("source"),
-                target: try $0.value("target"),
-                calls: try $0.value("calls"),
-                failures: try $0.value("failures")
-            )
-        }
-    }
 }

@@ -176,11 +176,14 @@ struct Traces: AsyncParsableCommand {
               heddle traces
               heddle traces --service front --min-duration 200ms --since 10m
               heddle traces --errors -w
+              heddle traces 5840
               heddle traces 1-58406520-a006649127e371903a2de979
             """
     )
 
-    @Argument(help: "The ID of one trace, as listed here or as X-Ray writes it.")
+    @Argument(
+        help: "The ID of one trace, as listed here or as X-Ray writes it, or its first digits."
+    )
     var id: String?
     @Option(help: "Only those in which this node took part: MESH/NODE, or NODE.")
     var service: String?

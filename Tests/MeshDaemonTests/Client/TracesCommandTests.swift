@@ -67,6 +67,9 @@ private let traceID = "58406520a006649127e371903a2de979"
             return traces
         }
         sources.spans = { [spans] in $0 == traceID ? spans : [] }
+        sources.traceIDs = { prefix in
+            [traceID, "5840ffff00000000000000000000000a"].filter { $0.hasPrefix(prefix) }
+        }
         return HandlerTransport(handler: telemetryHandler(sources))
     }
 
@@ -159,13 +162,20 @@ private let traceID = "58406520a006649127e371903a2de979"
         let id = "1-58406520-a006649127e371903a2de979"
         _ = try await TracesCommand(id: id).run(transport([]), recorder.console())
         #expect(recorder.output.hasPrefix("Trace \(traceID)\n"))
+        let other = Recorder()
+        _ = try await TracesCommand(id: "58406").run(transport([]), other.console())
+        #expect(other.output == recorder.output)
+        let several = await #expect(throws: ClientFailure.self) {
+            try await TracesCommand(id: "5840").run(transport([]), recorder.console())
+        }
+        #expect(several?.status == .badNews && several?.description.contains(traceID) == true)
         let failure = await #expect(throws: ClientFailure.self) {
             let none = String(repeating: "0", count: 32)
             return try await TracesCommand(id: none).run(transport([]), recorder.console())
         }
         #expect(failure?.status == .badNews)
         let usage = await #expect(throws: ClientFailure.self) {
-            try await TracesCommand(id: "4711").run(transport([]), recorder.console())
+            try await TracesCommand(id: "471").run(transport([]), recorder.console())
         }
         #expect(usage?.status == .usage)
     }
@@ -201,6 +211,7 @@ private let traceID = "58406520a006649127e371903a2de979"
 
 @Suite(.timeLimit(.minutes(1))) struct `Audit command` {
     private let recorder = Recorder()
+    private let asked = Asked<AuditQuery>()
 
     private var transport: HandlerTransport {
         @Sendable func record(
@@ -221,8 +232,9 @@ private let traceID = "58406520a006649127e371903a2de979"
         }
         var sources = TelemetrySources()
         sources.map = { colorsMap() }
-        sources.audit = {
-            [
+        sources.audit = { [asked] query in
+            asked.add(query)
+            return [
                 record("colors/front_demo", "colors/blue_demo", .allowed),
                 record(
                     "spiffe://colors/other/evil",
@@ -230,7 +242,7 @@ private let traceID = "58406520a006649127e371903a2de979"
                     .denied,
                     detail: "GET color.demo/\u{1B}[2J"
                 ), record("colors/a_other", "colors/b_other", .shadow),
-            ]
+            ].filter { [nil, $0.verdict].contains(query.verdict) }
         }
         var handler = colorsHandler()
         handler.telemetry = sources
@@ -264,6 +276,12 @@ private let traceID = "58406520a006649127e371903a2de979"
         }
         let records = try JSONDecoder().decode([AuditRecord].self, from: Data(recorder.output.utf8))
         #expect(records.map(\.caller) == ["spiffe://colors/other/evil"])
+        #expect(
+            asked.values == [
+                AuditQuery(verdict: .denied, limit: 100_000),
+                AuditQuery(verdict: .shadow, limit: 100_000),
+            ]
+        )
     }
 
     @Test func `no calls are told`() async throws {

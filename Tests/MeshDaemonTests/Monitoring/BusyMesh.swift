@@ -62,10 +62,11 @@ final class BusyMesh: Sendable {
         sources.apiResponses = { [200: 41, 404: 1, 500: 0] }
         sources.spans = {
             [
-                SpanCount(protocolName: "x-ray", received: 20, malformed: 1),
-                SpanCount(protocolName: "otlp", received: 5, malformed: 0),
+                SpanCount(protocolName: "x-ray", received: 20, malformed: 1, dropped: 2),
+                SpanCount(protocolName: "otlp", received: 5, malformed: 0, dropped: 0),
             ]
         }
+        sources.spansNotKept = { 3 }
         sources.exports = {
             [ExportCount(mesh: "colors", exporter: "x-ray", sent: 20, dropped: 0)]
         }

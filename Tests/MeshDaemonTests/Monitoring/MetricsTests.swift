@@ -51,7 +51,7 @@ import Testing
         text.addCertificates(CertificateReport())
         text.addAccess([])
         text.addProxies(ProxyReport(), [:])
-        text.addTelemetry([], [])
+        text.addTelemetry([], notKept: nil, [])
         text.addResponses([:])
         #expect(text.text == "")
     }

@@ -71,7 +71,10 @@ final class ShownMesh: Sendable {
             map: { self.traffic.withLock { $0.map } },
             mapChanges: {
                 let (stream, watcher) = AsyncStream.makeStream(of: ServiceMap.self)
-                self.traffic.withLock { $0.watchers.append(watcher) }
+                self.traffic.withLock { traffic in
+                    watcher.yield(traffic.map)
+                    traffic.watchers.append(watcher)
+                }
                 return stream
             },
             traces: { _ in

@@ -56,7 +56,7 @@ import Testing
                     from: Data(event.dropFirst(6).utf8)
                 )
             }
-            #expect(maps.map(\.timeSeconds) == [colorsMap().timeSeconds, 1, 2])
+            #expect(maps.map(\.timeSeconds) == [1, 2])
         }
         #expect(try await get(handler, "/map?watch=false").type == "application/json")
     }
@@ -125,10 +125,70 @@ import Testing
         }
     }
 
+    @Test func `a trace goes by its first digits, unless several begin so`() async throws {
+        let ids = (0..<7).map { "5840652\($0)a006649127e371903a2de979" }
+        var sources = TelemetrySources()
+        sources.traceIDs = { prefix in ids.filter { $0.hasPrefix(prefix) } }
+        sources.spans = { id in
+            [
+                Span(
+                    traceID: id,
+                    spanID: "1",
+                    name: "GET",
+                    service: "colors/front",
+                    startMicroseconds: 1,
+                    durationMicroseconds: nil
+                )
+            ]
+        }
+        let handler = telemetryHandler(sources)
+        for text in ["58406523", "1-58406523", "1-58406523-A006", "58406523a0066"] {
+            let answer = try await get(handler, "/traces/\(text)")
+            let spans = try JSONDecoder().decode([Span].self, from: Data(answer.body))
+            #expect(spans.map(\.traceID) == [ids[3]])
+        }
+        let answer = try await message(handler, "/traces/5840")
+        let shown = ids.prefix(5).joined(separator: ", ")
+        #expect(
+            answer == (
+                409,
+                "several traces begin with \"5840\": \(shown) and more; write more digits"
+            )
+        )
+    }
+
+    @Test func `a query for the audit is handed on`() async throws {
+        let asked = Asked<AuditQuery>()
+        var sources = TelemetrySources()
+        sources.audit = { query in
+            asked.add(query)
+            return []
+        }
+        let handler = telemetryHandler(sources)
+        _ = try await get(handler, "/audit", fromSocket: false)
+        let parts = ["service=colors%2Ffront", "verdict=denied", "sinceSeconds=17", "limit=7"]
+        _ = try await get(handler, "/audit?" + parts.joined(separator: "&"))
+        #expect(
+            asked.values == [
+                AuditQuery(),
+                AuditQuery(service: "colors/front", verdict: .denied, sinceSeconds: 17, limit: 7),
+            ]
+        )
+    }
+
     @Test(arguments: [
         ("/traces?limit=0", 400, "limit \"0\" is not a number from 1 to 1000"),
         ("/traces?limit=x", 400, "limit \"x\" is not a number from 1 to 1000"),
-        ("/traces/4711", 400, "\"4711\" is no trace ID, which has 32 hexadecimal digits"),
+        (
+            "/traces/471", 400,
+            "\"471\" is no trace ID, which has 32 hexadecimal digits; write them or the first of them, "
+                + "4 at least"
+        ),
+        (
+            "/traces/4711", 404,
+            "trace \"4711\" not found: it was not sampled, or is no longer kept"
+        ), ("/audit?verdict=no", 400, "verdict \"no\" is none of allowed, denied, shadow"),
+        ("/audit?limit=0", 400, "limit \"0\" is not a number from 1 to 100000"),
         (
             "/traces/00000000000000000000000000000001", 404,
             "trace \"00000000000000000000000000000001\" not found: it was not sampled, or is no longer kept"

@@ -121,7 +121,6 @@ import Testing
         for service in [nil, "blue", "demo/green"] {
             _ = try? await store.traces(TraceQuery(service: service, limit: 1000))
         }
-        _ = try? await store.edges()
         _ = try? await store.audit()
         store.take(traces.flatMap { $0 } + random.trace(10))
         _ = try? await store.traces()
