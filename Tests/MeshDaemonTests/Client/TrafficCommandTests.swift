@@ -14,6 +14,7 @@ import Testing
         sources.mapChanges = {
             AsyncStream { maps in
                 var map = colorsMap()
+                maps.yield(map)
                 map.nodes.removeAll { $0.name == "green" }
                 maps.yield(map)
                 maps.finish()
