@@ -213,7 +213,8 @@ struct TakeoverTests {
                     .envoy,
                     until: "shutting down parent after drain"
                 )
-                #expect(!log.contains("connection refused, retrying"))
+                // Asked for statistics, it asks the other one: once between its end and ours seeing that.
+                #expect(log.ranges(of: "connection refused, retrying").count <= 1)
             }
             #expect(load.failures == [])
             let seen = await harness.wait(for: plan.id) { _ in true }
