@@ -28,12 +28,14 @@ let grpc: [Target.Dependency] = [
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle",
     package: "swift-service-lifecycle"
 )
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let unixSignals = Target.Dependency.product(
@@ -74,6 +76,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.36.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
@@ -90,10 +93,15 @@ let package = Package(
         .target(name: "CProcess"),
         target("HTTPClient", ["CCurl"]),
         target("AWSClient", ["HTTPClient"]),
+        target("KubernetesAPI", ["HTTPClient", lifecycle, logging, yams]),
         target("MeshManifests", ["MeshModel", yams]),
+        target("MeshAdmission", ["MeshManifests", "MeshModel"]),
         target("MeshIdentity", ["AWSClient", "MeshModel", lifecycle, logging] + crypto),
         target("MeshPlan", ["MeshModel", "EnvoyAPI", protobuf]),
-        target("MeshSources", ["MeshModel", "MeshManifests", lifecycle, logging]),
+        target(
+            "MeshSources",
+            ["KubernetesAPI", "MeshModel", "MeshManifests", lifecycle, logging]
+        ),
         target(
             "MeshTelemetry",
             [
@@ -105,8 +113,8 @@ let package = Package(
             "XDSServer",
             [
                 "MeshIdentity", "MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging,
-                nio,
-            ] + grpc
+                nio, nioSSL,
+            ] + grpc + crypto
         ),
         target(
             "EnvoySupervisor",
@@ -121,11 +129,10 @@ let package = Package(
         target(
             "MeshDaemon",
             [
-                "MeshIdentity", "MeshModel", "MeshManifests", "MeshPage", "MeshPlan", "MeshSources",
-                "MeshTelemetry", "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes,
-                hummingbird, lifecycle,
-                logging, nio,
-                unixSignals, yams,
+                "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshModel", "MeshManifests",
+                "MeshPage", "MeshPlan", "MeshSources", "MeshTelemetry", "XDSServer",
+                "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, hummingbirdTLS, lifecycle,
+                logging, nio, nioSSL, unixSignals, yams,
             ]
         ),
         .executableTarget(
@@ -154,9 +161,27 @@ let package = Package(
         tests("MeshManifestsTests", ["MeshManifests", "MeshModel"]),
         tests(
             "MeshSourcesTests",
-            ["MeshSources", "MeshManifests", "MeshModel", lifecycle, logging]
+            [
+                "KubernetesAPI", "MeshSources", "MeshManifests", "MeshModel", "MeshTesting",
+                lifecycle, logging,
+            ]
         ),
         tests("HTTPClientTests", ["HTTPClient"]),
+        tests(
+            "KubernetesAPITests",
+            ["HTTPClient", "KubernetesAPI", "MeshTesting", lifecycle, logging]
+        ),
+        tests(
+            "MeshAdmissionTests",
+            ["MeshAdmission", "MeshManifests", "MeshModel", "MeshTesting"]
+        ),
+        tests(
+            "ClusterTests",
+            [
+                "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshManifests",
+                "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle", lifecycle, logging,
+            ]
+        ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
         tests(
             "MeshIdentityTests",
@@ -176,8 +201,8 @@ let package = Package(
             "XDSServerTests",
             [
                 "XDSServer", "EnvoyAPI", "MeshIdentity", "MeshModel", "MeshPlan", "MeshTesting",
-                protobuf, lifecycle, logging,
-            ] + grpc
+                protobuf, lifecycle, logging, nioSSL,
+            ] + grpc + crypto
         ),
         tests(
             "EnvoySupervisorTests",

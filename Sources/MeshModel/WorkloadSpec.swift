@@ -24,6 +24,8 @@ public struct WorkloadSpec: ObjectSpec {
     /// What `appmesh.k8s.aws/secretMounts` did for a Pod: paths of `tls` in manifests are those of the
     /// proxy's own file system.
     public var secretMounts: [String: String]
+    /// The Pod that it stands for; nil of one on this host.
+    public var pod: PodPlacement?
 
     /// Makes a workload.
     public init(
@@ -33,7 +35,8 @@ public struct WorkloadSpec: ObjectSpec {
         environment: [String: String] = [:],
         workingDirectory: String? = nil,
         sidecar: SidecarResources = SidecarResources(),
-        secretMounts: [String: String] = [:]
+        secretMounts: [String: String] = [:],
+        pod: PodPlacement? = nil
     ) {
         self.address = address
         self.ports = ports
@@ -42,6 +45,7 @@ public struct WorkloadSpec: ObjectSpec {
         self.workingDirectory = workingDirectory
         self.sidecar = sidecar
         self.secretMounts = secretMounts
+        self.pod = pod
     }
 
     /// Where the application listens.

@@ -1,0 +1,32 @@
+/// Where a Workload is that stands for a Pod of a Kubernetes cluster.
+///
+/// Its proxy runs in the Pod: it listens on 0.0.0.0:15000 and 127.0.0.1:15001, to which the Pod's own
+/// rules redirect what comes and goes, as in App Mesh. So all Pods of a virtual node share one
+/// configuration, whatever their addresses.
+public struct PodPlacement: Hashable, Codable, Sendable {
+    /// `metadata.uid` of the Pod.
+    public var uid: String
+    /// `status.podIP`; nil while it has none.
+    public var address: String?
+    /// `spec.nodeName`; nil while it is not scheduled.
+    public var nodeName: String?
+    /// `topology.kubernetes.io/zone` of that Kubernetes node.
+    public var zone: String?
+    /// Whether the Pod has a container with Envoy, by the injector or by its owner.
+    public var hasProxy: Bool
+
+    /// Makes a placement.
+    public init(
+        uid: String,
+        address: String? = nil,
+        nodeName: String? = nil,
+        zone: String? = nil,
+        hasProxy: Bool = true
+    ) {
+        self.uid = uid
+        self.address = address
+        self.nodeName = nodeName
+        self.zone = zone
+        self.hasProxy = hasProxy
+    }
+}
