@@ -36,7 +36,8 @@ public func runDaemon(
     defer { withExtendedLifetime(reservation) {} }
     let metrics = DaemonMetrics()
     let telemetry = DaemonTelemetry(
-        configuration,
+        xRayAddress: configuration.xRayAddress,
+        openTelemetryAddress: configuration.openTelemetryAddress,
         folder: state.path,
         processLog: { EnvoySupervisor.envoyLogPath(of: $0, stateDirectory: state.path) },
         logger: logger
@@ -147,14 +148,19 @@ public func runDaemon(
     let reconciler = Reconciler(
         worlds: source.worlds,
         store: store,
-        supervisor: supervisor,
+        host: LocalProxies(
+            supervisor: supervisor,
+            state: state,
+            plans: plans,
+            lastGood: lastGood,
+            sizing: sizing,
+            adopted: adopted,
+            logger: logger
+        ),
         identities: identities,
         state: state,
-        plans: plans,
-        lastGood: lastGood,
         sizing: sizing,
-        events: api.events,
-        adopted: adopted,
+        record: { api.events.record($0) },
         telemetry: telemetry,
         options: PlanOptions(
             addressRanges: configuration.addressRanges,

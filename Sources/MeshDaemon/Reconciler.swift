@@ -1,5 +1,4 @@
 internal import EnvoySupervisor
-internal import Foundation
 internal import Logging
 internal import MeshIdentity
 internal import MeshModel
@@ -14,19 +13,14 @@ internal import XDSServer
 struct Reconciler: Service {
     var worlds: AsyncStream<World>
     var store: SnapshotStore
-    var supervisor: EnvoySupervisor
+    /// Runs the proxies.
+    var host: any ProxyHost
     var identities: IdentityKeeper
     var state: StateDirectory
-    /// Keeps plans for the next daemon.
-    var plans: PlanKeeper
-    /// Keeps what proxies accepted for starts without a daemon.
-    var lastGood: LastGoodKeeper
     /// Knows what proxies used so far.
     var sizing: SizingKeeper
-    /// Keeps what happened.
-    var events: EventLog
-    /// The processes that an earlier daemon left running.
-    var adopted: [ProxyID: ProxyProcesses]
+    /// Takes what happened.
+    var record: @Sendable ([MeshEvent]) -> Void
     /// Knows what became of exports.
     var telemetry: DaemonTelemetry
     var options: PlanOptions
@@ -40,8 +34,8 @@ struct Reconciler: Service {
     var logger: Logger
 
     func run() async throws {
-        let addresses = try state.addresses()
-        let inputs = InputBoard(adopted)
+        let earlier = try host.restore()
+        let inputs = InputBoard(earlier.adopted)
         let (changes, changed) = AsyncStream.makeStream(
             of: Void.self,
             bufferingPolicy: .bufferingNewest(1)
@@ -60,7 +54,7 @@ struct Reconciler: Service {
                 for await _ in store.observations.cancelOnGracefulShutdown() { changed.yield() }
             }
             group.addTask {
-                for await observations in supervisor.observations.cancelOnGracefulShutdown() {
+                for await observations in host.processes.cancelOnGracefulShutdown() {
                     inputs.newest.withLock { $0.processes = observations }
                     changed.yield()
                 }
@@ -88,8 +82,8 @@ struct Reconciler: Service {
                     if inputs.newest.withLock({ $0.isWaiting }) { changed.yield() }
                 }
             }
-            var cycle = Cycle(addresses: addresses, after: plans.restore(), options)
-            var reunion = Reunion(of: adopted, cycle.last, until: .now + .seconds(3))
+            var cycle = Cycle(after: earlier, options)
+            var reunion = Reunion(of: earlier.adopted, earlier.plan, until: .now + .seconds(3))
             for await _ in changes.cancelOnGracefulShutdown() {
                 guard reunion.isOver(store.currentObservations, now: .now) else { continue }
                 let newest = inputs.newest.withLock { inputs in
@@ -144,11 +138,11 @@ struct Reconciler: Service {
             last.isInTransition || first != nil || last.addresses != savedAddresses
         }
 
-        init(addresses: [ProxyID: ProxyAddresses], after last: Plan, _ options: PlanOptions) {
+        init(after earlier: EarlierRun, _ options: PlanOptions) {
             planner = Planner(options: options)
-            observations.addresses = addresses
-            savedAddresses = addresses
-            self.last = last
+            observations.addresses = earlier.addresses
+            savedAddresses = earlier.addresses
+            last = earlier.plan
             published = last
         }
 
@@ -181,10 +175,10 @@ struct Reconciler: Service {
             } else {
                 publishRest(reconciler)
             }
-            reconciler.events.record(
+            reconciler.record(
                 MeshPlan.events(from: before, to: (plan, observations), nowSeconds: now)
             )
-            reconciler.lastGood.look(plan.proxies)
+            reconciler.host.look(at: plan)
             observations.addresses = plan.addresses
             observations.conditions = plan.statuses.mapValues(\.conditions)
             if let arrival = inputs.worldArrival {
@@ -197,27 +191,6 @@ struct Reconciler: Service {
             last = plan
             saveAddresses(plan, reconciler)
             reconciler.show(world, plan, observations, rolledOut)
-        }
-
-        /// Envoy refuses a listener whose access log it can't open; if the folder can't be made, its
-        /// refusal says so.
-        private func makeLogFolders(_ plan: Plan, _ reconciler: Reconciler) {
-            let paths = Set(plan.proxies.values.compactMap(\.accessLogPath))
-            for path in paths where path.hasPrefix("/") && !path.hasPrefix("/dev/") {
-                let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]
-                guard !folder.isEmpty else { continue }
-                do {
-                    try FileManager.default.createDirectory(
-                        atPath: String(folder),
-                        withIntermediateDirectories: true
-                    )
-                } catch {
-                    reconciler.logger.warning(
-                        "folder of an access log not made",
-                        metadata: ["path": "\(folder)", "error": "\(error)"]
-                    )
-                }
-            }
         }
 
         /// Tells the other proxies of the last plan once those that let new callers in have answered, or
@@ -248,7 +221,7 @@ struct Reconciler: Service {
         }
 
         private mutating func publish(_ plan: Plan, of world: World, _ reconciler: Reconciler) {
-            makeLogFolders(plan, reconciler)
+            reconciler.host.prepare(for: plan)
             reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             let admitting = plan.admitting(after: published)
             // One plan after the other must not put the others off for ever.
@@ -261,16 +234,12 @@ struct Reconciler: Service {
             publish(snapshots, of: plan, reconciler)
             // What a broken file says nothing of is not gone.
             let isBroken = world.diagnostics.contains { $0.severity == .error }
-            reconciler.supervisor.apply(plan.proxies, keepsUnowned: isBroken)
-            reconciler.sizing.forget(notIn: Set(plan.proxies.keys))
-            reconciler.plans.keep(plan)
+            reconciler.host.apply(plan, keepsUnplanned: isBroken)
         }
 
         private mutating func saveAddresses(_ plan: Plan, _ reconciler: Reconciler) {
             guard plan.addresses != savedAddresses else { return }
-            let isSaved = reconciler.state.keep("addresses of proxies", reconciler.logger) {
-                try reconciler.state.save(plan.addresses)
-            }
+            let isSaved = reconciler.host.keep(plan.addresses)
             if isSaved { savedAddresses = plan.addresses }
         }
     }

@@ -70,6 +70,14 @@ struct APIFailure: Error, Hashable {
         )
     }
 
+    /// The request comes from another host, for which only health and metrics are.
+    static let forbiddenPeer = APIFailure(
+        code: 403,
+        reason: "Forbidden",
+        message: "only /healthz, /readyz and /metrics are served to other hosts; use kubectl "
+            + "port-forward"
+    )
+
     /// Something failed on our side.
     static func internalError(_ message: String) -> APIFailure {
         APIFailure(code: 500, reason: "InternalError", message: message)

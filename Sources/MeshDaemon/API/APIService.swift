@@ -12,6 +12,7 @@ public struct APIService: Service {
     private let handler: APIHandler
     private let socketPath: String
     private let address: HostAndPort?
+    private let isForThisHost: Bool
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int?) async -> Void
 
@@ -22,6 +23,7 @@ public struct APIService: Service {
     ///   - socketPath: Where the Unix socket goes; only this user may connect. A stale one is
     ///     replaced.
     ///   - address: Where to listen for TCP too; nil is nowhere.
+    ///   - isForThisHost: Whether other hosts that reach `address` get health and metrics only.
     ///   - logs: Where logs come from.
     ///   - rotation: Replaces certificates when asked to on the Unix socket; nil refuses.
     ///   - accessCounts: What access control has done so far, for `/metrics`.
@@ -36,6 +38,7 @@ public struct APIService: Service {
         state: APIState,
         socketPath: String,
         address: HostAndPort? = nil,
+        isForThisHost: Bool = false,
         logs: @escaping LogSource,
         rotation: RotationHandler? = nil,
         accessCounts: @escaping @Sendable () -> [AccessCount] = { [] },
@@ -59,6 +62,7 @@ public struct APIService: Service {
         )
         self.socketPath = socketPath
         self.address = address
+        self.isForThisHost = isForThisHost
         self.logger = logger
         self.onListening = onListening
     }
@@ -144,10 +148,10 @@ public struct APIService: Service {
         return logger
     }
 
-    private func responder(isSocket: Bool) -> CallbackResponder<BasicRequestContext> {
-        CallbackResponder { request, _ in
+    private func responder(isSocket: Bool) -> CallbackResponder<APIRequestContext> {
+        CallbackResponder { request, context in
             var response: APIResponse
-            if !isSocket, let failure = hostFailure(request.head.authority) {
+            if !isSocket, let failure = failure(of: request, context) {
                 response = .document(failure.document, status: failure.code)
             } else {
                 response = await handler.respond(
@@ -163,6 +167,14 @@ public struct APIService: Service {
             handler.state.countResponse(response.status)
             return httpResponse(response, to: request)
         }
+    }
+
+    /// Why a request over TCP is refused; nil when it is not.
+    private func failure(of request: Request, _ context: APIRequestContext) -> APIFailure? {
+        guard isForThisHost, !context.isFromThisHost else {
+            return hostFailure(request.head.authority)
+        }
+        return isPublic(path: request.uri.string) ? nil : .forbiddenPeer
     }
 
     private func httpResponse(_ response: APIResponse, to request: Request) -> Response {

@@ -46,12 +46,14 @@ final class DaemonTelemetry: Service {
     /// Makes what takes telemetry once it runs.
     ///
     /// - Parameters:
-    ///   - configuration: Where it listens.
+    ///   - xRayAddress: Where it takes segments over UDP; nil is nowhere.
+    ///   - openTelemetryAddress: Where it takes OTLP over gRPC; nil is nowhere.
     ///   - folder: The state directory.
     ///   - processLog: The file with a proxy's output.
     ///   - logger: Where to report to.
     init(
-        _ configuration: DaemonConfiguration,
+        xRayAddress: TelemetryEndpoint?,
+        openTelemetryAddress: TelemetryEndpoint?,
         folder: String,
         processLog: @escaping @Sendable (ProxyID) -> String?,
         logger: Logger
@@ -85,10 +87,10 @@ final class DaemonTelemetry: Service {
             nodes: { state.value.withLock { $0.nodes } },
             timeSeconds: { Self.timeSeconds }
         )
-        xRay = configuration.xRayAddress.map {
+        xRay = xRayAddress.map {
             XRayReceiver(address: $0, logger: logger, take: take)
         }
-        openTelemetry = configuration.openTelemetryAddress.map {
+        openTelemetry = openTelemetryAddress.map {
             OpenTelemetryReceiver(
                 address: $0,
                 logger: logger,
