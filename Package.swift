@@ -180,7 +180,8 @@ let package = Package(
             [
                 "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshManifests",
                 "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle", lifecycle, logging,
-            ]
+            ],
+            exclude: ["Kubelet"]
         ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
         tests(
