@@ -146,6 +146,7 @@ let package = Package(
             name: "MeshTesting",
             dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan"],
             path: "Tests/MeshTesting",
+            exclude: ["Kubelet"],
             swiftSettings: handWritten
         ),
         tests("MeshModelTests", ["MeshModel"]),
@@ -180,8 +181,7 @@ let package = Package(
             [
                 "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshManifests",
                 "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle", lifecycle, logging,
-            ],
-            exclude: ["Kubelet"]
+            ]
         ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
         tests(

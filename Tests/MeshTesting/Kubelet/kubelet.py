@@ -4,12 +4,12 @@
 Each Pod has a network namespace with an address of its own on one bridge, and a mount namespace with
 its volumes. The containers' programs are those of this machine: Envoy for images with "envoy" in their
 names, heddle for those with "heddle", else what the command says. Names of Services are in /etc/hosts,
-at their cluster addresses, which lead nowhere unless a sidecar takes the connection.
+at addresses that lead nowhere unless a sidecar takes the connection.
 
 Done as a kubelet does it: init containers in their order, those with restartPolicy Always as sidecars,
 environment with field references and $(NAME), projected service-account tokens bound to the Pod,
-readiness probes, status, preStop hooks and grace periods. Needs root, iproute2 and util-linux. It ends,
-with all that it started, when its standard input does.
+readiness probes, status, preStop hooks and grace periods. Needs root, iproute2 and util-linux. However it
+ends, what it started ends with it.
 """
 import argparse
 import base64
@@ -17,12 +17,10 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -106,6 +104,7 @@ class Pod:
         self.processes = {}
         self.ready = {}
         self.ending = threading.Event()
+        self.removed = threading.Event()
         self.error = None
 
     def network(self):
@@ -237,6 +236,8 @@ class Pod:
                 self.report("Running", restarts)
                 told = state
             self.ending.wait(0.3)
+        # Processes end with the thread that started them.
+        self.removed.wait()
 
     def probe(self, container):
         get = (container.get("readinessProbe") or {}).get("httpGet")
@@ -297,6 +298,7 @@ class Pod:
             process.kill()
         ip("netns", "delete", self.net, check=False)
         ip("link", "delete", self.link, check=False)
+        self.removed.set()
 
 
 class Kubelet:
@@ -314,6 +316,8 @@ class Kubelet:
             name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
             address = service["spec"].get("clusterIP")
             if address and address != "None":
+                # In a Pod, an address of this host would be one of its own.
+                address = re.sub(r"^127\.", "10.", address)
                 lines.append(f"{address} {name}.{namespace}.svc.cluster.local {name}.{namespace}.svc {name}.{namespace} {name}")
         # Mounted as a file: written in place.
         with open(self.hosts, "w") as file:
@@ -378,11 +382,25 @@ class Kubelet:
             except RuntimeError as error:
                 print(error, file=sys.stderr, flush=True)
 
-    def end(self):
-        for pod in list(self.pods.values()):
-            pod.ending.set()
-            pod.remove()
-        ip("link", "delete", self.bridge, check=False)
+
+def guard(network):
+    """Removes the network once this process is gone, however that comes about."""
+    read, write = os.pipe()
+    prefix = f"heddle-{os.getpid()}-{network}-"
+    if os.fork() > 0:
+        os.close(read)
+        return
+    os.setsid()
+    os.close(write)
+    os.read(read, 1)
+    for name in os.listdir("/run/netns") if os.path.isdir("/run/netns") else []:
+        if name.startswith(prefix):
+            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout
+            for pid in pids.split():
+                os.kill(int(pid), signal.SIGKILL)
+            ip("netns", "delete", name, check=False)
+    ip("link", "delete", f"hb{network}", check=False)
+    os._exit(0)
 
 
 def main():
@@ -394,16 +412,12 @@ def main():
     parser.add_argument("--node", default="node-1")
     parser.add_argument("--network", type=int, default=os.getpid() % 200 + 20, help="the third byte of addresses")
     parser.add_argument("--host", action="append", default=[], help="NAME=ADDRESS for /etc/hosts")
-    kubelet = Kubelet(parser.parse_args())
+    options = parser.parse_args()
+    guard(options.network)
+    kubelet = Kubelet(options)
     kubelet.begin()
-    try:
-        threading.Thread(target=kubelet.run, daemon=True).start()
-        while sys.stdin.buffer.read(4096):
-            pass
-    finally:
-        kubelet.end()
+    kubelet.run()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     main()
