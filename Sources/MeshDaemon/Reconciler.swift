@@ -54,8 +54,8 @@ struct Reconciler: Service {
                 for await _ in store.observations.cancelOnGracefulShutdown() { changed.yield() }
             }
             group.addTask {
-                for await observations in host.processes.cancelOnGracefulShutdown() {
-                    inputs.newest.withLock { $0.processes = observations }
+                await host.observe { processes in
+                    inputs.newest.withLock { $0.processes = processes }
                     changed.yield()
                 }
             }
@@ -232,9 +232,7 @@ struct Reconciler: Service {
                 return (isHeld ? published.proxies[proxy.id]?.snapshot : nil) ?? proxy.snapshot
             }
             publish(snapshots, of: plan, reconciler)
-            // What a broken file says nothing of is not gone.
-            let isBroken = world.diagnostics.contains { $0.severity == .error }
-            reconciler.host.apply(plan, keepsUnplanned: isBroken)
+            reconciler.host.apply(plan, of: world)
         }
 
         private mutating func saveAddresses(_ plan: Plan, _ reconciler: Reconciler) {
