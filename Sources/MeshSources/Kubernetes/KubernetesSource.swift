@@ -13,9 +13,9 @@ public import ServiceLifecycle
 public struct KubernetesSource: Service {
     /// How patient a source is.
     public struct Timing: Hashable, Sendable {
-        /// A burst has ended when nothing happened for this long,
+        /// A burst has ended when nothing happened for this long.
         public var quiet: Duration
-        /// or when it has gone on for this long.
+        /// A burst has ended too when it has gone on for this long.
         public var limit: Duration
         /// For how long the first world waits for a kind that may not be listed, or is not known.
         public var deniedPatience: Duration
