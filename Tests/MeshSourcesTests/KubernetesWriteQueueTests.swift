@@ -1,4 +1,5 @@
 import KubernetesAPI
+import Logging
 import MeshModel
 import Testing
 
