@@ -2,7 +2,7 @@
 /// thousandths when `inThousandths`; rounded up, as Kubernetes does.
 ///
 /// - Returns: nil when `text` is no quantity, is negative, or is too large.
-func quantity(_ text: String, inThousandths: Bool) -> Int? {
+public func quantity(_ text: String, inThousandths: Bool) -> Int? {
     let digits = Array(text.utf8.prefix { isDigit($0) || $0 == UInt8(ascii: ".") })
     let parts = digits.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
     guard parts.count <= 2, digits.contains(where: isDigit), digits.count <= 16 else { return nil }
