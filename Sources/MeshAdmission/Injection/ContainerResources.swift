@@ -9,7 +9,8 @@ struct ContainerResources {
     /// What the annotations say, else the settings.
     ///
     /// A request that nobody asked for is not above the limit: the server would refuse the Pod.
-    init(_ settings: InjectionSettings.Resources, _ annotations: PodAnnotations) throws(PodRefusal) {
+    init(_ settings: InjectionSettings.Resources, _ annotations: PodAnnotations) throws(PodRefusal)
+    {
         try add(
             "cpu",
             settings.requests.cpu,

@@ -6,8 +6,9 @@
 public struct InjectionSettings: Hashable, Codable, Sendable {
     /// `region`: `AWS_REGION` of the containers; required by the X-Ray daemon.
     public var region = ""
-    /// `kubernetesVersion`: the version of the cluster's server, such as `v1.32.4`; the daemon asks for
-    /// it. It says which fields a Pod may have.
+    /// `kubernetesVersion`: the version of the cluster's server, such as `v1.32.4`.
+    ///
+    /// It says which fields a Pod may have; an empty one counts as an old one.
     public var kubernetesVersion = ""
     /// `heddleVersion`: this program's, for `APPMESH_PLATFORM_APP_MESH_CONTROLLER_VERSION`.
     public var heddleVersion = ""

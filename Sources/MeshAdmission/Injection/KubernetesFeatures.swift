@@ -14,8 +14,9 @@ struct KubernetesFeatures: Hashable {
         }
     }
 
-    /// The minor version of `v1.32.4-eks-a1b2c3` or `1.29+`; nil of what is no version. What comes after
-    /// version 1 has all that version 1 had.
+    /// The minor version of `v1.32.4-eks-a1b2c3` or `1.29+`; nil of what is no version.
+    ///
+    /// What comes after version 1 has all that version 1 had.
     private static func minor(_ version: String) -> Int? {
         let text = version.hasPrefix("v") ? version.dropFirst() : version[...]
         let parts = text.split(separator: ".", maxSplits: 2)

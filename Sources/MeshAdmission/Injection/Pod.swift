@@ -59,7 +59,8 @@ struct Pod {
             guard let value = spec[key], value != .null else { return true }
             return value.array?.allSatisfy { $0.object != nil } ?? false
         }
-        let areObjects = [spec["securityContext"], document["metadata"]?["annotations"]].allSatisfy {
+        let areObjects = [spec["securityContext"], document["metadata"]?["annotations"]].allSatisfy
+        {
             $0 == nil || $0 == .null || $0?.object != nil
         }
         return areLists && areObjects

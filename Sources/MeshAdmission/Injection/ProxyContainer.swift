@@ -78,7 +78,8 @@ struct ProxyContainer {
             escaped.split(separator: "$" + variable, omittingEmptySubsequences: false)
                 .joined(separator: variable),
             "--log-level", settings.sidecar.logLevel, "--drain-time-s",
-            "\(drain?.seconds ?? Drain.usualSeconds)", "--disable-hot-restart", "--skip-deprecated-logs",
+            "\(drain?.seconds ?? Drain.usualSeconds)", "--disable-hot-restart",
+            "--skip-deprecated-logs",
         ]
         if let workers { arguments += ["--concurrency", "\(workers)"] }
         return arguments.map { .string($0) }
@@ -86,7 +87,9 @@ struct ProxyContainer {
 
     /// The worker threads that `ENVOY_CONCURRENCY` asks for, as App Mesh's image read it.
     func workers(_ environment: [String: String]) -> Int? {
-        environment["ENVOY_CONCURRENCY"].flatMap { Int($0) }.flatMap { (1...1024).contains($0) ? $0 : nil }
+        environment["ENVOY_CONCURRENCY"].flatMap { Int($0) }.flatMap {
+            (1...1024).contains($0) ? $0 : nil
+        }
     }
 
     /// Whether the proxy takes requests.
@@ -104,7 +107,8 @@ struct ProxyContainer {
     var readinessRequest: JSONValue {
         [
             "httpGet": [
-                "path": "/ready", "port": .integer(settings.sidecar.readinessPort), "scheme": "HTTP",
+                "path": "/ready", "port": .integer(settings.sidecar.readinessPort),
+                "scheme": "HTTP",
             ]
         ]
     }

@@ -60,7 +60,8 @@ struct ProxyEnvironment {
             guard let rate = Double(text), (0...1).contains(rate) else {
                 throw PodRefusal(
                     field: PodAnnotations.Name.sidecarEnv.field,
-                    problem: "tracing.samplingRate should be a decimal between 0 & 1.00, but instead "
+                    problem:
+                        "tracing.samplingRate should be a decimal between 0 & 1.00, but instead "
                         + "got \(quoted(text))",
                     remedy: "give XRAY_SAMPLING_RATE a number from 0 to 1"
                 )
@@ -97,7 +98,9 @@ struct ProxyEnvironment {
     /// The elements of `env` by their names.
     var entries: [String: JSONValue] {
         var entries: [String: JSONValue] = [:]
-        for (name, value) in values { entries[name] = ["name": .string(name), "value": .string(value)] }
+        for (name, value) in values {
+            entries[name] = ["name": .string(name), "value": .string(value)]
+        }
         for (name, path) in references {
             entries[name] = [
                 "name": .string(name), "valueFrom": ["fieldRef": ["fieldPath": .string(path)]],

@@ -137,8 +137,9 @@ extension InjectionSettings {
         public var enabled = false
         /// `tracing.provider`: `x-ray` adds a container with X-Ray's daemon.
         public var provider = Provider.xRay
-        /// `tracing.address`; empty is the provider's own default. `ref:status.hostIP` is the address of
-        /// the Kubernetes node that the Pod is on.
+        /// `tracing.address`; empty is the provider's own default.
+        ///
+        /// `ref:status.hostIP` is the address of the Kubernetes node that the Pod is on.
         public var address = ""
         /// `tracing.port`; 0 is the provider's own default.
         public var port = 0

@@ -35,13 +35,18 @@ struct AdmissionRequest {
         let version = review["apiVersion"]?.string ?? ""
         guard version == "admission.k8s.io/v1", review["kind"]?.string == "AdmissionReview" else {
             throw Malformed(
-                problem: "expected an AdmissionReview of admission.k8s.io/v1, found \(quoted(version)); "
+                problem:
+                    "expected an AdmissionReview of admission.k8s.io/v1, found \(quoted(version)); "
                     + "give the webhook admissionReviewVersions: [v1]"
             )
         }
         guard let request = review["request"], let uid = request["uid"]?.string,
             (1...256).contains(uid.utf8.count)
-        else { throw Malformed(problem: "request.uid: missing; send what a Kubernetes API server sends") }
+        else {
+            throw Malformed(
+                problem: "request.uid: missing; send what a Kubernetes API server sends"
+            )
+        }
         let named = request["operation"]?.string ?? ""
         guard let operation = Operation(rawValue: named) else {
             throw Malformed(
@@ -59,7 +64,9 @@ struct AdmissionRequest {
         name = object["metadata"]?["name"]?.string ?? request["name"]?.string ?? ""
         if operation == .create || operation == .update {
             guard object["metadata"]?.object != nil else {
-                throw Malformed(problem: "request.object: missing; send the object with its metadata")
+                throw Malformed(
+                    problem: "request.object: missing; send the object with its metadata"
+                )
             }
         }
         if operation == .update, oldObject["metadata"]?.object == nil {

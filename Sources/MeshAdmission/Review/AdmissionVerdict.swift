@@ -66,7 +66,8 @@ public struct AdmissionVerdict: Hashable, Sendable {
         let limit = 15
         var shown = warnings.prefix(limit).map { warning in
             warning.unicodeScalars.count <= 256
-                ? warning : String(String.UnicodeScalarView(warning.unicodeScalars.prefix(255))) + "…"
+                ? warning
+                : String(String.UnicodeScalarView(warning.unicodeScalars.prefix(255))) + "…"
         }
         if warnings.count > limit {
             shown[limit - 1] = "\(warnings.count - limit + 1) more warnings"

@@ -10,7 +10,8 @@ public enum PatchOperation: Hashable, Sendable {
     public var document: JSONValue {
         switch self {
         case .add(let path, let value): ["op": "add", "path": .string(path), "value": value]
-        case .replace(let path, let value): ["op": "replace", "path": .string(path), "value": value]
+        case .replace(let path, let value):
+            ["op": "replace", "path": .string(path), "value": value]
         case .remove(let path): ["op": "remove", "path": .string(path)]
         }
     }

@@ -44,7 +44,7 @@ public struct CABundleKeeper: Service {
 
     /// Runs until a graceful shutdown or cancellation.
     public func run() async throws {
-        try? await cancelWhenGracefulShutdown {
+        await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 for resource in [KubernetesResource.mutatingWebhooks, .validatingWebhooks] {
                     group.addTask { await keep(resource) }
@@ -54,7 +54,7 @@ public struct CABundleKeeper: Service {
     }
 
     private func keep(_ resource: KubernetesResource) async {
-        let present = Mutex<WebhookConfiguration?>(nil)
+        let present = PresentConfiguration()
         let (signals, signal) = AsyncStream.makeStream(
             of: Void.self,
             bufferingPolicy: .bufferingNewest(1)
@@ -70,9 +70,9 @@ public struct CABundleKeeper: Service {
             group.addTask {
                 await informer.run { event in
                     switch event {
-                    case .replaced(let all): present.withLock { $0 = all.values.first }
-                    case .changed(let object): present.withLock { $0 = object }
-                    case .deleted: present.withLock { $0 = nil }
+                    case .replaced(let all): present.value.withLock { $0 = all.values.first }
+                    case .changed(let object): present.value.withLock { $0 = object }
+                    case .deleted: present.value.withLock { $0 = nil }
                     case .failed(let error):
                         logger.warning(
                             "cannot watch webhook configurations",
@@ -88,7 +88,7 @@ public struct CABundleKeeper: Service {
                 while (try? await Task.sleep(for: interval)) != nil { signal.yield() }
             }
             for await _ in signals {
-                guard let configuration = present.withLock({ $0 }) else { continue }
+                guard let configuration = present.value.withLock({ $0 }) else { continue }
                 await mend(configuration, resource)
             }
             group.cancelAll()
@@ -118,6 +118,11 @@ public struct CABundleKeeper: Service {
     }
 }
 
+/// The configuration that there is now.
+private final class PresentConfiguration: Sendable {
+    let value = Mutex<WebhookConfiguration?>(nil)
+}
+
 /// A configuration of webhooks, as far as the keeper needs it.
 struct WebhookConfiguration: KubernetesObject {
     /// One of the webhooks.
@@ -134,8 +139,10 @@ struct WebhookConfiguration: KubernetesObject {
     var metadata: ObjectMetadata
     var webhooks: [Webhook]?
 
-    /// The operations (RFC 6902) that give `bundle` to each webhook that has another; none when all have
-    /// it. They hold for just this version of the configuration.
+    /// The operations (RFC 6902) that give `bundle` to each webhook that has another; none when all
+    /// have it.
+    ///
+    /// They hold for just this version of the configuration.
     func patch(to bundle: String) -> [JSONValue] {
         let changes = (webhooks ?? []).enumerated().filter { $1.clientConfig.caBundle != bundle }
             .map { index, _ -> JSONValue in
