@@ -65,6 +65,9 @@ public final class PodNetwork: Sendable {
         _ = try? await ip(
             inside + ["address", "add", "\(pod.addressOfIPv6)/64", "dev", "eth0", "nodad"]
         )
+        _ = try? await ip(
+            inside + ["-6", "route", "add", "default", "via", "fd66:\(number)::1"]
+        )
         return pod
     }
 
@@ -130,8 +133,7 @@ public struct TestPod: Sendable {
         environment: [String: String] = [:],
         user: Int? = nil
     ) async throws -> CommandResult {
-        let variables = environment.map { "\($0.key)=\($0.value)" }
-        return try await runCommand("/usr/bin/env", variables + inside(command, user))
+        try await runCommand("/usr/bin/env", inside(command, environment, user))
     }
 
     /// Starts `command` in the Pod, and waits for `marker` in its output.
@@ -150,13 +152,18 @@ public struct TestPod: Sendable {
         until marker: String
     ) async throws -> PodProcess {
         PodProcess(
-            try await .start(inside(command, user), environment: environment, until: marker)
+            try await .start(inside(command, environment, user), until: marker)
         )
     }
 
     /// `command` as one that enters the Pod.
-    private func inside(_ command: [String], _ user: Int?) -> [String] {
-        let enter = ["nsenter", "--net=/run/netns/\(namespace)", "--"]
+    private func inside(
+        _ command: [String],
+        _ environment: [String: String],
+        _ user: Int?
+    ) -> [String] {
+        let variables = environment.map { "\($0.key)=\($0.value)" }
+        let enter = ["nsenter", "--net=/run/netns/\(namespace)", "--", "env"] + variables
         guard let user else { return enter + command }
         // The program may be where only root may look, such as a cache folder in root's own.
         let script = #"""
