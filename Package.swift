@@ -145,7 +145,7 @@ let package = Package(
         ),
         .target(
             name: "MeshTesting",
-            dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan"],
+            dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", yams],
             path: "Tests/MeshTesting",
             exclude: ["Kubelet"],
             swiftSettings: handWritten

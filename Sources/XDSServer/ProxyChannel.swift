@@ -15,7 +15,7 @@ final class ProxyChannel: Sendable {
     }
 
     fileprivate struct State {
-        /// The plan's own, without secrets.
+        /// The plan's own, without secrets but those that are files in the proxy's Pod.
         var snapshot: Snapshot?
         var secrets = ProxySecrets()
         var session: DeltaSession
@@ -81,8 +81,8 @@ final class ProxyChannel: Sendable {
 
     private func targetChanged(_ state: inout State) {
         guard let target = state.target else { return }
-        state.session.certificates = state.secrets.certificates
-        state.session.snapshotChanged(to: target, plannedSecrets: state.secrets.names)
+        state.session.certificates = state.certificateNames
+        state.session.snapshotChanged(to: target, plannedSecrets: state.secretNames)
         guard state.slot.isOpen else {
             state.session.forgetSecretsOfStream()
             return
@@ -111,10 +111,10 @@ final class ProxyChannel: Sendable {
             state.token = token
             state.session = DeltaSession(
                 target: state.target,
-                plannedSecrets: state.secrets.names,
+                plannedSecrets: state.secretNames,
                 memory: memory
             )
-            state.session.certificates = state.secrets.certificates
+            state.session.certificates = state.certificateNames
             state.sent = SentResponses()
             observe(state.session.observation())
             return Stream(channel: self, signals: signals)
@@ -162,8 +162,19 @@ extension ProxyChannel.State {
     /// What the proxy shall have, with the secrets that there are.
     fileprivate var target: Snapshot? {
         guard var target = snapshot else { return nil }
-        target[.secrets] = secrets.resources
+        target[.secrets].merge(secrets.resources) { planned, _ in planned }
         return target
+    }
+
+    /// The names of all secrets that the plan has.
+    fileprivate var secretNames: Set<String> {
+        secrets.names.union(snapshot?[.secrets].keys ?? [:].keys)
+    }
+
+    /// The names of those that are certificates.
+    fileprivate var certificateNames: Set<String> {
+        let files = (snapshot?[.secrets] ?? [:]).values.filter(\.isCertificate)
+        return secrets.certificates.union(files.map(\.name))
     }
 }
 
