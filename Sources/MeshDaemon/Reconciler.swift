@@ -12,6 +12,8 @@ internal import XDSServer
 /// Level, not edge: what arrives while a plan is made is one next plan, however much it was.
 struct Reconciler: Service {
     var worlds: AsyncStream<World>
+    /// Fills in what settings say of each world.
+    var complete: @Sendable (World) -> World = { $0 }
     var store: SnapshotStore
     /// Runs the proxies.
     var host: any ProxyHost
@@ -42,7 +44,8 @@ struct Reconciler: Service {
         )
         await withTaskGroup { group in
             group.addTask {
-                for await world in worlds.cancelOnGracefulShutdown() {
+                for await arrived in worlds.cancelOnGracefulShutdown() {
+                    let world = complete(arrived)
                     inputs.newest.withLock {
                         $0.world = world
                         $0.worldArrival = $0.worldArrival ?? .now

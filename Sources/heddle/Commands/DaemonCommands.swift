@@ -181,6 +181,9 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         var logger = Logger(label: "heddle") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel
+        guard !cluster.isKubernetes else {
+            return try await runController(controllerConfiguration, logger: logger)
+        }
         try await runDaemon(
             DaemonConfiguration(
                 paths: paths,
@@ -207,6 +210,25 @@ struct RunCommand: AsyncParsableCommand {
             ),
             logger: logger,
             print: { [console = state.console] line in console.print(line + "\n") }
+        )
+    }
+
+    private var controllerConfiguration: ControllerConfiguration {
+        let everywhere = HostAndPort(host: "0.0.0.0", port: 18000)
+        return ControllerConfiguration(
+            kubeconfig: cluster.kubeconfig,
+            context: cluster.context,
+            xdsAddress: HostAndPort(cluster.xdsAddress) ?? everywhere,
+            webhookAddress: HostAndPort(cluster.webhookAddress),
+            httpAddress: HostAndPort(httpAddress),
+            serviceName: cluster.serviceName,
+            namespace: cluster.leaseNamespace,
+            leaseName: cluster.leaseName,
+            authoritySecret: cluster.authoritySecret,
+            webhookConfiguration: cluster.webhookConfiguration,
+            injectionSettingsPath: cluster.injectionSettings.map(absolutePath),
+            stateDirectory: state.path,
+            certificateLifetime: duration(certificateLifetime) ?? .seconds(3600)
         )
     }
 }
