@@ -40,6 +40,28 @@ public final class TestKubelet: Sendable {
         process = try await .start(command, until: "kubelet")
     }
 
+    /// What `command` prints in the network of the Pod `namespace/name`, with the names that it knows.
+    ///
+    /// - Throws: `ServerFailed` when it fails.
+    public func exec(
+        _ command: [String],
+        in namespace: String,
+        _ name: String
+    ) async throws -> String {
+        let file = folder.appendingPathComponent("\(namespace)_\(name)/network")
+        let network = try String(contentsOf: file, encoding: .utf8)
+        let script = #"mount --bind "$0" /etc/hosts && exec "$@""#
+        let result = try await runCommand(
+            "/usr/bin/env",
+            [
+                "nsenter", "--net=/run/netns/\(network)", "--", "unshare", "-m", "--propagation",
+                "private", "sh", "-c", script, folder.appendingPathComponent("hosts").path,
+            ] + command
+        )
+        guard result.status == 0 else { throw ServerFailed(output: result.output) }
+        return result.output
+    }
+
     private static let number = Mutex(0)
 
     /// The application that Pods of tests run: `application.py NAME PORT`.

@@ -197,6 +197,8 @@ class Pod:
         try:
             os.makedirs(self.folder, exist_ok=True)
             self.network()
+            with open(os.path.join(self.folder, "network"), "w") as file:
+                file.write(self.net)
             self.volumes()
             spec = self.document["spec"]
             for container in spec.get("initContainers", []):
