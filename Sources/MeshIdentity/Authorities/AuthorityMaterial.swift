@@ -32,8 +32,35 @@ public struct AuthorityMaterial: Hashable, Sendable, CustomStringConvertible, Cu
             BroughtFiles(files: files, secret: secret),
             at: now
         )
-        self.certificate = certificate
-        self.privateKey = privateKey
+        do {
+            // As it is written again, so that equal ones compare as equal.
+            let chain = try PEMReading.certificates(in: certificate)
+            self.certificate = try chain.map { try $0.pem }.joined()
+            let key = try PEMReading.privateKey(in: privateKey)
+            self.privateKey = try key.serializeAsPEM().pemString + "\n"
+        } catch {
+            throw IdentityError("Secret \(secret): its encoding is damaged; write it anew")
+        }
+    }
+
+    /// Reads what `write(to:)` wrote to `path`; nil when there is no such file.
+    ///
+    /// - Throws: `IdentityError` when it can't be read or is of no use as a root.
+    public init?(
+        contentsOf path: String,
+        secret: String,
+        at now: Duration
+    ) throws(IdentityError) {
+        guard let text = try PrivateFile.read(path) else { return nil }
+        let begin = "-----BEGIN "
+        // The key comes after the certificates.
+        let parts = text.split(separator: begin).map { begin + $0 }
+        try self.init(
+            certificate: parts.filter { $0.hasPrefix(begin + "CERTIFICATE") }.joined(),
+            privateKey: parts.filter { !$0.hasPrefix(begin + "CERTIFICATE") }.joined(),
+            secret: secret,
+            at: now
+        )
     }
 
     /// Makes a new root, which lasts ten years.
