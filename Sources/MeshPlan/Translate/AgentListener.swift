@@ -78,10 +78,11 @@ private func agentFilters(
         )
     ]
     if parameters.drain != nil {
-        filters = [
-            try filter(luaFilter, Envoy_Extensions_Filters_Http_Lua_V3_Lua()),
-            try filter(delayFilter, Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault()),
-        ] + filters
+        filters =
+            [
+                try filter(luaFilter, Envoy_Extensions_Filters_Http_Lua_V3_Lua()),
+                try filter(delayFilter, Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault()),
+            ] + filters
     }
     return filters
 }

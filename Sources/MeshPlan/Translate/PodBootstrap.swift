@@ -132,7 +132,8 @@ extension PodBootstrapParameters {
     fileprivate var problem: String? {
         if !tokenPath.hasPrefix("/") || tokenPath.unicodeScalars.contains(where: { $0.value < 32 })
         {
-            return "tokenPath \"\(tokenPath)\": it must be an absolute path without control characters"
+            return
+                "tokenPath \"\(tokenPath)\": it must be an absolute path without control characters"
         }
         guard let drain else { return nil }
         let isPlain = drain.secret.utf8.allSatisfy {
@@ -142,7 +143,8 @@ extension PodBootstrapParameters {
                 || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
         }
         if !isPlain || !(16...128).contains(drain.secret.utf8.count) {
-            return "drain.secret: it must be 16 to 128 letters, digits, - or _, which nobody can guess"
+            return
+                "drain.secret: it must be 16 to 128 letters, digits, - or _, which nobody can guess"
         }
         if !(0...3600).contains(drain.seconds) {
             return "drain.seconds \(drain.seconds): it must be from 0 to 3600"
