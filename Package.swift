@@ -180,8 +180,9 @@ let package = Package(
         tests(
             "ClusterTests",
             [
-                "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshManifests",
-                "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle", lifecycle, logging,
+                "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshDaemon", "MeshIdentity",
+                "MeshManifests", "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle",
+                lifecycle, logging,
             ]
         ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
