@@ -38,6 +38,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let unixSignals = Target.Dependency.product(
     name: "UnixSignals",
@@ -114,7 +115,7 @@ let package = Package(
             "XDSServer",
             [
                 "MeshIdentity", "MeshModel", "MeshPlan", "EnvoyAPI", protobuf, lifecycle, logging,
-                nio, nioSSL,
+                nio, nioSSL, nioTLS,
             ] + grpc + crypto
         ),
         target(
