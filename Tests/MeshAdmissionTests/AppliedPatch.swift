@@ -12,7 +12,7 @@ extension JSONValue {
                 throw PatchMisfit(operation: operation)
             }
             let tokens = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
-                .map { $0.replacing("~1", with: "/").replacing("~0", with: "~") }
+                .map { String($0).replacing("~1", with: "/").replacing("~0", with: "~") }
             document = try document.changed(at: tokens[...], by: operation)
         }
         return document

@@ -202,7 +202,7 @@ func pod(
     }
 
     @Test func `an update of a Pod is none of the injector's business`() throws {
-        let review = review("Pod", "UPDATE", pod(), old: pod())
+        let review = review("Pod", pod(), "UPDATE", old: pod())
         #expect(try send(review, "/mutate-v1-pod").operationCount == 0)
     }
 

@@ -181,7 +181,7 @@ import Testing
     }
 
     @Test func `deletions pass`() throws {
-        var deletion = review("VirtualNode", "DELETE", .null, old: object(.virtualNode, [:]))
+        var deletion = review("VirtualNode", .null, "DELETE", old: object(.virtualNode, [:]))
         #expect(try send(deletion, path("validate", .virtualNode)).refusal == nil)
         deletion["request"]?["operation"] = "CONNECT"
         #expect(try send(deletion, path("validate", .virtualNode)).refusal == nil)
@@ -193,14 +193,14 @@ import Testing
         let kinds: [(String, JSONValue, [String])] =
             [("Pod", pod(annotations: ["secretMounts": "a:/b"]), ["/mutate-v1-pod"])]
             + Kind.allCases.filter { $0 != .namespace && $0 != .workload }.map { kind in
-                let object = object(
+                let made = object(
                     kind,
                     ["listeners": [], "routes": [["httpRoute": ["match": [:]]]]]
                 )
-                return (kind.rawValue, object, [path("mutate", kind), path("validate", kind)])
+                return (kind.rawValue, made, [path("mutate", kind), path("validate", kind)])
             }
         let (kind, document, paths) = random.pick(kinds)
-        var sent = review(kind, random.pick(["CREATE", "UPDATE"]), document, old: document)
+        var sent = review(kind, document, random.pick(["CREATE", "UPDATE"]), old: document)
         for _ in 0..<Int.random(in: 1...5, using: &random) {
             sent = RandomJSON.edited(sent, &random)
         }

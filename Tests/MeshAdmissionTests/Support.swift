@@ -106,8 +106,8 @@ func json(_ text: String) throws -> JSONValue {
 /// An AdmissionReview of `object`.
 func review(
     _ kind: String,
-    _ operation: String = "CREATE",
     _ object: JSONValue,
+    _ operation: String = "CREATE",
     old: JSONValue = .null,
     namespace: String = "demo"
 ) -> JSONValue {
@@ -204,8 +204,8 @@ func mutate(
     try send(
         review(
             kind.rawValue,
-            old == .null ? "CREATE" : "UPDATE",
             object,
+            old == .null ? "CREATE" : "UPDATE",
             old: old,
             namespace: kind.isNamespaced ? namespace : ""
         ),
@@ -219,8 +219,8 @@ func validate(_ kind: Kind, _ object: JSONValue, old: JSONValue = .null) throws 
     try send(
         review(
             kind.rawValue,
-            old == .null ? "CREATE" : "UPDATE",
             object,
+            old == .null ? "CREATE" : "UPDATE",
             old: old,
             namespace: kind.isNamespaced ? "demo" : ""
         ),

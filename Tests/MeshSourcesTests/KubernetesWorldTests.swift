@@ -189,7 +189,7 @@ import Testing
         #expect(cluster.processes[id]?.phase == .running)
         let same = cluster.take(.all([ready]))
         #expect(!same.world && !same.processes)
-        #expect(cluster.take(.deleted(ready.metadata.key)).world)
+        #expect(cluster.take(InformerEvent<Pod>.deleted(ready.metadata.key)).world)
         #expect(cluster.processes.isEmpty)
     }
 

@@ -133,7 +133,7 @@ public struct KubernetesSource: Service {
         _ type: Object.Type,
         _ resource: KubernetesResource
     ) -> Informer<Object> {
-        Informer(type, client: client, resource: resource, logger: logger)
+        Informer(type, client: client, resource: resource, logger: quietLogger)
     }
 
     /// Pods that have ended are left to the server.
@@ -142,7 +142,14 @@ public struct KubernetesSource: Service {
             client: client,
             resource: .pods,
             fieldSelector: "status.phase!=Succeeded,status.phase!=Failed",
-            logger: logger
+            logger: quietLogger
         )
+    }
+
+    /// Trouble is logged here, as one line for a server that does not answer whatever it is asked.
+    private var quietLogger: Logger {
+        var logger = logger
+        if logger.logLevel > .debug { logger.logLevel = .error }
+        return logger
     }
 }
