@@ -95,11 +95,11 @@ final class Leadership: Sendable {
 }
 
 /// Manifests of a VirtualNode that selects the Pods of its own name.
-func nodeManifest(_ name: String, port: Int = 8080) -> String {
+func nodeManifest(_ name: String, port: Int = 8080, finalizers: [String] = []) -> String {
     """
     apiVersion: appmesh.k8s.aws/v1beta2
     kind: VirtualNode
-    metadata: {name: \(name)}
+    metadata: {name: \(name), finalizers: [\(finalizers.joined(separator: ", "))]}
     spec:
       podSelector: {matchLabels: {app: \(name)}}
       listeners: [{portMapping: {port: \(port), protocol: http}}]
