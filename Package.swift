@@ -180,6 +180,7 @@ let package = Package(
             [
                 "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshManifests",
                 "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "heddle", lifecycle, logging,
+                yams,
             ]
         ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
