@@ -77,6 +77,8 @@ private let packedTypesAreRegistered: Bool = {
         Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault.self,
         Envoy_Extensions_Filters_Http_HeaderMutation_V3_HeaderMutation.self,
         Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.self,
+        Envoy_Extensions_Filters_Http_Lua_V3_Lua.self,
+        Envoy_Extensions_Filters_Http_Lua_V3_LuaPerRoute.self,
         Envoy_Extensions_Filters_Http_Rbac_V3_RBAC.self,
         Envoy_Extensions_Filters_Http_Rbac_V3_RBACPerRoute.self,
         Envoy_Extensions_Filters_Http_Router_V3_Router.self,
