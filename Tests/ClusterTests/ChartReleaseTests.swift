@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import MeshDaemon
 import MeshModel
 import MeshTesting
 import Testing
@@ -19,8 +20,8 @@ struct ChartReleaseTests {
             cluster[0],
             cluster[1]
         )
-        #expect(notes.contains("Heddle 0.1.0 runs in the namespace heddle-system"))
-        #expect(notes.contains("heddle:0.1.0 for Heddle, envoyproxy/envoy:v1.40.0 for proxies"))
+        #expect(notes.contains("Heddle \(heddleVersion) runs in the namespace heddle-system"))
+        #expect(notes.contains("heddle:\(heddleVersion) for Heddle, envoyproxy/envoy:v1.40.0 for proxies"))
         for name in [
             "accountId", "cloudMapDNS", "tlsMinVersion", "rbac.pspEnabled", "sidecar.image",
         ] {
@@ -72,7 +73,7 @@ struct ChartReleaseTests {
 
     @Test func `definitions of App Mesh's that are there already are told of`() async throws {
         let server = try await KubernetesServer()
-        let file = repositoryRoot.appending(
+        let file = packageFolder.appending(
             path: "Manifests/crds/appmesh.k8s.aws_virtualnodes.yaml"
         )
         let own = try String(contentsOf: file, encoding: .utf8)
@@ -92,7 +93,7 @@ struct ChartReleaseTests {
     @Test func `the manifests for kubectl install the same`() async throws {
         let server = try await KubernetesServer()
         // The server is older than the manifests' PodDisruptionBudget.
-        let path = repositoryRoot.appending(path: "Manifests/install.yaml")
+        let path = packageFolder.appending(path: "Manifests/install.yaml")
         let text = try String(contentsOf: path, encoding: .utf8)
             .replacing("apiVersion: policy/v1\n", with: "apiVersion: policy/v1beta1\n")
         try await server.apply(text, "--server-side")

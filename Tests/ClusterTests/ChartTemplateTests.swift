@@ -1,4 +1,6 @@
 import Foundation
+import MeshAdmission
+import MeshDaemon
 import MeshModel
 import MeshTesting
 import Testing
@@ -28,7 +30,7 @@ struct ChartTemplateTests {
         #expect(pod["affinity"]?["podAntiAffinity"] != nil)
         #expect(pod["topologySpreadConstraints"]?.array?.count == 1)
         let container = try #require(pod["containers"]?.array?.first)
-        #expect(container["image"] == "heddle:0.1.0")
+        #expect(container["image"] == .string("heddle:\(heddleVersion)"))
         #expect(
             container["securityContext"] == [
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
@@ -86,7 +88,7 @@ struct ChartTemplateTests {
         let objects = try await Helm.objects(values: ChartValues.ofAppMesh)
         let pod = try #require(objects["Deployment heddle"]?["spec"]?["template"]?["spec"])
         let container = try #require(pod["containers"]?.array?.first)
-        #expect(container["image"] == "heddle:0.1.0")
+        #expect(container["image"] == .string("heddle:\(heddleVersion)"))
         #expect(
             container["env"] == [["name": "http_proxy", "value": "http://proxy.example.com:3128"]]
         )
@@ -102,7 +104,7 @@ struct ChartTemplateTests {
         #expect(sidecar["resources"]?["requests"] == ["cpu": "10m", "memory": "32Mi"])
         #expect(sidecar["lifecycleHooks"]?["preStopDelay"] == 30)
         #expect(sidecar["useFipsEndpoint"] == nil)
-        #expect(settings["init"]?["image"] == ["repository": "heddle", "tag": "0.1.0"])
+        #expect(settings["init"]?["image"] == ["repository": "heddle", "tag": .string(heddleVersion)])
         #expect(settings["tracing"]?["provider"] == "x-ray")
         #expect(settings["stats"]?["statsdAddress"] == "ref:status.hostIP")
     }
@@ -154,6 +156,22 @@ struct ChartTemplateTests {
         #expect(pod?["serviceAccountName"] == "mine")
     }
 
+    @Test(arguments: ["", ChartValues.ofAppMesh, ChartValues.everything])
+    func `the injector reads the settings that the chart writes`(_ values: String) async throws {
+        let objects = try await Helm.objects(values: values)
+        let map = try #require(objects.first { $0.key.hasPrefix("ConfigMap ") }?.value)
+        let written = try Self.settings(map)
+        let settings = try JSONDecoder()
+            .decode(InjectionSettings.self, from: Data(try written.text.utf8))
+        #expect(settings.proxyImage.contains("envoy"))
+        // The daemon itself sets the versions and the token.
+        var read = try JSONValue(
+            text: String(decoding: JSONEncoder().encode(settings), as: UTF8.self)
+        )
+        for key in ["kubernetesVersion", "heddleVersion", "token"] { read[key] = nil }
+        #expect(read.flattened == written.flattened)
+    }
+
     /// Values with a mistake, and the value that is told of.
     static let wrong = [
         ("replicaCounts: 2", "replicaCounts"),
@@ -189,7 +207,7 @@ struct ChartTemplateTests {
     }
 
     @Test func `the manifests for kubectl are what the chart makes`() async throws {
-        let script = repositoryRoot.appending(path: "Manifests/install.py").path
+        let script = packageFolder.appending(path: "Manifests/install.py").path
         let result = try await runCommand("/usr/bin/env", ["python3", script, "--check"])
         #expect(result.status == 0, "\(result.output)")
     }

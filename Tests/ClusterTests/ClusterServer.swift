@@ -9,7 +9,7 @@ enum ClusterServer {
 
     private static let defined = Task {
         let server = try await KubernetesServer()
-        let folder = repositoryRoot.appending(path: "Manifests/crds").path
+        let folder = packageFolder.appending(path: "Manifests/crds").path
         try await server.kubectl("apply", "-f", folder)
         try await server.kubectl("wait", "--for=condition=Established", "crd", "--all")
         return server

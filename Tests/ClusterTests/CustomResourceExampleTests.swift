@@ -12,7 +12,7 @@ struct CustomResourceExampleTests {
     @Test(arguments: manifests)
     func `examples are applied, and nothing of them is lost`(_ name: String) async throws {
         let server = try await ClusterServer.withDefinitions()
-        let folder = repositoryRoot.appending(path: "Manifests/examples")
+        let folder = packageFolder.appending(path: "Manifests/examples")
         let text = try String(contentsOf: folder.appending(path: name), encoding: .utf8)
         try await server.apply(text)
         let documents = try Yams.load_all(yaml: text).compactMap { $0 }
@@ -61,7 +61,7 @@ struct CustomResourceExampleTests {
 
     /// The statuses of all golden cases, by kind and name.
     private static func goldenStatuses() throws -> [(String, JSONValue)] {
-        let cases = repositoryRoot.appending(path: "Tests/GoldenTests/Cases")
+        let cases = packageFolder.appending(path: "Tests/GoldenTests/Cases")
         return try FileManager.default.contentsOfDirectory(atPath: cases.path).sorted().flatMap {
             let data = try Data(contentsOf: cases.appending(path: "\($0)/status.json"))
             return try JSONDecoder().decode([String: JSONValue].self, from: data)
@@ -97,7 +97,7 @@ struct CustomResourceExampleTests {
     }
 
     @Test func `the definitions are what their script makes`() async throws {
-        let script = repositoryRoot.appending(path: "Manifests/crds/generate.py").path
+        let script = packageFolder.appending(path: "Manifests/crds/generate.py").path
         let result = try await runCommand("/usr/bin/env", ["python3", script, "--check"])
         #expect(result.status == 0, "\(result.output)")
     }

@@ -58,7 +58,7 @@ struct CustomResourceTable {
 
     init() throws {
         let text = try String(
-            contentsOf: repositoryRoot.appending(path: Self.path),
+            contentsOf: packageFolder.appending(path: Self.path),
             encoding: .utf8
         )
         let tops = try Self.lines(text)
@@ -182,5 +182,5 @@ struct CustomResourceTable {
 }
 
 /// The folder of this repository.
-let repositoryRoot = URL(fileURLWithPath: #filePath)
+let packageFolder = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

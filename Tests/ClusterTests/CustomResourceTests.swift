@@ -128,6 +128,23 @@ extension JSONValue {
         get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) }
     }
 
+    /// All that is no object or list, by its path: numbers as text, since 0 and 0.0 are equal.
+    var flattened: [String: String] {
+        switch self {
+        case .object(let members): Self.flattened(members.map { ($0.key, $0.value) })
+        case .array(let elements): Self.flattened(elements.enumerated().map { ("\($0)", $1) })
+        case .number(let number): ["": "\(number)"]
+        case .integer(let number): ["": "\(Double(number))"]
+        case .null, .bool, .string: ["": "\(self)"]
+        }
+    }
+
+    private static func flattened(_ members: [(String, JSONValue)]) -> [String: String] {
+        members.reduce(into: [:]) { flat, member in
+            for (path, value) in member.1.flattened { flat["\(member.0).\(path)"] = value }
+        }
+    }
+
     /// The value without members of this name, however deep they are.
     fileprivate func without(_ name: String) -> JSONValue {
         switch self {

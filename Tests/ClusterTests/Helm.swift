@@ -29,7 +29,7 @@ enum Helm {
         path != nil || ProcessInfo.processInfo.environment["HEDDLE_REQUIRE_HELM"] == "1"
     }
 
-    static let chart = repositoryRoot.appending(path: "Charts/heddle").path
+    static let chart = packageFolder.appending(path: "Charts/heddle").path
 
     /// Runs Helm, and gives what it prints.
     ///
