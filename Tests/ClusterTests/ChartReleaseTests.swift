@@ -21,7 +21,11 @@ struct ChartReleaseTests {
             cluster[1]
         )
         #expect(notes.contains("Heddle \(heddleVersion) runs in the namespace heddle-system"))
-        #expect(notes.contains("heddle:\(heddleVersion) for Heddle, envoyproxy/envoy:v1.40.0 for proxies"))
+        #expect(
+            notes.contains(
+                "heddle:\(heddleVersion) for Heddle, envoyproxy/envoy:v1.40.0 for proxies"
+            )
+        )
         for name in [
             "accountId", "cloudMapDNS", "tlsMinVersion", "rbac.pspEnabled", "sidecar.image",
         ] {

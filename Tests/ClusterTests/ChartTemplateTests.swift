@@ -104,7 +104,9 @@ struct ChartTemplateTests {
         #expect(sidecar["resources"]?["requests"] == ["cpu": "10m", "memory": "32Mi"])
         #expect(sidecar["lifecycleHooks"]?["preStopDelay"] == 30)
         #expect(sidecar["useFipsEndpoint"] == nil)
-        #expect(settings["init"]?["image"] == ["repository": "heddle", "tag": .string(heddleVersion)])
+        #expect(
+            settings["init"]?["image"] == ["repository": "heddle", "tag": .string(heddleVersion)]
+        )
         #expect(settings["tracing"]?["provider"] == "x-ray")
         #expect(settings["stats"]?["statsdAddress"] == "ref:status.hostIP")
     }
