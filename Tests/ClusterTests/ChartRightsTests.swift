@@ -70,6 +70,8 @@ struct ChartRightsTests {
                 Attempt("PUT", leases + "/heddle", lease),
                 Attempt("POST", system + "/secrets", secret),
                 Attempt("GET", system + "/secrets/heddle-ca"),
+                Attempt("GET", system + "/secrets?\(byName)heddle-ca"),
+                Attempt("GET", system + "/secrets?watch=1&timeoutSeconds=1&\(byName)heddle-ca"),
             ]
             + webhooks.flatMap { path in
                 [
