@@ -184,7 +184,7 @@ let package = Package(
             [
                 "HTTPClient", "KubernetesAPI", "MeshAdmission", "MeshDaemon", "MeshIdentity",
                 "MeshManifests", "MeshModel", "MeshPlan", "MeshSources", "MeshTesting", "XDSServer",
-                "heddle", lifecycle, logging,
+                "heddle", lifecycle, logging, yams,
             ]
         ),
         tests("AWSClientTests", ["AWSClient", "HTTPClient", "MeshTesting"]),
