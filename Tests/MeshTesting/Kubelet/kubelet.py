@@ -189,6 +189,8 @@ class Pod:
         become = f"setpriv --reuid {user} --regid {user} --clear-groups -- " if user else ""
         script += [f'exec {become}/proc/self/fd/9 "$@"' if user else 'exec "$program" "$@"']
         log = open(os.path.join(self.folder, container["name"] + ".log"), "ab")
+        # A container's user may open /dev/stdout.
+        os.fchown(log.fileno(), user or 0, -1)
         enter = [sys.executable, "-c", PARENT_DIES, "nsenter", f"--net=/run/netns/{self.net}", "--",
                  "unshare", "-m", "--propagation", "private", "sh", "-c", "\n".join(script), "sh"]
         return subprocess.Popen(enter + command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
