@@ -39,6 +39,10 @@ public final class ConnectionProxy: Sendable {
     /// Breaks all connections that are there.
     public func cut() async throws { try await ask("cut") }
 
+    /// Passes nothing on any more over the connections that are there, and never closes them, as a
+    /// router does that has forgotten them; new ones are not concerned.
+    public func freeze() async throws { try await ask("freeze") }
+
     /// How many connections were accepted so far.
     public func connectionCount() async throws -> Int { try await ask("count") }
 
@@ -51,13 +55,16 @@ public final class ConnectionProxy: Sendable {
 
     private static let script = #"""
         import asyncio, sys
-        host, port, count, writers, listener = sys.argv[1], int(sys.argv[2]), 0, set(), None
+        host, port, count, listener = sys.argv[1], int(sys.argv[2]), 0, None
+        writers, frozen = set(), set()
         async def pump(reader, writer):
             try:
                 while data := await reader.read(65536):
                     await gate.wait()
+                    if writer in frozen: await asyncio.Event().wait()
                     writer.write(data)
                     await writer.drain()
+                if writer in frozen: await asyncio.Event().wait()
             except OSError: pass
             finally: writer.close()
         async def accept(reader, writer):
@@ -82,6 +89,7 @@ public final class ConnectionProxy: Sendable {
             command = (await reader.readline()).split()[1].decode()[1:]
             if command == "cut":
                 for each in list(writers): each.transport.abort()
+            if command == "freeze": frozen.update(writers)
             if command == "stall": gate.clear()
             if command in ("serve", "refuse"): gate.set()
             if command == "refuse" and listener:

@@ -39,15 +39,24 @@ final class RequestSender: Sendable {
     /// - Throws: `KubernetesError`, or `CancellationError`.
     func body(of request: APIRequest, deadline: Instant? = nil) async throws -> [UInt8] {
         let end = min(deadline ?? .now + options.requestTimeout, .now + options.requestTimeout)
-        return try await answer(request, deadline: end, timeout: nil) { stream in
+        return try await answer(request, deadline: end, timeout: nil) { stream, _ in
             try await stream.body.whole(limit: Self.bodyLimit)
         }
     }
 
-    /// The answer to `request`, a watch that lasts for `limit` at most, while it comes.
-    func stream(of request: APIRequest, limit: Duration) async throws -> HTTPResponseStream {
+    /// The answer to `request`, a watch that lasts for `limit` at most, while it comes, and by whom.
+    func stream(
+        of request: APIRequest,
+        limit: Duration
+    ) async throws -> (stream: HTTPResponseStream, http: HTTPClient) {
         let end = Instant.now + options.requestTimeout
-        return try await answer(request, deadline: end, timeout: limit) { $0 }
+        return try await answer(request, deadline: end, timeout: limit) { ($0, $1) }
+    }
+
+    /// Gives up the connections of `http` when nothing came over them for as long as a request may
+    /// take: a watch was to end in that time, and did not.
+    func watchTimedOut(_ http: HTTPClient) {
+        giveUp(http, ifSilentSince: .now - options.requestTimeout)
     }
 
     /// Why a request got no answer, or no whole one.
@@ -61,7 +70,7 @@ final class RequestSender: Sendable {
 
     // MARK: Attempts
 
-    private typealias Read<Value> = (HTTPResponseStream) async throws -> Value
+    private typealias Read<Value> = (HTTPResponseStream, HTTPClient) async throws -> Value
 
     /// An attempt that failed.
     private struct Failed: Error {
@@ -133,21 +142,52 @@ final class RequestSender: Sendable {
     ) async throws -> Value {
         let http = http.withLock { $0 }
         let begin = Instant.now
-        guard begin < deadline else { throw late(request) }
+        guard begin < deadline else {
+            throw late(request, "the time for it was over before it was sent")
+        }
         do {
-            let stream = try await http.stream(
-                httpRequest(request, path, used, timeout: timeout ?? begin.duration(to: deadline))
+            let whole = httpRequest(
+                request,
+                path,
+                used,
+                timeout: timeout ?? begin.duration(to: deadline)
             )
+            let stream: HTTPResponseStream? =
+                timeout == nil
+                ? try await http.stream(whole) : try await begun(http, whole, until: deadline)
+            guard let stream else {
+                count(request, 0)
+                giveUp(http, ifSilentSince: begin)
+                throw late(request, "no answer came in time")
+            }
             guard (200..<300).contains(stream.head.status) else {
                 throw try await refusal(request, stream)
             }
-            let value = try await read(stream)
+            let value = try await read(stream, http)
             count(request, stream.head.status)
             return value
         } catch let error as HTTPError {
             count(request, 0)
             if error.kind == .timedOut { giveUp(http, ifSilentSince: begin) }
             throw failed(request, error)
+        }
+    }
+
+    /// The response once its head is there; nil when that does not come by `deadline`, as `request`
+    /// itself may last for longer.
+    private func begun(
+        _ http: HTTPClient,
+        _ request: HTTPRequest,
+        until deadline: Instant
+    ) async throws -> HTTPResponseStream? {
+        try await withThrowingTaskGroup(of: HTTPResponseStream?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await http.stream(request) }
+            group.addTask {
+                try await Task.sleep(until: deadline, clock: .continuous)
+                return nil
+            }
+            return try await group.next() ?? nil
         }
     }
 
@@ -210,13 +250,13 @@ final class RequestSender: Sendable {
         return Failed(failure: failure, error: self.error(request, error))
     }
 
-    private func late(_ request: APIRequest) -> Failed {
+    private func late(_ request: APIRequest, _ problem: String) -> Failed {
         Failed(
             failure: .final,
             error: KubernetesError(
                 .unreachable,
                 request: request.summary,
-                problem: "\(configuration.server): the time for it was over before it was sent"
+                problem: "\(configuration.server): \(problem)"
             )
         )
     }
@@ -225,7 +265,8 @@ final class RequestSender: Sendable {
     ///
     /// libcurl would go on to use a shared connection on which requests get no answer.
     private func giveUp(_ http: HTTPClient, ifSilentSince begin: Instant) {
-        guard begin.duration(to: .now) >= Self.suspiciousSilence,
+        let silence = min(Self.suspiciousSilence, options.requestTimeout / 2)
+        guard begin.duration(to: .now) >= silence,
             http.lastReceipt.map({ $0 < begin }) ?? true
         else { return }
         let isCurrent = self.http.withLock { current in

@@ -36,7 +36,7 @@ struct LineSplitter {
 actor WatchReader<Object: Decodable & Sendable> {
     private enum Phase {
         case new
-        case reading(HTTPBody.Iterator)
+        case reading(HTTPBody.Iterator, by: HTTPClient)
         case over
     }
 
@@ -58,6 +58,11 @@ actor WatchReader<Object: Decodable & Sendable> {
     /// The next event; nil when the server has ended the watch.
     func next() async throws -> WatchEvent<Object>? {
         do {
+            if case .new = phase {
+                let (stream, http) = try await sender.stream(of: request, limit: limit)
+                phase = .reading(stream.body.makeAsyncIterator(), by: http)
+                return .begun
+            }
             while lines.isEmpty {
                 guard let bytes = try await moreBytes() else {
                     phase = .over
@@ -75,13 +80,12 @@ actor WatchReader<Object: Decodable & Sendable> {
     }
 
     private func moreBytes() async throws -> [UInt8]? {
-        switch phase {
-        case .over: return nil
-        case .reading(var body): return try await body.next()
-        case .new:
-            var body = try await sender.stream(of: request, limit: limit).body.makeAsyncIterator()
-            phase = .reading(body)
+        guard case .reading(var body, let http) = phase else { return nil }
+        do {
             return try await body.next()
+        } catch let error as HTTPError where error.kind == .timedOut {
+            sender.watchTimedOut(http)
+            throw error
         }
     }
 
