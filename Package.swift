@@ -231,6 +231,12 @@ let package = Package(
             swiftSettings: handWritten
         ),
         .executableTarget(
+            name: "plan-benchmark",
+            dependencies: ["MeshManifests", "MeshModel", "MeshPlan", argumentParser],
+            path: "Tests/Benchmarks/PlanBenchmark",
+            swiftSettings: handWritten
+        ),
+        .executableTarget(
             name: "certificate-benchmark",
             dependencies: ["MeshIdentity", "MeshModel", argumentParser, lifecycle, logging],
             path: "Tests/Benchmarks/CertificateBenchmark",

@@ -299,7 +299,7 @@ extension Planner {
             nodeID: nodeID,
             addresses: addresses,
             ingressPorts: listeners.isEmpty ? [] : ingress.sockets.map(\.port),
-            egressPorts: Set(egress.sockets.map(\.port)).sorted(),
+            egressPorts: place.isPod ? [.egress] : egress.ports,
             concurrency: workload.spec.sidecar.workerCount,
             resources: workload.spec.sidecar,
             snapshot: snapshot,
@@ -335,8 +335,10 @@ extension Mesh {
         )
     }
 
-    /// The ports on which plain requests for what is always allowed are looked for in a Pod.
+    /// The ports on which plain requests for what is always allowed are looked for in a Pod: none when
+    /// everything passes, whatever is spoken.
     fileprivate var passingChains: [Port: EgressListener.Chain] {
+        if spec.egressFilter == .allowAll { return [:] }
         let ports = spec.alwaysAllowed.filter { !$0.isAddress && $0.port != .https }.map(\.port)
         return Dictionary(ports.map { ($0, .http) }) { first, _ in first }
     }

@@ -35,8 +35,8 @@ func originalDestination() throws -> Envoy_Config_Listener_V3_ListenerFilter {
 extension Envoy_Config_Listener_V3_Listener {
     /// Lets pass what `egress` lets pass, as App Mesh's egress listener did.
     ///
-    /// Of a name that is always allowed that is TLS which asks for it. A server that speaks first waits
-    /// for nothing: on ports without such names nobody looks at what a client sends.
+    /// Of a name that is always allowed that is TLS which asks for it. On ports without such names
+    /// nobody looks at what a client sends, so that a server may speak first.
     mutating func pass(_ egress: EgressListener) throws {
         let passage = egress.passage
         var seen: Set<AllowedDestination> = []
@@ -59,6 +59,8 @@ extension Envoy_Config_Listener_V3_Listener {
         }
         if !passage.inspectedPorts.isEmpty {
             listenerFilters.append(try tlsInspector(on: passage.inspectedPorts))
+            // Where a server speaks first, its client says nothing.
+            listenerFiltersTimeout = Google_Protobuf_Duration(.seconds(1))
             continueOnListenerFiltersTimeout = true
         }
         if let cluster = passage.otherCluster {
