@@ -3,10 +3,24 @@ import Synchronization
 /// What the thread that receives a response and the task that reads it share.
 ///
 /// The thread puts in the head, then chunks, then the end; the task takes them out in that order.
-/// When the task is slow the thread is told to pause, so memory stays bounded.
+/// When the task is slow the thread is told to pause, or the exchange fails, so memory stays bounded.
 final class Exchange: Sendable {
     /// With more bytes waiting than this, receiving pauses.
     static let highWaterBytes = 256 * 1024
+
+    /// What becomes of bytes that were received.
+    enum Receipt {
+        /// They were taken.
+        case taken
+        /// They shall be offered again, once the reader has caught up.
+        case paused
+        /// The exchange failed, as the reader does not keep up.
+        case refused
+    }
+
+    /// With more bytes waiting than this the exchange fails; nil pauses it instead.
+    private let backlogLimit: Int?
+    private let request: String
 
     private struct State {
         var head: HTTPResponseHead?
@@ -20,6 +34,12 @@ final class Exchange: Sendable {
 
     private let state = Mutex(State())
 
+    init(_ request: HTTPRequest) {
+        // libcurl 7.88 would hold up all requests of a shared connection if one of them paused.
+        backlogLimit = request.connection.isShared ? request.backlogLimit : nil
+        self.request = request.summary
+    }
+
     // MARK: The thread's side
 
     /// Takes the head, once.
@@ -28,16 +48,29 @@ final class Exchange: Sendable {
     }
 
     /// Takes bytes of the body, or none of them when the reader shall catch up first.
-    func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        var isTaken = true
+    func receive(_ bytes: UnsafeRawBufferPointer) -> Receipt {
+        var receipt = Receipt.taken
         change { state in
-            isTaken = state.byteCount < Self.highWaterBytes
-            state.isPaused = !isTaken
-            guard isTaken else { return }
+            if let backlogLimit {
+                if state.byteCount + bytes.count > backlogLimit { receipt = .refused }
+            } else if state.byteCount >= Self.highWaterBytes {
+                receipt = .paused
+            }
+            state.isPaused = receipt == .paused
+            guard receipt == .taken else { return }
             state.chunks.append(Array(bytes))
             state.byteCount += bytes.count
         }
-        return isTaken
+        if receipt == .refused {
+            finish(
+                HTTPError(
+                    kind: .bodyTooLarge,
+                    request: request,
+                    reason: "more than \(backlogLimit ?? 0) bytes of the response wait to be read"
+                )
+            )
+        }
+        return receipt
     }
 
     /// Ends the exchange; the first end counts.

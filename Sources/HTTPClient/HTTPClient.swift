@@ -2,39 +2,37 @@
 ///
 /// libcurl works on a thread of its own, one for each client, and sleeps there when nothing is
 /// asked. Connections are kept and used again. Redirects are not followed; statuses of 400 and
-/// above are responses like others. Proxies that the environment names are not used.
+/// above are responses like others. Proxies that the environment names are not used. Each request
+/// says by which settings its connection comes about.
 ///
 /// Errors: `HTTPError`, or `CancellationError` when the task is cancelled, which aborts the
 /// request.
 public final class HTTPClient: Sendable {
-    private let loop = TransferLoop()
+    private let loop: TransferLoop
 
     /// Makes a client and starts its thread.
-    public init() {}
+    ///
+    /// With `maxConnectionsPerHost`, further requests wait until one of the connections is free.
+    public init(maxConnectionsPerHost: Int? = nil) {
+        loop = TransferLoop(maxConnectionsPerHost: maxConnectionsPerHost)
+    }
 
     deinit { loop.stop() }
 
     /// Ends the thread; requests under way fail.
     public func shutDown() { loop.stop() }
 
-    /// The response to `request` with its whole body, which may have `bodyLimit` bytes.
+    /// When anything was received last, for whatever request; nil when nothing ever was.
+    public var lastReceipt: ContinuousClock.Instant? { loop.lastReceipt }
+
+    /// The response to `request` with its whole body, which may have `bodyLimit` bytes, counted as they
+    /// are read: decompressed.
     public func response(
         to request: HTTPRequest,
         bodyLimit: Int = 16 * 1024 * 1024
     ) async throws -> HTTPResponse {
         let stream = try await stream(request)
-        var body: [UInt8] = []
-        for try await bytes in stream.body {
-            guard body.count + bytes.count <= bodyLimit else {
-                throw HTTPError(
-                    kind: .bodyTooLarge,
-                    request: request.summary,
-                    reason: "the response is larger than \(bodyLimit) bytes"
-                )
-            }
-            body += bytes
-        }
-        return HTTPResponse(head: stream.head, body: body)
+        return HTTPResponse(head: stream.head, body: try await stream.body.whole(limit: bodyLimit))
     }
 
     /// The response to `request` as soon as its head is there; its body arrives meanwhile.
@@ -49,12 +47,13 @@ public final class HTTPClient: Sendable {
                 reason: "cannot be signed for AWS: the request \(problem)"
             )
         }
-        let exchange = Exchange()
+        let exchange = Exchange(request)
         let transfer = RunningTransfer(
             id: loop.start(request, exchange),
             loop: loop,
             exchange: exchange,
-            client: self
+            client: self,
+            summary: request.summary
         )
         let head = try await transfer.abortingWhenCancelled { try await exchange.head() }
         return HTTPResponseStream(head: head, body: HTTPBody(transfer: transfer))
@@ -75,6 +74,24 @@ public struct HTTPBody: AsyncSequence, Sendable {
     public typealias Element = [UInt8]
 
     fileprivate let transfer: RunningTransfer
+
+    /// All of it, which may be `limit` bytes.
+    ///
+    /// - Throws: `HTTPError` when it is more, or when it does not come whole.
+    public func whole(limit: Int) async throws -> [UInt8] {
+        var body: [UInt8] = []
+        for try await bytes in self {
+            guard body.count + bytes.count <= limit else {
+                throw HTTPError(
+                    kind: .bodyTooLarge,
+                    request: transfer.summary,
+                    reason: "the response is larger than \(limit) bytes"
+                )
+            }
+            body += bytes
+        }
+        return body
+    }
 
     /// Starts reading.
     public func makeAsyncIterator() -> Iterator { Iterator(transfer: transfer) }
@@ -100,12 +117,20 @@ private final class RunningTransfer: Sendable {
     let exchange: Exchange
     /// Keeps the client, and so its thread, while a response is read.
     private let client: HTTPClient
+    let summary: String
 
-    init(id: TransferLoop.ID, loop: TransferLoop, exchange: Exchange, client: HTTPClient) {
+    init(
+        id: TransferLoop.ID,
+        loop: TransferLoop,
+        exchange: Exchange,
+        client: HTTPClient,
+        summary: String
+    ) {
         self.id = id
         self.loop = loop
         self.exchange = exchange
         self.client = client
+        self.summary = summary
     }
 
     deinit {

@@ -28,9 +28,14 @@ public struct HTTPRequest: Sendable {
     ///
     /// Only a POST to a plain path with a `Content-Type` can be signed; others are refused.
     public var signature: AWSSignature?
-    /// A PEM file of the authorities that an `https` server's certificate may come from; nil is the
-    /// system's.
-    public var certificateAuthorityFile: String?
+    /// How a connection to the server comes about.
+    public var connection = HTTPConnectionSettings()
+    /// Whether the server may compress the body (gzip); what is read is not compressed.
+    public var acceptsCompressed = false
+    /// How many bytes of the body may wait to be read; with more the request fails.
+    ///
+    /// It holds for connections that are shared. On others the server has to wait for the reader.
+    public var backlogLimit = 64 * 1024 * 1024
     /// For how long a connection may take to come about.
     public var connectTimeout: Duration
     /// For how long the whole exchange may take; nil is without limit, as watches need it.
@@ -54,7 +59,7 @@ public struct HTTPRequest: Sendable {
         self.headers = headers
         self.body = body
         self.signature = signature
-        self.certificateAuthorityFile = certificateAuthorityFile
+        connection.authorities = certificateAuthorityFile.map { .file($0) }
         self.connectTimeout = connectTimeout
         self.timeout = timeout
     }

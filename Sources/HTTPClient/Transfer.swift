@@ -9,22 +9,29 @@ final class Transfer {
     private let summary: String
     private let errorText: UnsafeMutablePointer<CChar>
     private var headerList: UnsafeMutablePointer<curl_slist>?
+    private var connectTo: UnsafeMutablePointer<curl_slist>?
+    /// Sent in place of libcurl's own `Host`.
+    private var hostLine: String?
     private var head = HTTPResponseHead(status: 0, headers: [])
     private var hasHead = false
     /// Why the request cannot be sent; nil when it can.
     private(set) var refusal: HTTPError?
+    private let noteReceipt: () -> Void
 
-    /// Prepares `request`, whose response goes to `exchange`.
-    init(_ request: HTTPRequest, exchange: Exchange) {
+    /// Prepares `request`, whose response goes to `exchange`; whenever something of it comes,
+    /// `noteReceipt` is called.
+    init(_ request: HTTPRequest, exchange: Exchange, noteReceipt: @escaping () -> Void) {
         guard let handle = curl_easy_init() else {
             preconditionFailure("libcurl has no memory for a handle")
         }
         self.handle = handle
         self.exchange = exchange
+        self.noteReceipt = noteReceipt
         summary = request.summary
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         setConnection(request)
+        setTransport(request)
         setContent(request)
         setReceivers()
         if let signature = request.signature { setSignature(signature) }
@@ -33,6 +40,7 @@ final class Transfer {
     deinit {
         curl_easy_cleanup(handle)
         curl_slist_free_all(headerList)
+        curl_slist_free_all(connectTo)
         errorText.deallocate()
     }
 
@@ -42,11 +50,6 @@ final class Transfer {
         if let path = request.unixSocketPath {
             ccurl_set_string(handle, CURLOPT_UNIX_SOCKET_PATH, path)
         }
-        if let path = request.certificateAuthorityFile {
-            ccurl_set_string(handle, CURLOPT_CAINFO, path)
-        }
-        // Most servers are on this host; HTTP_PROXY is for applications.
-        ccurl_set_string(handle, CURLOPT_PROXY, "")
         ccurl_set_long(handle, CURLOPT_NOSIGNAL, 1)
         ccurl_set_long(
             handle,
@@ -55,6 +58,56 @@ final class Transfer {
         )
         if let timeout = request.timeout {
             ccurl_set_long(handle, CURLOPT_TIMEOUT_MS, timeout.wholeMilliseconds)
+        }
+    }
+
+    private func setTransport(_ request: HTTPRequest) {
+        let connection = request.connection
+        // Most servers are on this host; HTTP_PROXY is for applications.
+        ccurl_set_string(handle, CURLOPT_PROXY, connection.proxy?.url ?? "")
+        ccurl_set_string(handle, CURLOPT_NOPROXY, connection.proxy?.exceptions ?? "")
+        if let authorities = connection.authorities {
+            set(authorities, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB)
+            // The folder of the system's authorities would count beside them.
+            ccurl_set_string(handle, CURLOPT_CAPATH, nil)
+        }
+        if let certificate = connection.certificate {
+            set(certificate, CURLOPT_SSLCERT, CURLOPT_SSLCERT_BLOB)
+        }
+        if let key = connection.key { set(key, CURLOPT_SSLKEY, CURLOPT_SSLKEY_BLOB) }
+        if let name = connection.serverName { setServerName(name, request) }
+        if connection.isInsecure {
+            ccurl_set_long(handle, CURLOPT_SSL_VERIFYPEER, 0)
+            ccurl_set_long(handle, CURLOPT_SSL_VERIFYHOST, 0)
+        }
+        if connection.isShared {
+            ccurl_set_long(handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS))
+            // Waits for a connection that others open just now, in place of opening one more.
+            ccurl_set_long(handle, CURLOPT_PIPEWAIT, 1)
+        }
+        if let limit = connection.silenceLimit {
+            ccurl_set_silence_limit(handle, limit.wholeMilliseconds)
+        }
+        if request.acceptsCompressed { ccurl_set_string(handle, CURLOPT_ACCEPT_ENCODING, "gzip") }
+    }
+
+    /// Asks the URL's host under another name: libcurl has no option for the name alone.
+    private func setServerName(_ name: String, _ request: HTTPRequest) {
+        guard let place = URLPlace(request.url), place.scheme == "https",
+            let renamed = place.url(withHost: name)
+        else { return }
+        ccurl_set_string(handle, CURLOPT_URL, renamed)
+        connectTo = curl_slist_append(nil, "::\(place.host):\(place.port)")
+        ccurl_set_list(handle, CURLOPT_CONNECT_TO, connectTo)
+        if !request.headers.contains(where: { $0.name.lowercased() == "host" }) {
+            hostLine = "Host: \(place.authority)"
+        }
+    }
+
+    private func set(_ pem: PEM, _ file: CURLoption, _ blob: CURLoption) {
+        switch pem {
+        case .file(let path): ccurl_set_string(handle, file, path)
+        case .text(let bytes): ccurl_set_blob(handle, blob, bytes, bytes.count)
         }
     }
 
@@ -88,6 +141,7 @@ final class Transfer {
             // "Name:" would remove a field of libcurl's own.
             field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)"
         }
+        if let hostLine { lines.append(hostLine) }
         for line in lines { headerList = curl_slist_append(headerList, line) }
         ccurl_set_list(handle, CURLOPT_HTTPHEADER, headerList)
     }
@@ -127,7 +181,13 @@ final class Transfer {
                 guard let bytes, let context else { return 0 }
                 let chunk = UnsafeRawBufferPointer(start: bytes, count: size * count)
                 let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-                return transfer.exchange.receive(chunk) ? size * count : ccurl_write_pause()
+                transfer.noteReceipt()
+                switch transfer.exchange.receive(chunk) {
+                case .taken: return size * count
+                case .paused: return ccurl_write_pause()
+                // Any other number than that of the bytes ends the transfer.
+                case .refused: return 0
+                }
             },
             context
         )
@@ -137,6 +197,7 @@ final class Transfer {
     ///
     /// Heads of 1xx responses are passed over, and trailers, which come after the head, ignored.
     private func receive(header bytes: UnsafeRawBufferPointer) {
+        noteReceipt()
         guard !hasHead else { return }
         var line = Substring(String(decoding: bytes, as: UTF8.self))
         while line.last?.isNewline == true { line.removeLast() }

@@ -23,13 +23,17 @@ final class TransferLoop: Sendable {
     /// libcurl allows `curl_multi_wakeup`, and nothing else, from other threads.
     private nonisolated(unsafe) let multi: OpaqueHandle
     private let inbox = Mutex(Inbox())
+    private let receipt = Mutex<ContinuousClock.Instant?>(nil)
 
-    init() {
+    init(maxConnectionsPerHost: Int?) {
         _ = Self.isLibraryReady
         guard let multi = curl_multi_init() else {
             preconditionFailure("libcurl has no memory for a handle")
         }
         self.multi = multi
+        if let maxConnectionsPerHost {
+            ccurl_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, maxConnectionsPerHost)
+        }
         // The thread owns the loop until `stop`.
         let context = Unmanaged.passRetained(self).toOpaque()
         var thread = pthread_t()
@@ -49,6 +53,9 @@ final class TransferLoop: Sendable {
 
     private static let isLibraryReady: Bool =
         curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+
+    /// When anything was received last.
+    var lastReceipt: ContinuousClock.Instant? { receipt.withLock { $0 } }
 
     /// Starts `request`, whose response goes to `exchange`.
     func start(_ request: HTTPRequest, _ exchange: Exchange) -> ID {
@@ -120,7 +127,9 @@ final class TransferLoop: Sendable {
     private func perform(_ command: Command, _ running: inout Running) {
         switch command {
         case .start(let id, let request, let exchange):
-            let transfer = Transfer(request, exchange: exchange)
+            let transfer = Transfer(request, exchange: exchange) { [weak self] in
+                self?.receipt.withLock { $0 = .now }
+            }
             if let refusal = transfer.refusal { return exchange.finish(refusal) }
             running.transfers[id] = (transfer, request)
             running.ids[transfer.handle] = id

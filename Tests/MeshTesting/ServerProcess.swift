@@ -18,24 +18,38 @@ final class ServerProcess: Sendable {
     deinit { try? input.close() }
 
     /// Starts `command`, and waits for `marker` in its output, on a thread of its own.
+    ///
+    /// - Parameters:
+    ///   - command: The program and its arguments.
+    ///   - environment: Variables beside those of this process.
+    ///   - marker: What is in the output once it serves.
+    ///   - folder: Removed once the server has ended.
+    /// - Returns: The server.
+    /// - Throws: When it ends before `marker` is seen.
     static func start(
         _ command: [String],
         environment: [String: String] = [:],
-        until marker: String
+        until marker: String,
+        removing folder: String = ""
     ) async throws -> ServerProcess {
-        try await onThread { try startBlocking(command, environment, marker) }
+        try await onThread { try startBlocking(command, environment, marker, folder) }
     }
 
     private static func startBlocking(
         _ command: [String],
         _ environment: [String: String],
-        _ marker: String
+        _ marker: String,
+        _ folder: String
     ) throws -> ServerProcess {
         let process = Process()
         let (input, output) = (Pipe(), Pipe())
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        // The shell waits for the end of its input, and then ends the server.
-        process.arguments = ["-c", #""$@" </dev/null & read _; kill -9 $!"#, "sh"] + command
+        // The shell waits for the end of its input, and then ends the server. It does not `wait` for
+        // that, which would take a signal that is blocked in processes that come from here.
+        let script = #"""
+            "$@" </dev/null & read _; kill -9 $!; [ -z "$0" ] || { sleep 1; rm -rf "$0"; }
+            """#
+        process.arguments = ["-c", script, folder] + command
         process.environment = ProcessInfo.processInfo.environment
             .merging(environment) { _, new in new }
         process.standardInput = input

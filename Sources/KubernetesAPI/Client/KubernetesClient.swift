@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import HTTPClient
 public import Logging
 
@@ -37,10 +38,50 @@ public enum WatchEvent<Object: Sendable>: Sendable {
 ///
 /// Errors: `KubernetesError`, or `CancellationError`.
 public final class KubernetesClient: Sendable {
-    /// Makes a client of the server that `configuration` names.
-    public init(_ configuration: KubernetesConfiguration, logger: Logger) {
-        preconditionFailure("vocabulary")
+    /// How a client asks.
+    public struct Options: Sendable {
+        /// Sent as `User-Agent`.
+        public var userAgent: String
+        /// For how long one request may be tried; a watch only has to begin in that time.
+        public var requestTimeout = Duration.seconds(30)
+        /// How many requests may be under way at once, beside watches.
+        public var maxRequestsInFlight = 32
+        /// How many bytes of a watch may wait for a slow reader before it ends.
+        public var backlogLimit = 32 * 1024 * 1024
+        /// How long a line of a watch, one object, may be in bytes.
+        public var lineLimit = 16 * 1024 * 1024
+        /// For how long an exec plugin may run.
+        public var pluginTimeLimit = Duration.seconds(60)
+        /// When what failed is tried again.
+        var retryRule = RetryRule()
+        /// Spreads retries: a number from 0 to 1.
+        var chance: @Sendable () -> Double = { .random(in: 0...1) }
+        /// Waits between attempts.
+        var pause: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+
+        /// Makes options of a program of `version`.
+        public init(version: String = "dev") { userAgent = "heddle/\(version)" }
     }
+
+    private let sender: RequestSender
+    private let options: Options
+    private let logger: Logger
+
+    /// Makes a client of the server that `configuration` names.
+    public init(
+        _ configuration: KubernetesConfiguration,
+        options: Options = Options(),
+        logger: Logger
+    ) {
+        self.options = options
+        self.logger = logger
+        sender = RequestSender(configuration, options, logger)
+    }
+
+    /// How many requests were made, each attempt counted; a watch counts when it begins.
+    public var requestCounts: [RequestKind: Int] { sender.requestCounts }
+
+    // MARK: Reading
 
     /// One page of the objects of `resource`, of all namespaces when `namespace` is nil.
     public func list<Object: Decodable & Sendable>(
@@ -53,10 +94,27 @@ public final class KubernetesClient: Sendable {
         limit: Int = 500,
         next: String? = nil
     ) async throws -> ObjectPage<Object> {
-        preconditionFailure("vocabulary")
+        var request = APIRequest(.list, resource, ObjectKey(namespace: namespace ?? "", name: ""))
+        request.query = Self.selectors(fieldSelector, labelSelector)
+        if limit > 0 { request.query.append(("limit", "\(limit)")) }
+        if let next {
+            // A further page is of the first one's version.
+            request.query.append(("continue", next))
+        } else if let resourceVersion {
+            request.query.append(("resourceVersion", resourceVersion))
+        }
+        let list = try decode(ObjectList<Object>.self, try await sender.body(of: request), request)
+        return ObjectPage(
+            items: list.items ?? [],
+            resourceVersion: list.metadata.resourceVersion ?? "",
+            next: list.metadata.next.flatMap { $0.isEmpty ? nil : $0 }
+        )
     }
 
-    /// What happens after `resourceVersion`; it ends when the server ends it, and throws what the server says.
+    /// What happens after `resourceVersion`; it ends when the server ends it, and throws what the
+    /// server says.
+    ///
+    /// It begins with the first event that is asked for. A reader that falls far behind gets an error.
     public func watch<Object: Decodable & Sendable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
@@ -66,7 +124,21 @@ public final class KubernetesClient: Sendable {
         from resourceVersion: String,
         timeoutSeconds: Int
     ) -> AsyncThrowingStream<WatchEvent<Object>, any Error> {
-        preconditionFailure("vocabulary")
+        var request = APIRequest(.watch, resource, ObjectKey(namespace: namespace ?? "", name: ""))
+        let seconds = min(max(timeoutSeconds, 1), 24 * 3600)
+        request.query = Self.selectors(fieldSelector, labelSelector)
+        request.query += [
+            ("watch", "true"), ("allowWatchBookmarks", "true"),
+            ("resourceVersion", resourceVersion), ("timeoutSeconds", "\(seconds)"),
+        ]
+        let reader = WatchReader<Object>(
+            request,
+            sender,
+            // The server ends it in time, if it can.
+            limit: .seconds(seconds) + options.requestTimeout,
+            lineLimit: options.lineLimit
+        )
+        return AsyncThrowingStream { try await reader.next() }
     }
 
     /// One object.
@@ -75,8 +147,11 @@ public final class KubernetesClient: Sendable {
         _ resource: KubernetesResource,
         _ key: ObjectKey
     ) async throws -> Object {
-        preconditionFailure("vocabulary")
+        let request = APIRequest(.get, resource, key)
+        return try decode(type, try await sender.body(of: request), request)
     }
+
+    // MARK: Writing
 
     /// Creates `object`.
     public func create<Object: Codable & Sendable>(
@@ -84,7 +159,21 @@ public final class KubernetesClient: Sendable {
         _ resource: KubernetesResource,
         namespace: String = ""
     ) async throws -> Object {
-        preconditionFailure("vocabulary")
+        var request = APIRequest(.create, resource, ObjectKey(namespace: namespace, name: ""))
+        request.body = try encode(object, request)
+        return try decode(Object.self, try await sender.body(of: request), request)
+    }
+
+    /// Creates `object` below another one, as `token` of a ServiceAccount or `eviction` of a Pod.
+    public func create<Object: Codable & Sendable>(
+        _ object: Object,
+        _ resource: KubernetesResource,
+        _ key: ObjectKey,
+        subresource: String
+    ) async throws -> Object {
+        var request = APIRequest(.create, resource, key, subresource: subresource)
+        request.body = try encode(object, request)
+        return try decode(Object.self, try await sender.body(of: request), request)
     }
 
     /// Puts `object` in place of the one with its name; with a `resourceVersion`, of that one only.
@@ -93,7 +182,20 @@ public final class KubernetesClient: Sendable {
         _ resource: KubernetesResource,
         _ key: ObjectKey
     ) async throws -> Object {
-        preconditionFailure("vocabulary")
+        try await replace(object, resource, key, deadline: nil)
+    }
+
+    /// Puts `object` in place of the one with its name, unless `deadline` comes first.
+    public func replace<Object: Codable & Sendable>(
+        _ object: Object,
+        _ resource: KubernetesResource,
+        _ key: ObjectKey,
+        deadline: ContinuousClock.Instant?
+    ) async throws -> Object {
+        var request = APIRequest(.update, resource, key)
+        request.body = try encode(object, request)
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(Object.self, body, request)
     }
 
     /// How a patch is meant.
@@ -126,43 +228,104 @@ public final class KubernetesClient: Sendable {
         _ body: some Encodable & Sendable,
         deadline: ContinuousClock.Instant? = nil
     ) async throws -> ObjectMetadata {
-        preconditionFailure("vocabulary")
+        var request = APIRequest(.patch, resource, key, subresource: subresource)
+        switch type {
+        case .merge: request.contentType = "application/merge-patch+json"
+        case .json: request.contentType = "application/json-patch+json"
+        case .apply(let fieldManager, let force):
+            // JSON is YAML.
+            request.contentType = "application/apply-patch+yaml"
+            request.query = [("fieldManager", fieldManager), ("force", "\(force)")]
+        }
+        request.body = try encode(body, request)
+        let answer = try await sender.body(of: request, deadline: deadline)
+        return try decode(ObjectWithMetadata.self, answer, request).metadata
     }
 
     /// Deletes an object; one that is gone already counts as deleted.
     public func delete(_ resource: KubernetesResource, _ key: ObjectKey) async throws {
-        preconditionFailure("vocabulary")
+        do {
+            _ = try await sender.body(of: APIRequest(.delete, resource, key))
+        } catch let error as KubernetesError where error.isNotFound {}
     }
+
+    // MARK: Reviews
 
     /// Whom `token` proves, if it was made for one of `audiences` (TokenReview).
     ///
     /// - Throws: `KubernetesError` when the server can't be asked; a token that proves nobody is no error.
     public func review(token: String, audiences: [String]) async throws -> TokenIdentity? {
-        preconditionFailure("vocabulary")
+        // No server makes longer ones, and every byte would go on to it.
+        guard !token.isEmpty, token.utf8.count <= 32 * 1024 else { return nil }
+        var request = APIRequest(.create, .tokenReviews, ObjectKey(name: ""))
+        // It is created in name only.
+        request.isRepeatable = true
+        let review = TokenReview(token: token, audiences: audiences)
+        request.body = try encode(review, request)
+        let answer = try decode(TokenReview.self, try await sender.body(of: request), request)
+        return answer.identity(for: audiences)
+    }
+
+    // MARK: JSON
+
+    private static func selectors(
+        _ field: String?,
+        _ label: String?
+    ) -> [(name: String, value: String)] {
+        [("fieldSelector", field), ("labelSelector", label)].compactMap { name, value in
+            value.map { (name, $0) }
+        }
+    }
+
+    private func encode(
+        _ value: some Encodable,
+        _ request: APIRequest
+    ) throws(KubernetesError) -> [UInt8] {
+        do {
+            return Array(try JSONEncoder().encode(value))
+        } catch {
+            throw KubernetesError(
+                .malformed,
+                request: request.summary,
+                problem: "cannot be written as JSON: \(error)"
+            )
+        }
+    }
+
+    private func decode<Value: Decodable>(
+        _ type: Value.Type,
+        _ body: [UInt8],
+        _ request: APIRequest
+    ) throws(KubernetesError) -> Value {
+        do {
+            return try JSONDecoder().decode(type, from: Data(body))
+        } catch {
+            throw KubernetesError(
+                .malformed,
+                request: request.summary,
+                problem: "the answer cannot be read: \(decodingProblem(error))"
+            )
+        }
     }
 }
 
-/// Whom a service account's token proves.
-public struct TokenIdentity: Hashable, Sendable {
-    /// The namespace of the service account.
-    public var namespace: String
-    /// The service account.
-    public var serviceAccount: String
-    /// The Pod that the token is bound to; nil of a token that is bound to none.
-    public var podName: String?
-    /// That Pod's uid.
-    public var podUID: String?
+/// A list as the server sends it.
+private struct ObjectList<Object: Decodable>: Decodable {
+    struct Metadata: Decodable {
+        var resourceVersion: String?
+        var next: String?
 
-    /// Makes an identity.
-    public init(
-        namespace: String,
-        serviceAccount: String,
-        podName: String? = nil,
-        podUID: String? = nil
-    ) {
-        self.namespace = namespace
-        self.serviceAccount = serviceAccount
-        self.podName = podName
-        self.podUID = podUID
+        private enum CodingKeys: String, CodingKey {
+            case resourceVersion
+            case next = "continue"
+        }
     }
+
+    var metadata: Metadata
+    /// Null when there are none.
+    var items: [Object]?
+}
+
+private struct ObjectWithMetadata: Decodable {
+    var metadata: ObjectMetadata
 }
