@@ -40,7 +40,10 @@ struct Heddle: AsyncParsableCommand {
                     Stats.self, Graph.self, Tap.self, Traces.self, Audit.self,
                 ]
             ),
-            CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),
+            CommandGroup(
+                name: "Other",
+                subcommands: [Migrate.self, Completion.self, Version.self]
+            ),
         ]
     )
 

@@ -10,6 +10,8 @@ struct APIRequest: Sendable {
     /// The object; its name is empty for a list and for what is created under its own name.
     var key: ObjectKey
     var subresource: String?
+    /// Of what is no object, such as `version`: the path from the server's root.
+    var rootPath: String?
     var query: [(name: String, value: String)] = []
     var contentType = "application/json"
     var body: [UInt8]?
@@ -31,6 +33,7 @@ struct APIRequest: Sendable {
 
     /// `patch virtualnodes.appmesh.k8s.aws/status demo/blue`.
     var summary: String {
+        if let rootPath { return "\(verb) /\(rootPath)" }
         let kind = resource.qualifiedName + (subresource.map { "/\($0)" } ?? "")
         if !key.name.isEmpty { return "\(verb) \(kind) \(key)" }
         return key.namespace.isEmpty ? "\(verb) \(kind)" : "\(verb) \(kind) in \(key.namespace)"
@@ -50,6 +53,7 @@ struct APIRequest: Sendable {
     ///
     /// - Throws: `KubernetesError` for names that no object can have and that would lead elsewhere.
     func path() throws(KubernetesError) -> String {
+        if let rootPath { return "/" + rootPath }
         var segments = resource.group.isEmpty ? ["api"] : ["apis", resource.group]
         segments.append(resource.version)
         if resource.isNamespaced, !key.namespace.isEmpty {

@@ -151,6 +151,14 @@ public final class KubernetesClient: Sendable {
         return try decode(type, try await sender.body(of: request), request)
     }
 
+    /// The server's version, such as `v1.31.4-eks-2d5f260`.
+    public func serverVersion() async throws -> String {
+        struct Version: Decodable { var gitVersion: String }
+        var request = APIRequest(.get, .pods, ObjectKey(name: ""))
+        request.rootPath = "version"
+        return try decode(Version.self, try await sender.body(of: request), request).gitVersion
+    }
+
     // MARK: Writing
 
     /// Creates `object`.

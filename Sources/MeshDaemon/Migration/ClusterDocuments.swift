@@ -47,7 +47,12 @@ struct MigrationResource: Hashable {
 
     /// App Mesh's kinds and Heddle's own.
     static let meshKinds = Kind.allCases.filter { $0 != .workload }.map {
-        MigrationResource(group: $0.group, version: $0.version, plural: $0.plural, kind: $0.rawValue)
+        MigrationResource(
+            group: $0.group,
+            version: $0.version,
+            plural: $0.plural,
+            kind: $0.rawValue
+        )
     }
 
     /// What surrounds them.
@@ -158,7 +163,9 @@ private func kept(_ value: JSONValue?, _ keys: [String]) -> [String: JSONValue] 
             containers.map { container in
                 // What other containers have in their environment is nobody's business.
                 let isProxy = container["name"]?.string == proxyContainerName
-                return .object(kept(container, ["name", "image"] + (isProxy ? ["env", "volumeMounts"] : [])))
+                return .object(
+                    kept(container, ["name", "image"] + (isProxy ? ["env", "volumeMounts"] : []))
+                )
             }
         )
     }

@@ -64,7 +64,7 @@ extension MigratingCluster {
             $0.name == "appmesh-controller-leader-election"
         }
         guard let lease, let holder = lease["spec"]?["holderIdentity"]?.string, !holder.isEmpty,
-            let renewed = lease["spec"]?["renewTime"]?.string, let time = secondsSince1970(renewed),
+            let renewed = lease["spec"]?["renewTime"]?.string, let time = leaseSeconds(renewed),
             now - time < 60
         else { return }
         report(
@@ -124,15 +124,18 @@ extension MigratingCluster {
         let service = webhook.value(at: "clientConfig.service.name")?.string ?? ""
         if service.contains("appmesh") || service.contains("app-mesh") { return true }
         // The names of the controller's own webhooks: mvirtualnode.appmesh.k8s.aws.
-        let names = ["mesh", "virtualnode", "virtualservice", "virtualrouter", "virtualgateway"]
+        let names =
+            ["mesh", "virtualnode", "virtualservice", "virtualrouter", "virtualgateway"]
             + ["gatewayroute", "backendgroup", "pod"]
         let name = webhook["name"]?.string ?? ""
-        return names.contains { name == "m\($0).appmesh.k8s.aws" || name == "v\($0).appmesh.k8s.aws" }
+        return names.contains {
+            name == "m\($0).appmesh.k8s.aws" || name == "v\($0).appmesh.k8s.aws"
+        }
     }
 }
 
 /// The seconds from 1970 to `text`, a time in RFC 3339 with fractions of a second or without.
-private func secondsSince1970(_ text: String) -> Int? {
+private func leaseSeconds(_ text: String) -> Int? {
     let whole = text.split(separator: ".").first.map { $0.hasSuffix("Z") ? String($0) : "\($0)Z" }
     return whole.flatMap { try? Date($0, strategy: .iso8601) }
         .map { Int($0.timeIntervalSince1970) }

@@ -29,7 +29,8 @@ extension MigratingCluster {
                 value: stored.joined(separator: ", "),
                 "objects may be stored in a version that Heddle's definition does not have, and the API "
                     + "server refuses a definition without it",
-                remedy: "write each object anew in \(Kind.mesh.version), as kubectl replace does, then "
+                remedy:
+                    "write each object anew in \(Kind.mesh.version), as kubectl replace does, then "
                     + "patch the definition's status.storedVersions to [\(Kind.mesh.version)]"
             )
         )
@@ -39,9 +40,14 @@ extension MigratingCluster {
         let version = (definition.value(at: "spec.versions")?.array ?? []).first {
             $0["name"]?.string == kind.version
         }
-        guard let schema = version?.value(at: "schema.openAPIV3Schema.properties.spec") else { return }
+        guard let schema = version?.value(at: "schema.openAPIV3Schema.properties.spec") else {
+            return
+        }
         let installed = schemaPaths(schema, at: "spec")
-        let known = fields(of: kind).filter { $0.hasPrefix("spec.") }
+        // The decoder of references has a namespace, which that of a Mesh can't have.
+        let known = fields(of: kind).filter {
+            $0.hasPrefix("spec.") && $0 != "spec.meshRef.namespace"
+        }
         let missing = known.subtracting(installed).sorted()
         if !missing.isEmpty {
             report(
@@ -53,7 +59,8 @@ extension MigratingCluster {
                     value: listed(missing),
                     "the API server drops fields that Heddle has and App Mesh has not, and parts of the "
                         + "status, while App Mesh's definition is installed",
-                    remedy: "kubectl apply --server-side --force-conflicts -f Manifests/crds, as Helm "
+                    remedy:
+                        "kubectl apply --server-side --force-conflicts -f Manifests/crds, as Helm "
                         + "changes no definition that is there"
                 )
             )

@@ -1,4 +1,5 @@
 internal import MeshModel
+internal import MeshPlan
 
 extension MigratingCluster {
     /// How callers find nodes, and what proxies may reach beside them.
@@ -37,7 +38,8 @@ extension MigratingCluster {
                     value: service,
                     "its Pods are its endpoints, over EDS; nobody registers them in Cloud Map any more, "
                         + "nor takes out those that are registered",
-                    remedy: "where something outside the mesh looks them up in Cloud Map, give it another "
+                    remedy:
+                        "where something outside the mesh looks them up in Cloud Map, give it another "
                         + "way; then delete the service there"
                 )
             )
@@ -66,7 +68,8 @@ extension MigratingCluster {
                 value: service,
                 "what is registered in Cloud Map from elsewhere is not found: no Pod answers for it, and "
                     + "Heddle does not ask Cloud Map",
-                remedy: "delete the VirtualNode and create it anew with serviceDiscovery.dns of a name "
+                remedy:
+                    "delete the VirtualNode and create it anew with serviceDiscovery.dns of a name "
                     + "that DNS has, such as that of a private DNS namespace"
             )
         )
@@ -97,7 +100,8 @@ extension MigratingCluster {
                 field: "spec.serviceDiscovery.dns.hostname",
                 value: hostname,
                 "callers reach its Pods themselves, over EDS, and its name is not looked up any more",
-                remedy: "where other things than its Pods answer to that name, take away its podSelector"
+                remedy:
+                    "where other things than its Pods answer to that name, take away its podSelector"
             )
         )
         for (index, listener) in node.spec.listeners.enumerated()
@@ -151,7 +155,11 @@ extension MigratingCluster {
 
     /// References by ARN that lead somewhere, of which account and mesh do not count.
     private mutating func checkReferences() {
-        let broken = Set(findings.filter { $0.check == .reference }.map { "\($0.object?.description ?? "")\($0.field)" })
+        let broken = Set(
+            findings.filter { $0.check == .reference }.map {
+                "\($0.object?.description ?? "")\($0.field)"
+            }
+        )
         for (id, document) in sortedDocuments where id.kind.group == Kind.mesh.group {
             for (field, arn) in texts(in: document["spec"] ?? .null, at: "spec")
             where field.hasSuffix("ARN") && arn.contains(":appmesh:") {

@@ -1,22 +1,22 @@
 internal import Foundation
 internal import MeshManifests
-public import MeshModel
+internal import MeshModel
 
 /// Reads a dump: files of `kubectl get ... -o yaml` or `-o json`, folders of them, or standard input.
 ///
 /// - Parameters:
 ///   - paths: Files and folders; `-` is standard input.
-///   - input: Reads standard input.
+///   - input: Reads standard input; nil reads that of this process.
 /// - Returns: What stands in them.
 /// - Throws: `ClientFailure` when a file can't be read.
 public func clusterDump(
     paths: [String],
-    input: () -> [UInt8] = { Array(FileHandle.standardInput.readDataToEndOfFile()) }
+    input: (() -> [UInt8])? = nil
 ) throws -> ClusterDocuments {
     var documents: [JSONValue] = []
     for path in paths {
         for file in try files(at: path) {
-            let bytes = try file == "-" ? input() : bytes(of: file)
+            let bytes = try file == "-" ? input?() ?? standardInput() : bytes(of: file)
             let name = file == "-" ? "standard input" : file
             let content = decodeDocuments(bytes, path: name)
             if let problem = content.diagnostics.first {
@@ -75,4 +75,8 @@ private func bytes(of path: String) throws -> [UInt8] {
     } catch {
         throw ClientFailure(.usage, "cannot read \(path): \(error.localizedDescription)")
     }
+}
+
+private func standardInput() -> [UInt8] {
+    Array(FileHandle.standardInput.readDataToEndOfFile())
 }

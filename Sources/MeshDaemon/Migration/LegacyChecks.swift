@@ -20,20 +20,20 @@ extension MigratingCluster {
     private mutating func checkFinalizers(_ finalizers: [String], of id: ObjectID) {
         let own = finalizers.filter { $0.hasPrefix(finalizerPrefix) }
         guard !own.isEmpty else { return }
-        let isInCloudMap = own.contains { $0.hasSuffix("/aws-cloudmap-resources") }
         report(
             MigrationFinding(
-                .changes,
+                .works,
                 .finalizers,
                 MigrationObject(id),
                 field: "metadata.finalizers",
-                value: own.map { String($0.dropFirst(finalizerPrefix.count)) }.joined(separator: ", "),
+                value: own.map { String($0.dropFirst(finalizerPrefix.count)) }.joined(
+                    separator: ", "
+                ),
                 "Heddle takes away App Mesh's finalizers, as nobody else would; what stands for the object "
                     + "in AWS stays there",
-                remedy: isInCloudMap
-                    ? "delete the mesh in the AWS account, and the services in Cloud Map, when nothing "
-                        + "needs them any more"
-                    : "delete the mesh in the AWS account when nothing needs it any more"
+                remedy:
+                    "when nothing needs it any more, delete the mesh in the AWS account, and the "
+                    + "services in Cloud Map"
             )
         )
     }
@@ -58,7 +58,8 @@ extension MigratingCluster {
                     value: time,
                     "it is to be deleted, and nothing keeps it for its members once Heddle has taken away "
                         + "the other finalizers of App Mesh",
-                    remedy: "add the finalizer \(guards[id.kind == .mesh ? 0 : 1]), which Heddle leaves "
+                    remedy:
+                        "add the finalizer \(guards[id.kind == .mesh ? 0 : 1]), which Heddle leaves "
                         + "while there are members, or save the manifest and apply it anew afterwards"
                 )
             )
@@ -104,9 +105,9 @@ extension MigratingCluster {
         }
     }
 
+    /// Says of a Mesh what becomes of the ARNs of all its members.
     private mutating func checkStatus(_ document: JSONValue, of id: ObjectID) {
-        let arns = (document["status"]?.object ?? [:]).filter { $0.key.hasSuffix("ARN") }
-        guard let (field, value) = arns.min(by: { $0.key < $1.key }), let arn = value.string,
+        guard id.kind == .mesh, let arn = document.value(at: "status.meshARN")?.string,
             !arn.hasPrefix("arn:aws:appmesh:local:")
         else { return }
         report(
@@ -114,10 +115,10 @@ extension MigratingCluster {
                 .changes,
                 .status,
                 MigrationObject(id),
-                field: "status.\(field)",
+                field: "status.meshARN",
                 value: arn,
-                "its ARN becomes one of region \"local\" and account 000000000000, and names nothing in "
-                    + "AWS; conditions keep their types and get a reason and a message",
+                "its ARN and those of its members become ones of region \"local\" and account 000000000000, "
+                    + "which name nothing in AWS",
                 remedy: "nothing, unless a script or an IAM policy goes by ARNs"
             )
         )

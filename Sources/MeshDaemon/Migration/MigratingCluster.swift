@@ -7,7 +7,7 @@ struct MigratingCluster {
     /// What was read.
     let cluster: ClusterDocuments
     /// The Pods by who made them.
-    let groups: [PodGroup]
+    private(set) var groups: [PodGroup]
     /// What stands in each object of a mesh that has a name.
     private(set) var documents: [ObjectID: JSONValue] = [:]
     /// The objects without mistakes, and a Workload for each node and gateway that has Pods.
@@ -25,8 +25,9 @@ struct MigratingCluster {
     init(_ cluster: ClusterDocuments, options: PlanOptions) {
         self.cluster = cluster
         groups = podGroups(of: cluster)
-        for document in cluster.documents where isOfMesh(document) { add(document) }
+        for document in cluster.documents where isMeshDocument(document) { add(document) }
         assumeDesignations()
+        setInjectionModes()
         selectPods()
         plan = MeshPlan.plan(world, nowSeconds: 0, options: options)
     }
@@ -36,7 +37,8 @@ struct MigratingCluster {
     private mutating func add(_ document: JSONValue) {
         let decoded = decodeObject(document)
         world.diagnostics += decoded.diagnostics
-        if let kind = document["kind"]?.string.flatMap(Kind.init(rawValue:)), !document.name.isEmpty {
+        if let kind = document["kind"]?.string.flatMap(Kind.init(rawValue:)), !document.name.isEmpty
+        {
             let namespace = document.namespace.isEmpty ? "default" : document.namespace
             let reference = ObjectReference(
                 namespace: kind.isNamespaced ? namespace : "",
@@ -77,10 +79,12 @@ struct MigratingCluster {
                 let spec = MeshSpec(awsName: name)
                 world.insert(.mesh(Mesh(metadata: Metadata(name: name), spec: spec)))
             }
-            world.meshes[reference]?.spec.namespaceSelector = selector(of: namespaces)
+            let selector = selector(of: namespaces)
+            world.meshes[reference]?.spec.namespaceSelector = selector
         }
         for (gateway, namespaces) in routes {
-            world.virtualGateways[gateway]?.spec.namespaceSelector = selector(of: namespaces)
+            let selector = selector(of: namespaces)
+            world.virtualGateways[gateway]?.spec.namespaceSelector = selector
         }
     }
 
@@ -110,6 +114,21 @@ struct MigratingCluster {
 
     // MARK: Pods
 
+    private mutating func setInjectionModes() {
+        let modes = Dictionary(
+            uniqueKeysWithValues: world.namespaces.values.map { namespace in
+                (namespace.metadata.name, namespace.metadata.labels[injectionKey])
+            }
+        )
+        for group in groups.indices {
+            for pod in groups[group].pods.indices {
+                let own = groups[group].pods[pod].annotations[injectionKey]
+                let mode = own ?? modes[groups[group].pods[pod].namespace] ?? nil
+                groups[group].pods[pod].injectionMode = mode?.lowercased()
+            }
+        }
+    }
+
     /// Finds whose Pods there are, and lets one Workload stand for all Pods of each node and gateway.
     private mutating func selectPods() {
         let nodes = Dictionary(grouping: world.virtualNodes.values, by: \.metadata.namespace)
@@ -118,7 +137,9 @@ struct MigratingCluster {
             guard let pod = group.pods.first else { continue }
             let namespace = pod.namespace
             let found =
-                (nodes[namespace] ?? []).filter { $0.spec.podSelector?.matches(pod.labels) ?? false }
+                (nodes[namespace] ?? []).filter {
+                    $0.spec.podSelector?.matches(pod.labels) ?? false
+                }
                 .map(\.id)
                 + (gateways[namespace] ?? []).filter {
                     $0.spec.podSelector?.matches(pod.labels) ?? false
@@ -149,8 +170,11 @@ struct MigratingCluster {
     }
 }
 
+/// The label of Namespaces, and the annotation of Pods, by which the injector goes.
+let injectionKey = "appmesh.k8s.aws/sidecarInjectorWebhook"
+
 /// Whether `document` is an object of App Mesh or of Heddle, or a Namespace.
-private func isOfMesh(_ document: JSONValue) -> Bool {
+private func isMeshDocument(_ document: JSONValue) -> Bool {
     let kind = document["kind"]?.string
     switch document.group {
     case Kind.mesh.group: return true

@@ -1,4 +1,4 @@
-public import MeshModel
+internal import MeshModel
 public import MeshPlan
 
 /// What works, what changes and what blocks when Heddle takes the place of App Mesh's controller.
@@ -32,30 +32,42 @@ extension MigratingCluster {
         let kubelets = cluster.all("Node", in: "").compactMap {
             $0.value(at: "status.nodeInfo.kubeletVersion")?.string
         }
-        let versions = [cluster.serverVersion].compactMap { $0 } + kubelets
-        let old = versions.filter { minorVersion($0).map { $0 < 29 } ?? false }
-        guard let oldest = versions.min(by: { minorVersion($0) ?? 0 < minorVersion($1) ?? 0 })
-        else { return }
-        report(
-            old.isEmpty
-                ? MigrationFinding(
-                    .works,
-                    .kubernetes,
-                    value: oldest,
-                    "proxies are native sidecars: they start before the application and end after it"
-                )
-                : MigrationFinding(
+        func isOld(_ version: String) -> Bool { minorVersion(version).map { $0 < 29 } ?? false }
+        let oldest = kubelets.min { minorVersion($0) ?? 0 < minorVersion($1) ?? 0 }
+        guard let version = cluster.serverVersion ?? oldest else { return }
+        if isOld(version) {
+            report(
+                MigrationFinding(
                     .changes,
                     .kubernetes,
-                    value: oldest,
-                    "Kubernetes before 1.29 has no native sidecars: proxies are ordinary containers there, "
-                        + "as App Mesh's were"
-                        + (kubelets.contains(where: old.contains) && old.count < versions.count
-                            ? ", and some of its nodes are older than others" : ""),
-                    remedy: "update Kubernetes when you can; with nodes of several versions install the "
-                        + "chart with nativeSidecars=disabled"
+                    value: version,
+                    "Kubernetes before 1.29 has no native sidecars: proxies are ordinary containers, as App "
+                        + "Mesh's were",
+                    remedy: "update Kubernetes when you can"
                 )
-        )
+            )
+        } else if let oldest, isOld(oldest) {
+            let count = kubelets.count(where: isOld)
+            report(
+                MigrationFinding(
+                    .changes,
+                    .kubernetes,
+                    value: "\(oldest) on \(count) of \(kubelets.count) Kubernetes nodes",
+                    "Kubernetes nodes before 1.29 have no native sidecars, and Pods with one never start "
+                        + "there",
+                    remedy: "update them first, or install the chart with nativeSidecars=disabled"
+                )
+            )
+        } else {
+            report(
+                MigrationFinding(
+                    .works,
+                    .kubernetes,
+                    value: version,
+                    "proxies are native sidecars: they start before the application and end after it"
+                )
+            )
+        }
     }
 
     /// The report of what was found so far.
@@ -98,7 +110,9 @@ extension MigratingCluster {
         )
         return Set(findings).sorted { left, right in
             if left.effect != right.effect { return left.effect < right.effect }
-            if left.check != right.check { return order[left.check, default: 0] < order[right.check, default: 0] }
+            if left.check != right.check {
+                return order[left.check, default: 0] < order[right.check, default: 0]
+            }
             if left.problem != right.problem { return left.problem < right.problem }
             let leftObject = left.object ?? MigrationObject(kind: "", name: "")
             let rightObject = right.object ?? MigrationObject(kind: "", name: "")

@@ -4,6 +4,7 @@ struct MigrationText {
     var report: MigrationReport
     /// Whether to write every object, and not a few of each kind of finding.
     var isComplete = false
+    /// Whether text may be coloured.
     var isColoured = false
 
     /// How many objects of a finding are written.
@@ -26,6 +27,7 @@ struct MigrationText {
             guard !own.isEmpty else { continue }
             parts.append(title(effect, own) + own.map(text).joined())
         }
+        if isComplete { parts.append(subjects) }
         if !report.gaps.isEmpty { parts.append(gaps) }
         parts.append(verdict)
         return parts.joined(separator: "\n")
@@ -33,7 +35,8 @@ struct MigrationText {
 
     private var heading: String {
         let version = report.serverVersion.map { " (Kubernetes \($0))" } ?? ""
-        return "From App Mesh's controller to Heddle: \(report.source.printable)\(version.printable)\n"
+        return
+            "From App Mesh's controller to Heddle: \(report.source.printable)\(version.printable)\n"
     }
 
     /// How many objects of each kind there are.
@@ -131,9 +134,28 @@ struct MigrationText {
             .replacing("/NAME", with: "/\(object.name)")
     }
 
+    /// Every object, and what becomes of it.
+    private var subjects: String {
+        "OBJECTS\n"
+            + report.objects.map { subject in
+                let pods = subject.pods.map { " (\(counted($0, "Pod")))" } ?? ""
+                return "  \(subject.effect.rawValue) \("\(subject.object)".printable)\(pods)\n"
+            }
+            .joined()
+    }
+
     private var gaps: String {
-        "NOT LOOKED AT\n"
-            + report.gaps.map { "  \($0.resource): \($0.reason)\n".printableLines }.joined()
+        var lines = report.gaps.filter(\.isFailure).map {
+            "  \($0.resource): \($0.reason)".printable + "\n"
+        }
+        let absent = report.gaps.filter { !$0.isFailure }.map(\.resource)
+        if !absent.isEmpty {
+            lines.append(
+                "  the dump has none of these, and nothing is said of them: "
+                    + absent.joined(separator: ", ") + "\n"
+            )
+        }
+        return "NOT LOOKED AT\n" + lines.joined()
     }
 
     private var verdict: String {
@@ -142,7 +164,8 @@ struct MigrationText {
         let steps: Set<MigrationCheckName> = [.controller, .webhooks]
         if blocking.isEmpty, failures == 0 { return "Nothing blocks.\n" }
         if blocking.isEmpty {
-            return "Nothing that could be looked at blocks; \(counted(failures, "kind")) could not.\n"
+            return
+                "Nothing that could be looked at blocks; \(counted(failures, "kind")) could not.\n"
         }
         let rest = blocking.filter { !steps.contains($0.check) }.count
         let own = rest == 0 ? ", all of them steps of the way itself" : ""
@@ -154,9 +177,4 @@ struct MigrationText {
 /// `1 Pod`, `2 Pods`.
 private func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
-}
-
-extension String {
-    /// A line that a terminal can be shown, its line break included.
-    fileprivate var printableLines: String { String(dropLast()).printable + "\n" }
 }

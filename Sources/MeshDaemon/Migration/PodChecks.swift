@@ -15,14 +15,7 @@ extension MigratingCluster {
     /// Whether a node or gateway selects the group, the injector is to look at it, or it has a proxy.
     func isOfMesh(_ group: PodGroup) -> Bool {
         !(owners[group.controller] ?? []).isEmpty
-            || group.pods.contains { $0.hasAWSProxy || mode(of: $0) == "enabled" }
-    }
-
-    /// What the injector is told of a Pod, by its annotation or by its Namespace.
-    private func mode(of pod: MigratingPod) -> String? {
-        pod.annotation("sidecarInjectorWebhook")?.lowercased()
-            ?? world.namespaces[ObjectReference(name: pod.namespace)]?
-            .metadata.labels["appmesh.k8s.aws/sidecarInjectorWebhook"]?.lowercased()
+            || group.pods.contains { $0.hasAWSProxy || $0.injectionMode == "enabled" }
     }
 
     private mutating func report(
@@ -66,11 +59,12 @@ extension MigratingCluster {
                 "more than one podSelector selects its Pods, so that new ones are refused, as by App Mesh's "
                     + "injector",
                 remedy: "narrow the podSelector of all but one"
-            ) { mode(of: $0) != "disabled" }
+            ) { $0.injectionMode != "disabled" }
         }
         let suspects = sortedDocuments.contains { id, _ in
             (id.kind == .virtualNode || id.kind == .virtualGateway)
-                && id.namespace == group.controller.namespace && world.virtualNodes[id.reference] == nil
+                && id.namespace == group.controller.namespace
+                && world.virtualNodes[id.reference] == nil
                 && world.virtualGateways[id.reference] == nil
         }
         if found.isEmpty, !suspects, isKnown(.virtualNode), isKnown(.virtualGateway) {
@@ -81,9 +75,10 @@ extension MigratingCluster {
                 field: "metadata.labels",
                 "no podSelector selects its Pods in a namespace with injection, so that new ones are "
                     + "refused, as by App Mesh's injector",
-                remedy: "give the Pods the annotation appmesh.k8s.aws/sidecarInjectorWebhook: disabled, or "
+                remedy:
+                    "give the Pods the annotation appmesh.k8s.aws/sidecarInjectorWebhook: disabled, or "
                     + "labels that a podSelector selects"
-            ) { mode(of: $0) == "enabled" }
+            ) { $0.injectionMode == "enabled" }
         }
         guard owner(of: group)?.kind == .virtualNode else { return }
         report(
@@ -94,7 +89,8 @@ extension MigratingCluster {
             value: "true",
             "its Pods share the network of their Kubernetes node: they get no proxy, as that would redirect "
                 + "the whole node, and are no endpoints",
-            remedy: "take hostNetwork away, or describe them by serviceDiscovery.dns without a podSelector"
+            remedy:
+                "take hostNetwork away, or describe them by serviceDiscovery.dns without a podSelector"
         ) { $0.usesHostNetwork }
         guard !group.isTemplate else { return }
         report(
@@ -103,9 +99,10 @@ extension MigratingCluster {
             group,
             field: "spec.containers",
             "its Pods are selected and have no proxy: they call and are called in plaintext, past the mesh",
-            remedy: "label the Namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled if it is not, then: "
+            remedy:
+                "label the Namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled if it is not, then: "
                 + group.restart
-        ) { $0.proxy == nil && !$0.usesHostNetwork && mode(of: $0) != "disabled" }
+        ) { $0.proxy == nil && !$0.usesHostNetwork && $0.injectionMode != "disabled" }
     }
 
     // MARK: Its proxy
@@ -158,7 +155,7 @@ extension MigratingCluster {
             value: "enabled",
             "it keeps AWS' image, whose program asks App Mesh for its configuration",
             remedy: "take the annotation away, or name an Envoy of your own as the image"
-        ) { keepsImage($0) && $0.proxy.map { isAWSProxy(image: $0.image) } == true }
+        ) { $0.keepsGatewayImage && $0.proxy.map { isAWSProxy(image: $0.image) } == true }
         report(
             .changes,
             .gateway,
@@ -168,19 +165,16 @@ extension MigratingCluster {
             "the injector puts Heddle's Envoy, its command and its arguments in place of those of the "
                 + "container envoy; ports, resources and the Service stay yours",
             remedy: group.isTemplate ? "" : group.restart
-        ) { !keepsImage($0) && $0.proxy?.hasToken == false }
+        ) { !$0.keepsGatewayImage && $0.proxy?.hasToken == false }
         report(
             .changes,
             .gateway,
             group,
             field: "metadata.annotations",
             "it is not to be injected, and a gateway's Pod needs the injector for its configuration",
-            remedy: "label the Namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, or annotate the Pods"
-        ) { mode(of: $0) == "disabled" }
-    }
-
-    private func keepsImage(_ pod: MigratingPod) -> Bool {
-        pod.annotation("virtualGatewaySkipImageOverride")?.lowercased() == "enabled"
+            remedy:
+                "label the Namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, or annotate the Pods"
+        ) { $0.injectionMode == "disabled" }
     }
 
     // MARK: How its traffic is redirected
@@ -194,7 +188,8 @@ extension MigratingCluster {
             field: "metadata.labels[\"eks.amazonaws.com/fargate-profile\"]",
             "Fargate runs its Pods, where no container may redirect their traffic: Heddle writes the "
                 + "annotations by which AWS did, and whether AWS still does is in its hands",
-            remedy: "run them on Kubernetes nodes of your own, or make one Pod anew and see in heddle graph "
+            remedy:
+                "run them on Kubernetes nodes of your own, or make one Pod anew and see in heddle graph "
                 + "whether its traffic goes through its proxy"
         ) { $0.isOnFargate }
         report(
@@ -205,7 +200,8 @@ extension MigratingCluster {
             value: "enabled",
             "App Mesh's CNI plugin redirects its traffic, by annotations that Heddle writes as well; the "
                 + "plugin is no part of Heddle",
-            remedy: "keep the plugin on the Kubernetes nodes, or take the annotation away, so that an init "
+            remedy:
+                "keep the plugin on the Kubernetes nodes, or take the annotation away, so that an init "
                 + "container does it"
         ) { !$0.isOnFargate && $0.annotation("appmeshCNI")?.lowercased() == "enabled" }
     }
@@ -228,6 +224,8 @@ extension MigratingCluster {
             "it has effect where the chart adds X-Ray's daemon to Pods",
             remedy: "install the chart with tracing.enabled=true, tracing.provider=x-ray and region"
         ) { $0.annotation("xrayAgentConfigMount") != nil }
+        // A gateway's container is its owner's own.
+        guard owner(of: group)?.kind == .virtualNode else { return }
         report(
             .changes,
             .annotations,

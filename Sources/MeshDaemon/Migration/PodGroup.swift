@@ -23,6 +23,8 @@ struct MigratingPod {
     var containers: [Container]
     var initContainers: [Container]
     var usesHostNetwork: Bool
+    /// What the injector is told of it, by its annotation or by its Namespace: `enabled`, `disabled`.
+    var injectionMode: String?
 
     /// The container named envoy.
     var proxy: Container? { (containers + initContainers).first { $0.name == proxyContainerName } }
@@ -32,13 +34,20 @@ struct MigratingPod {
     /// The image may have another name in a registry of one's own, and its variables tell then.
     var hasAWSProxy: Bool {
         guard let proxy, !proxy.hasToken else { return false }
-        let variables = ["APPMESH_RESOURCE_ARN", "APPMESH_RESOURCE_NAME", "APPMESH_VIRTUAL_NODE_NAME"]
+        let variables = [
+            "APPMESH_RESOURCE_ARN", "APPMESH_RESOURCE_NAME", "APPMESH_VIRTUAL_NODE_NAME",
+        ]
         return isAWSProxy(image: proxy.image)
             || variables.contains { proxy.environment[$0] != nil }
     }
 
     /// The value of the annotation `appmesh.k8s.aws/<name>`.
     func annotation(_ name: String) -> String? { annotations["appmesh.k8s.aws/\(name)"] }
+
+    /// Whether it is a gateway's that keeps the image that its owner names.
+    var keepsGatewayImage: Bool {
+        annotation("virtualGatewaySkipImageOverride")?.lowercased() == "enabled"
+    }
 
     /// Whether Fargate runs it, where no container may change the network.
     var isOnFargate: Bool { labels["eks.amazonaws.com/fargate-profile"] != nil }

@@ -44,8 +44,11 @@ extension MigratingCluster {
     }
 
     private func settings(of proxy: MigratingPod.Container, in mesh: Mesh) -> [SidecarSetting] {
-        [tracing(of: proxy, in: mesh), statistics(of: proxy, in: mesh), metrics(of: proxy, in: mesh)]
-            .compactMap { $0 }
+        [
+            tracing(of: proxy, in: mesh), statistics(of: proxy, in: mesh),
+            metrics(of: proxy, in: mesh),
+        ]
+        .compactMap { $0 }
     }
 
     // MARK: Tracing
@@ -55,7 +58,7 @@ extension MigratingCluster {
         func setting(_ provider: String, _ place: String, _ remedy: String) -> SidecarSetting {
             SidecarSetting(
                 check: .tracing,
-                    field: "metadata.annotations[\"heddle.dev/tracing\"]",
+                field: "metadata.annotations[\"heddle.dev/tracing\"]",
                 problem: "proxies trace to \(place)",
                 remedy: remedy,
                 isSet: mesh.spec.tracing?.provider.rawValue == provider
@@ -73,9 +76,11 @@ extension MigratingCluster {
             if endpoint != "127.0.0.1:2000" {
                 values.append("heddle.dev/tracing-endpoint=\(endpoint)")
             }
-            let rules = proxy.environment["XRAY_SAMPLING_RULE_MANIFEST"] == nil
+            let rules =
+                proxy.environment["XRAY_SAMPLING_RULE_MANIFEST"] == nil
                 ? "" : ", and heddle.dev/trace-sampling-rules with the text of its rules"
-            let daemon = address == nil
+            let daemon =
+                address == nil
                 ? "; install the chart with tracing.enabled=true, tracing.provider=x-ray and region, which "
                     + "adds X-Ray's daemon to Pods" : ""
             return setting(
@@ -98,7 +103,8 @@ extension MigratingCluster {
                     annotate(
                         "heddle.dev/tracing=\(provider)",
                         "heddle.dev/tracing-endpoint=HOST:\(port)"
-                    ) + ", with the host of a Service before the agents, as one place holds for the mesh"
+                    )
+                        + ", with the host of a Service before the agents, as one place holds for the mesh"
                 )
             }
             let address = proxy.environment["\(word)_TRACER_ADDRESS"] ?? host
@@ -123,7 +129,8 @@ extension MigratingCluster {
         let address = reference ?? proxy.environment["STATSD_ADDRESS"] ?? "127.0.0.1"
         let socket = proxy.environment["STATSD_SOCKET_PATH"].flatMap { $0.isEmpty ? nil : $0 }
         let place = socket.map { "unix:\($0)" } ?? "\(address):\(port)"
-        let values = socket.map { ",stats.statsdSocketPath=\($0)" }
+        let values =
+            socket.map { ",stats.statsdSocketPath=\($0)" }
             ?? ",stats.statsdAddress=\(address),stats.statsdPort=\(port)"
         return SidecarSetting(
             check: .statistics,
@@ -139,9 +146,11 @@ extension MigratingCluster {
         return SidecarSetting(
             check: .metricsExtension,
             field: "metadata.annotations[\"heddle.dev/export\"]",
-            problem: "proxies have App Mesh's metrics extension, which no stock Envoy has; Heddle makes the "
+            problem:
+                "proxies have App Mesh's metrics extension, which no stock Envoy has; Heddle makes the "
                 + "same metrics of its statistics",
-            remedy: "kubectl annotate mesh \(mesh.metadata.name) heddle.dev/export=cloudwatch, and give "
+            remedy:
+                "kubectl annotate mesh \(mesh.metadata.name) heddle.dev/export=cloudwatch, and give "
                 + "Heddle's service account cloudwatch:PutMetricData",
             isSet: mesh.spec.export.cloudWatch
         )
@@ -157,7 +166,9 @@ extension MigratingCluster {
     private mutating func checkVariables(of group: PodGroup) {
         for (variable, instead) in unreadVariables.sorted(by: { $0.key < $1.key }) {
             let count = group.count { pod in
-                guard pod.hasAWSProxy, let value = pod.proxy?.environment[variable] else { return false }
+                guard pod.hasAWSProxy, let value = pod.proxy?.environment[variable] else {
+                    return false
+                }
                 return !["", "0"].contains(value)
             }
             guard count.holds else { continue }
@@ -186,7 +197,8 @@ private let unreadVariables = [
     "ENVOY_CONFIG_FILE": "Heddle makes the whole bootstrap; nothing is read beside it",
     "ENVOY_RESOURCES_CONFIG_FILE": "Heddle makes the whole bootstrap; nothing is read beside it",
     "ENVOY_STATS_CONFIG_FILE": "Heddle makes the whole bootstrap; nothing is read beside it",
-    "ENVOY_STATS_SINKS_CFG_FILE": "Heddle makes the whole bootstrap; heddle.dev/dogstatsd is its one sink",
+    "ENVOY_STATS_SINKS_CFG_FILE":
+        "Heddle makes the whole bootstrap; heddle.dev/dogstatsd is its one sink",
     "ENVOY_TRACING_CFG_FILE": "say it by the Mesh's annotation heddle.dev/tracing",
     "ENVOY_INITIAL_FETCH_TIMEOUT": "nothing takes its place",
     "MAX_REQUESTS_PER_IO_CYCLE": "nothing takes its place",
