@@ -3,8 +3,8 @@
 # make build        a release build of heddle
 # make install      the release build to PREFIX/bin (default /usr/local)
 # make envoy        an Envoy to the cache folder, where heddle finds it
-# make test         all tests, with a real Envoy, Kubernetes API server, Prometheus and Chromium,
-#                   and moto as AWS
+# make test         all tests, with a real Envoy, Kubernetes API server, Helm, Prometheus and
+#                   Chromium, and moto as AWS
 # make lint         swift format, strict
 # make clean        removes what was built
 
@@ -46,11 +46,12 @@ build-tests: libraries
 test: build-tests
 	envoy=$$(.ci/install-envoy) && moto=$$(.ci/install-moto) \
 	    && prometheus=$$(.ci/install-prometheus) && chromium=$$(.ci/install-chromium) \
-	    && kubernetes=$$(.ci/install-kubernetes) \
+	    && kubernetes=$$(.ci/install-kubernetes) && helm=$$(.ci/install-helm) \
 	    && HEDDLE_ENVOY="$$envoy" HEDDLE_REQUIRE_ENVOY=1 HEDDLE_MOTO="$$moto" HEDDLE_REQUIRE_MOTO=1 \
 	    HEDDLE_PROMETHEUS="$$prometheus" HEDDLE_REQUIRE_PROMETHEUS=1 \
 	    HEDDLE_CHROMIUM="$$chromium" HEDDLE_REQUIRE_CHROMIUM=1 \
 	    HEDDLE_KUBERNETES="$$kubernetes" HEDDLE_REQUIRE_KUBERNETES=1 \
+	    HEDDLE_HELM="$$helm" HEDDLE_REQUIRE_HELM=1 \
 	    swift test --skip-build --no-parallel --explicit-target-dependency-import-check error
 
 lint:

@@ -296,18 +296,7 @@ private func makeAPIService(
             )
         },
         rotation: { try await identities.rotate($0) },
-        accessCounts: {
-            store.denials.flatMap { proxy, denials in
-                denials.map { denial, count in
-                    AccessCount(
-                        proxy: proxy,
-                        caller: denial.caller,
-                        verdict: denial.verdict.rawValue,
-                        count: count
-                    )
-                }
-            }
-        },
+        accessCounts: { AccessCount.all(of: store) },
         usage: usage,
         upgrade: { proxies, tell in
             var begin = ContinuousClock.now
@@ -325,7 +314,7 @@ private func makeAPIService(
 }
 
 /// Allows as many open files as the system lets us: each proxy takes a few.
-private func raiseDescriptorLimit() {
+func raiseDescriptorLimit() {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
     // Applications inherit it, and some go through all that they might have.
@@ -333,9 +322,25 @@ private func raiseDescriptorLimit() {
     _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
+extension AccessCount {
+    /// What proxies of `store` refused, or would have.
+    static func all(of store: SnapshotStore) -> [AccessCount] {
+        store.denials.flatMap { proxy, denials in
+            denials.map { denial, count in
+                AccessCount(
+                    proxy: proxy,
+                    caller: denial.caller,
+                    verdict: denial.verdict.rawValue,
+                    count: count
+                )
+            }
+        }
+    }
+}
+
 extension Plan {
     /// The errors that no object's condition shows, such as those of a file that does not parse.
-    fileprivate var problemsOfNoObject: [String] {
+    var problemsOfNoObject: [String] {
         diagnostics.filter { diagnostic in
             diagnostic.severity == .error && diagnostic.object.map { statuses[$0] == nil } ?? true
         }

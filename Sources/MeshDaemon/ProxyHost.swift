@@ -3,11 +3,12 @@ internal import Foundation
 internal import Logging
 internal import MeshModel
 internal import MeshPlan
+internal import ServiceLifecycle
 
 /// Where the proxies of plans run: on this host, or in the Pods of a cluster.
 protocol ProxyHost: Sendable {
-    /// What is known of their processes, each time that it changes; for one reader.
-    var processes: AsyncStream<[ProxyID: ProxyProcesses]> { get }
+    /// Tells what is known of their processes, each time that it changes, until graceful shutdown.
+    func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async
 
     /// What an earlier daemon left.
     ///
@@ -17,8 +18,8 @@ protocol ProxyHost: Sendable {
     /// Gets ready what proxies need before they hear of `plan`.
     func prepare(for plan: Plan)
 
-    /// Runs the proxies of `plan`; those that it does not have end, unless `keepsUnplanned`.
-    func apply(_ plan: Plan, keepsUnplanned: Bool)
+    /// Runs the proxies of `plan` and no others; what is broken in `world` is no reason to end one.
+    func apply(_ plan: Plan, of world: World)
 
     /// Takes each plan, and each change of what was observed of its proxies.
     func look(at plan: Plan)
@@ -51,7 +52,11 @@ struct LocalProxies: ProxyHost {
     let adopted: [ProxyID: ProxyProcesses]
     let logger: Logger
 
-    var processes: AsyncStream<[ProxyID: ProxyProcesses]> { supervisor.observations }
+    func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
+        for await processes in supervisor.observations.cancelOnGracefulShutdown() {
+            tell(processes)
+        }
+    }
 
     func restore() throws -> EarlierRun {
         EarlierRun(addresses: try state.addresses(), plan: plans.restore(), adopted: adopted)
@@ -79,8 +84,10 @@ struct LocalProxies: ProxyHost {
         }
     }
 
-    func apply(_ plan: Plan, keepsUnplanned: Bool) {
-        supervisor.apply(plan.proxies, keepsUnowned: keepsUnplanned)
+    func apply(_ plan: Plan, of world: World) {
+        // What a broken file says nothing of is not gone.
+        let isBroken = world.diagnostics.contains { $0.severity == .error }
+        supervisor.apply(plan.proxies, keepsUnowned: isBroken)
         sizing.forget(notIn: Set(plan.proxies.keys))
         plans.keep(plan)
     }

@@ -12,6 +12,8 @@ internal import XDSServer
 /// Level, not edge: what arrives while a plan is made is one next plan, however much it was.
 struct Reconciler: Service {
     var worlds: AsyncStream<World>
+    /// Fills in what settings say of each world.
+    var complete: @Sendable (World) -> World = { $0 }
     var store: SnapshotStore
     /// Runs the proxies.
     var host: any ProxyHost
@@ -42,7 +44,8 @@ struct Reconciler: Service {
         )
         await withTaskGroup { group in
             group.addTask {
-                for await world in worlds.cancelOnGracefulShutdown() {
+                for await arrived in worlds.cancelOnGracefulShutdown() {
+                    let world = complete(arrived)
                     inputs.newest.withLock {
                         $0.world = world
                         $0.worldArrival = $0.worldArrival ?? .now
@@ -54,8 +57,8 @@ struct Reconciler: Service {
                 for await _ in store.observations.cancelOnGracefulShutdown() { changed.yield() }
             }
             group.addTask {
-                for await observations in host.processes.cancelOnGracefulShutdown() {
-                    inputs.newest.withLock { $0.processes = observations }
+                await host.observe { processes in
+                    inputs.newest.withLock { $0.processes = processes }
                     changed.yield()
                 }
             }
@@ -232,9 +235,7 @@ struct Reconciler: Service {
                 return (isHeld ? published.proxies[proxy.id]?.snapshot : nil) ?? proxy.snapshot
             }
             publish(snapshots, of: plan, reconciler)
-            // What a broken file says nothing of is not gone.
-            let isBroken = world.diagnostics.contains { $0.severity == .error }
-            reconciler.host.apply(plan, keepsUnplanned: isBroken)
+            reconciler.host.apply(plan, of: world)
         }
 
         private mutating func saveAddresses(_ plan: Plan, _ reconciler: Reconciler) {

@@ -1,5 +1,5 @@
 /// Whether `text` is an IPv4 or IPv6 address, without zone and port.
-func isIPAddress(_ text: String) -> Bool {
+public func isIPAddress(_ text: String) -> Bool {
     text.utf8.contains(UInt8(ascii: ":")) ? isIPv6Address(text) : isIPv4Address(text[...])
 }
 

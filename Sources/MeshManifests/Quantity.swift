@@ -1,8 +1,11 @@
 /// The number that a Kubernetes quantity such as `250m`, `0.5` or `256Mi` stands for, in
 /// thousandths when `inThousandths`; rounded up, as Kubernetes does.
 ///
+/// - Parameters:
+///   - text: The quantity.
+///   - inThousandths: Whether a thousandth counts as one, as of processor time.
 /// - Returns: nil when `text` is no quantity, is negative, or is too large.
-func quantity(_ text: String, inThousandths: Bool) -> Int? {
+public func quantity(_ text: String, inThousandths: Bool) -> Int? {
     let digits = Array(text.utf8.prefix { isDigit($0) || $0 == UInt8(ascii: ".") })
     let parts = digits.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
     guard parts.count <= 2, digits.contains(where: isDigit), digits.count <= 16 else { return nil }

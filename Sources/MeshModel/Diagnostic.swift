@@ -36,6 +36,8 @@ public struct Diagnostic: Hashable, Sendable {
     public var remedy: String?
     /// Where it stands, when the object came from a file.
     public var location: SourceLocation?
+    /// Whether the object is a Workload that stands for a Pod, and is called that.
+    public var isOfPod = false
 
     /// Makes a diagnostic.
     public init(
@@ -58,7 +60,7 @@ public struct Diagnostic: Hashable, Sendable {
     /// `VirtualRouter demo/colors: spec.routes[0].name: duplicate route "a"; rename one`.
     public var message: String {
         var parts: [String] = []
-        if let object { parts.append(object.description) }
+        if let object { parts.append(isOfPod ? "Pod \(object.reference)" : object.description) }
         if !field.isEmpty { parts.append(field) }
         parts.append(remedy.map { "\(problem); \($0)" } ?? problem)
         return parts.joined(separator: ": ")

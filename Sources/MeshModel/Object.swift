@@ -75,7 +75,7 @@ public struct Object<Spec: ObjectSpec>: Sendable {
         _ problem: String,
         remedy: String? = nil
     ) -> Diagnostic {
-        Diagnostic(
+        var diagnostic = Diagnostic(
             severity,
             object: id,
             field: field,
@@ -83,6 +83,8 @@ public struct Object<Spec: ObjectSpec>: Sendable {
             remedy: remedy,
             location: manifest.location(of: field)
         )
+        diagnostic.isOfPod = (spec as? WorkloadSpec)?.pod != nil
+        return diagnostic
     }
 }
 

@@ -8,6 +8,8 @@ public struct PodPlacement: Hashable, Codable, Sendable {
     public var uid: String
     /// `status.podIP`; nil while it has none.
     public var address: String?
+    /// The rest of `status.podIPs`: in a cluster of both families that of the other one.
+    public var otherAddresses: [String]
     /// `spec.nodeName`; nil while it is not scheduled.
     public var nodeName: String?
     /// `topology.kubernetes.io/zone` of that Kubernetes node.
@@ -15,16 +17,23 @@ public struct PodPlacement: Hashable, Codable, Sendable {
     /// Whether the Pod has a container with Envoy, by the injector or by its owner.
     public var hasProxy: Bool
 
+    /// Whether it has an address of IPv6.
+    public var hasIPv6: Bool {
+        ([address].compactMap { $0 } + otherAddresses).contains { $0.contains(":") }
+    }
+
     /// Makes a placement.
     public init(
         uid: String,
         address: String? = nil,
+        otherAddresses: [String] = [],
         nodeName: String? = nil,
         zone: String? = nil,
         hasProxy: Bool = true
     ) {
         self.uid = uid
         self.address = address
+        self.otherAddresses = otherAddresses
         self.nodeName = nodeName
         self.zone = zone
         self.hasProxy = hasProxy

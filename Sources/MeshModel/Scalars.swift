@@ -13,6 +13,10 @@ public struct Port: Hashable, Codable, Sendable, Comparable, CustomStringConvert
     public static let ingress = Port(trusted: 15000)
     /// App Mesh's egress port, on which a proxy takes requests from its application.
     public static let egress = Port(trusted: 15001)
+    /// Port 9901, of the admin interface of a Pod's proxy, as in App Mesh.
+    public static let admin = Port(trusted: 9901)
+    /// Port 9902, which App Mesh's agent had beside Envoy.
+    public static let agent = Port(trusted: 9902)
     /// Port 80, which an authority without a port means.
     public static let http = Port(trusted: 80)
     /// Port 443.

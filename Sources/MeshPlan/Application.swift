@@ -34,6 +34,15 @@ func applicationPlan(
 }
 
 extension WorkloadSpec {
+    /// Where the application listens; in a Pod at the loopback address of the family that is wanted.
+    func applicationAddress(in mesh: Mesh) -> String {
+        guard pod != nil else { return applicationAddress }
+        switch mesh.spec.ipPreference {
+        case .ipv6Only: return "::1"
+        case .ipv4Only, .ipv4Preferred, .ipv6Preferred, nil: return "127.0.0.1"
+        }
+    }
+
     /// The port on which the application takes what arrives on `port` of the virtual node.
     func applicationPort(of port: Port) -> Port { ports[port] ?? port }
 }
@@ -42,10 +51,9 @@ extension Resolution {
     /// Warns of applications that Heddle is to start on one and the same address and port.
     mutating func checkApplicationPorts() {
         var owners: [String: Workload] = [:]
-        for workload in world.workloads.values.sorted(by: { $0.reference < $1.reference }) {
-            guard !workload.spec.command.isEmpty, let node = node(of: workload.reference) else {
-                continue
-            }
+        let started = world.workloads.values.filter { !$0.spec.command.isEmpty }
+        for workload in started.sorted(by: { $0.reference < $1.reference }) {
+            guard let node = node(of: workload.reference) else { continue }
             for listener in node.spec.listeners {
                 let port = listener.portMapping.port
                 let socket =

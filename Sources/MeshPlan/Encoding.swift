@@ -82,6 +82,16 @@ extension ResourceType {
 }
 
 extension EncodedResource {
+    /// Whether it is a certificate in files.
+    public var isCertificate: Bool {
+        typealias Secret = Envoy_Extensions_TransportSockets_Tls_V3_Secret
+        guard type == .secrets, let secret = try? Secret(serializedBytes: payload) else {
+            return false
+        }
+        guard case .tlsCertificate = secret.type else { return false }
+        return true
+    }
+
     /// The secret that it is, which only its entry for the proxy has.
     ///
     /// - Throws: what SwiftProtobuf throws when this is no secret.

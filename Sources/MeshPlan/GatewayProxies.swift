@@ -11,14 +11,18 @@ extension Planner {
     ) {
         guard let calls = resolution.calls[gateway.id], var resolved = calls.gateway else { return }
         let workloads = resolution.workloads[gateway.id] ?? []
-        let outside = workloads.map { sockets(of: $0, gateway, &resolution) }
-        // Without root a low port may still be had at another number.
-        resolved.listeners.removeAll { listener in
-            let port = listener.spec.portMapping.port
-            return !options.allows(port) && outside.allSatisfy { $0[port] == nil }
-        }
-        reportForbiddenPorts(of: gateway, gateway.spec.listeners, &resolution) { port in
-            outside.contains { $0[port] != nil }
+        let podPlace = resolution.podPlace(of: gateway.id, in: mesh)
+        let outside =
+            podPlace == nil ? workloads.map { sockets(of: $0, gateway, &resolution) } : []
+        if podPlace == nil {
+            // Without root a low port may still be had at another number.
+            resolved.listeners.removeAll { listener in
+                let port = listener.spec.portMapping.port
+                return !options.allows(port) && outside.allSatisfy { $0[port] == nil }
+            }
+            reportForbiddenPorts(of: gateway, gateway.spec.listeners, &resolution) { port in
+                outside.contains { $0[port] != nil }
+            }
         }
         let shared: Snapshot
         do {
@@ -37,6 +41,15 @@ extension Planner {
             )
             return
         }
+        if let podPlace {
+            // Whether it may listen on a port below 1024 is up to the Pod's user and its sysctls.
+            planPods(workloads, of: gateway, &resolution, into: &plan) { planner, pod in
+                try planner.proxy(of: pod, gateway, resolved, in: mesh, podPlace, shared) {
+                    [podPlace.anywhere($0)]
+                }
+            }
+            return
+        }
         for (workload, sockets) in zip(workloads, outside) {
             if !workload.spec.command.isEmpty {
                 resolution.report(
@@ -50,16 +63,20 @@ extension Planner {
                 )
             }
             let secrets = resolution.secrets(of: gateway.id, workload)
+            let options = options
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
+                let place = ListeningPlace.host(addresses)
                 var proxy = try planner.proxy(
                     of: workload,
                     gateway,
                     resolved,
                     in: mesh,
-                    addresses,
-                    sockets,
+                    place,
                     shared
-                )
+                ) { port in
+                    let ingress = options.allows(port) ? [place.anywhere(port)] : []
+                    return ingress + (sockets[port].map { [$0] } ?? [])
+                }
                 proxy.secrets = secrets
                 return proxy
             }
@@ -195,21 +212,18 @@ extension Planner {
         _ gateway: VirtualGateway,
         _ resolved: ResolvedGateway,
         in mesh: Mesh,
-        _ addresses: ProxyAddresses,
-        _ outside: [Port: ListeningSocket],
-        _ shared: Snapshot
+        _ place: ListeningPlace,
+        _ shared: Snapshot,
+        sockets: (Port) -> [ListeningSocket]
     ) throws -> ProxyPlan {
         var snapshot = shared
         var origins = resolved.origins
         origins[mesh.id] = mesh.metadata.generation
-        origins[workload.id] = workload.metadata.generation
+        if !place.isPod { origins[workload.id] = workload.metadata.generation }
         var ports: [Port] = []
         for listener in resolved.listeners {
             let mapping = listener.spec.portMapping
-            let ingress =
-                options.allows(mapping.port)
-                ? [ListeningSocket(address: addresses.ingress, port: mapping.port)] : []
-            let sockets = ingress + (outside[mapping.port].map { [$0] } ?? [])
+            let sockets = sockets(mapping.port)
             guard !sockets.isEmpty, listener.security != .unavailable else { continue }
             let filter: GatewayListener.Filter
             var listenerOrigins = origins
@@ -218,7 +232,7 @@ extension Planner {
                 filter = .http
                 let cluster = SelfRedirectCluster(
                     name: selfRedirect(of: gateway, mapping, in: mesh),
-                    address: addresses.egress,
+                    address: place.egressAddress,
                     connectionPool: listener.spec.connectionPool
                 )
                 snapshot.insert(try resource(.selfRedirectCluster(cluster), origins))
@@ -239,12 +253,12 @@ extension Planner {
                 tracing: tracing(of: gateway, in: mesh),
                 security: listener.security
             )
-            if !ingress.isEmpty { ports.append(mapping.port) }
+            if sockets.contains(place.anywhere(mapping.port)) { ports.append(mapping.port) }
             snapshot.insert(try resource(.gatewayListener(input), listenerOrigins))
         }
         if resolved.servesHTTP {
             let egress = EgressListener(
-                address: addresses.egress,
+                place: place,
                 chains: [:],
                 servesGateway: true,
                 accessLog: gateway.spec.accessLog,
@@ -256,7 +270,7 @@ extension Planner {
             id: ProxyID(workload.reference),
             owner: gateway.id,
             nodeID: mesh.resourceName + "/virtualGateway/" + gateway.spec.awsName,
-            addresses: addresses,
+            addresses: place.addresses,
             ingressPorts: ports.sorted(),
             egressPorts: resolved.servesHTTP ? [.egress] : [],
             concurrency: workload.spec.sidecar.workerCount,

@@ -11,10 +11,16 @@ extension Planner {
     ) {
         let calls = resolution.calls[node.id] ?? Calls()
         let backends = calls.backends
-        let chains = calls.chains.filter { options.allows($0.key) }
+        let podPlace = resolution.podPlace(of: node.id, in: mesh)
+        let chains =
+            podPlace == nil
+            ? calls.chains.filter { options.allows($0.key) }
+            : mesh.passingChains.merging(calls.chains) { _, own in own }
         let securities = calls.listeners
-        reportForbiddenPorts(of: node, node.spec.listeners, &resolution)
-        reportForbiddenPorts(ofBackends: backends, of: node, &resolution)
+        if podPlace == nil {
+            reportForbiddenPorts(of: node, node.spec.listeners, &resolution)
+            reportForbiddenPorts(ofBackends: backends, of: node, &resolution)
+        }
         let shared: Snapshot
         do {
             shared = try sharedResources(
@@ -23,6 +29,7 @@ extension Planner {
                 calls,
                 chains,
                 securities,
+                isInPod: podPlace != nil,
                 resolution,
                 plan.addresses,
                 observations
@@ -35,7 +42,37 @@ extension Planner {
         let callers = resolution.callers[node.reference]?.origins ?? [:]
         let offersTLS =
             mesh.spec.mutualTLS != nil && node.spec.listeners.contains { $0.tls == nil }
-        for workload in resolution.workloads[node.id] ?? [] {
+        func noteTransition(_ id: ProxyID) {
+            if offersTLS {
+                plan.transition.offeringTLS.insert(id)
+            } else if resolution.leavingTLS.contains(node.id) {
+                plan.transition.leavingTLS.insert(id)
+            }
+        }
+        let workloads = resolution.workloads[node.id] ?? []
+        if let podPlace {
+            for pod in workloads where pod.injectedPod != nil {
+                noteTransition(ProxyID(pod.reference))
+            }
+            planPods(workloads, of: node, &resolution, into: &plan) { planner, pod in
+                try planner.proxy(
+                    of: pod,
+                    node,
+                    in: mesh,
+                    podPlace,
+                    backends,
+                    chains,
+                    securities,
+                    accessControl,
+                    accessControl == nil ? [:] : callers,
+                    shared
+                )
+            } finish: { planner, proxy, pod in
+                proxy.probes = planner.probes(of: pod, node, in: mesh, observations)
+            }
+            return
+        }
+        for workload in workloads {
             if options.addressRanges.contain(workload.spec.applicationAddress) {
                 resolution.report(
                     workload.diagnostic(
@@ -52,18 +89,14 @@ extension Planner {
                 resolution.report(loop)
                 continue
             }
-            if offersTLS {
-                plan.transition.offeringTLS.insert(ProxyID(workload.reference))
-            } else if resolution.leavingTLS.contains(node.id) {
-                plan.transition.leavingTLS.insert(ProxyID(workload.reference))
-            }
+            noteTransition(ProxyID(workload.reference))
             let secrets = resolution.secrets(of: node.id, workload)
             planProxy(of: workload, &resolution, into: &plan) { planner, addresses in
                 var proxy = try planner.proxy(
                     of: workload,
                     node,
                     in: mesh,
-                    addresses,
+                    .host(addresses),
                     backends,
                     chains,
                     securities,
@@ -127,6 +160,7 @@ extension Planner {
         _ calls: Calls,
         _ chains: [Port: EgressListener.Chain],
         _ securities: [Port: ListenerSecurity],
+        isInPod: Bool,
         _ resolution: Resolution,
         _ addresses: [ProxyID: ProxyAddresses],
         _ observations: Observations
@@ -147,13 +181,12 @@ extension Planner {
                 into: &snapshot
             )
         }
-        if !mesh.spec.alwaysAllowed.isEmpty {
-            let name = ClusterName.amazonaws(mesh: mesh.spec.awsName)
-            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
-        }
-        if mesh.spec.egressFilter == .allowAll {
-            let name = ClusterName.allowAll(mesh: mesh.spec.awsName)
-            snapshot.insert(try resource(.forwardProxyCluster(name: name), meshOrigin))
+        for name in mesh.passingClusters {
+            let byHost = isInPod ? ClusterName.byHost(name) : name
+            snapshot.insert(try resource(.forwardProxyCluster(name: byHost), meshOrigin))
+            if isInPod {
+                snapshot.insert(try resource(.originalDestinationCluster(name: name), meshOrigin))
+            }
         }
         if let collector = tracing(of: node, in: mesh)?.collector {
             snapshot.insert(try resource(.collectorCluster(collector), meshOrigin))
@@ -167,7 +200,8 @@ extension Planner {
                 services: services,
                 mesh: mesh.spec.awsName,
                 egressFilter: mesh.spec.egressFilter,
-                alwaysAllowed: mesh.spec.alwaysAllowed
+                alwaysAllowed: mesh.spec.alwaysAllowed,
+                isInPod: isInPod
             )
             snapshot.insert(try resource(.egressRoutes(routes), origins.adding(services)))
         }
@@ -202,7 +236,7 @@ extension Planner {
         of workload: Workload,
         _ node: VirtualNode,
         in mesh: Mesh,
-        _ addresses: ProxyAddresses,
+        _ place: ListeningPlace,
         _ backends: [ResolvedService],
         _ chains: [Port: EgressListener.Chain],
         _ securities: [Port: ListenerSecurity],
@@ -211,10 +245,8 @@ extension Planner {
         _ shared: Snapshot
     ) throws -> ProxyPlan {
         var snapshot = shared
-        let origins = [
-            mesh.id: mesh.metadata.generation, node.id: node.metadata.generation,
-            workload.id: workload.metadata.generation,
-        ]
+        var origins = [mesh.id: mesh.metadata.generation, node.id: node.metadata.generation]
+        if !place.isPod { origins[workload.id] = workload.metadata.generation }
         var clusters: [Port: String] = [:]
         for listener in node.spec.listeners {
             let mapping = listener.portMapping
@@ -226,7 +258,7 @@ extension Planner {
             let local = LocalCluster(
                 name: name,
                 mapping: mapping,
-                address: workload.spec.applicationAddress,
+                address: workload.spec.applicationAddress(in: mesh),
                 port: workload.spec.applicationPort(of: mapping.port),
                 connectionPool: listener.connectionPool
             )
@@ -234,11 +266,11 @@ extension Planner {
             snapshot.insert(try resource(.localCluster(local), origins))
         }
         let listeners = node.spec.listeners.filter {
-            options.allows($0.portMapping.port)
+            (place.isPod || options.allows($0.portMapping.port))
                 && securities[$0.portMapping.port] != .unavailable
         }
         var ingress = IngressListener(
-            address: addresses.ingress,
+            place: place,
             listeners: listeners,
             clusters: clusters,
             accessLog: node.spec.accessLog,
@@ -251,21 +283,23 @@ extension Planner {
             snapshot.insert(try resource(.ingressListener(ingress), origins))
         }
         let egress = EgressListener(
-            address: addresses.egress,
+            place: place,
             chains: chains,
-            forwardsEverywhere: mesh.spec.egressFilter == .allowAll,
+            passage: place.isPod ? mesh.egressPassage : EgressPassage(),
+            forwardsEverywhere: !place.isPod && mesh.spec.egressFilter == .allowAll,
             accessLog: node.spec.accessLog,
             tracing: tracing(of: node, in: mesh)
         )
         snapshot.insert(try resource(.egressListener(egress), origins.adding(backends)))
         let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
+        let addresses = place.addresses
         return ProxyPlan(
             id: ProxyID(workload.reference),
             owner: node.id,
             nodeID: nodeID,
             addresses: addresses,
-            ingressPorts: listeners.isEmpty ? [] : ingress.ports,
-            egressPorts: egress.ports,
+            ingressPorts: listeners.isEmpty ? [] : ingress.sockets.map(\.port),
+            egressPorts: Set(egress.sockets.map(\.port)).sorted(),
             concurrency: workload.spec.sidecar.workerCount,
             resources: workload.spec.sidecar,
             snapshot: snapshot,
@@ -279,4 +313,31 @@ extension Planner {
 /// The ports on which HTTP is answered, 15001 among them.
 private func httpPorts(_ chains: [Port: EgressListener.Chain]) -> Set<Port> {
     Set(chains.filter { $0.value == .http }.keys).union([.egress])
+}
+
+extension Mesh {
+    /// The clusters through which connections leave the mesh.
+    fileprivate var passingClusters: [String] {
+        let allowed = spec.alwaysAllowed.isEmpty ? [] : [ClusterName.amazonaws(mesh: spec.awsName)]
+        switch spec.egressFilter {
+        case .allowAll: return allowed + [ClusterName.allowAll(mesh: spec.awsName)]
+        case .dropAll: return allowed
+        }
+    }
+
+    /// What passes a proxy in a Pod.
+    fileprivate var egressPassage: EgressPassage {
+        let clusters = passingClusters
+        return EgressPassage(
+            allowed: spec.alwaysAllowed,
+            allowedCluster: ClusterName.amazonaws(mesh: spec.awsName),
+            otherCluster: spec.egressFilter == .allowAll ? clusters.last : nil
+        )
+    }
+
+    /// The ports on which plain requests for what is always allowed are looked for in a Pod.
+    fileprivate var passingChains: [Port: EgressListener.Chain] {
+        let ports = spec.alwaysAllowed.filter { !$0.isAddress && $0.port != .https }.map(\.port)
+        return Dictionary(ports.map { ($0, .http) }) { first, _ in first }
+    }
 }

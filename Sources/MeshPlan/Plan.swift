@@ -49,8 +49,10 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
     public var owner: ObjectID
     /// Envoy's `node.id`, App Mesh's resource name: `mesh/<mesh>/virtualNode/<awsName>`.
     public var nodeID: String
-    /// The addresses that it owns.
+    /// The addresses that it owns; in a Pod that of the Pod, empty while it has none, and 127.0.0.1.
     public var addresses: ProxyAddresses
+    /// The Pod in which it runs; nil of one on this host.
+    public var pod: PodPlacement?
     /// The ports on which it listens at its ingress address.
     public var ingressPorts: [Port]
     /// The ports on which it listens at its egress address.
@@ -78,6 +80,7 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
         owner: ObjectID,
         nodeID: String,
         addresses: ProxyAddresses,
+        pod: PodPlacement? = nil,
         ingressPorts: [Port] = [],
         egressPorts: [Port] = [],
         concurrency: Int = 1,
@@ -93,6 +96,7 @@ public struct ProxyPlan: Hashable, Codable, Sendable {
         self.owner = owner
         self.nodeID = nodeID
         self.addresses = addresses
+        self.pod = pod
         self.ingressPorts = ingressPorts
         self.egressPorts = egressPorts
         self.concurrency = concurrency

@@ -7,6 +7,8 @@ public struct PlanOptions: Hashable, Sendable {
     /// Whether a proxy of which nothing was observed counts as serving: so it is where nothing
     /// runs, as in `heddle render`.
     public var assumesServing: Bool
+    /// Whether Pods of a cluster are what runs: what is said of Workloads is said of Pods then.
+    public var isInCluster: Bool
     /// The lowest port that proxies may listen on, as only root may have those below 1024; nil is any.
     public var lowestPort: Port?
     /// Whether proxies connect to an application of TCP only once it is known who calls, as Envoy can
@@ -27,6 +29,7 @@ public struct PlanOptions: Hashable, Sendable {
     public init(
         addressRanges: AddressRanges = .loopback,
         assumesServing: Bool = true,
+        isInCluster: Bool = false,
         lowestPort: Port? = nil,
         probesGRPC: Bool = true,
         connectsAfterHandshake: Bool = true,
@@ -37,6 +40,7 @@ public struct PlanOptions: Hashable, Sendable {
     ) {
         self.addressRanges = addressRanges
         self.assumesServing = assumesServing
+        self.isInCluster = isInCluster
         self.lowestPort = lowestPort
         self.probesGRPC = probesGRPC
         self.connectsAfterHandshake = connectsAfterHandshake
@@ -45,6 +49,9 @@ public struct PlanOptions: Hashable, Sendable {
         self.xRayEndpoint = xRayEndpoint
         self.openTelemetryEndpoint = openTelemetryEndpoint
     }
+
+    /// What an instance of an application is called here.
+    var instanceNoun: String { isInCluster ? "Pod" : "Workload" }
 
     /// Whether proxies may listen on `port`.
     func allows(_ port: Port) -> Bool { lowestPort.map { port >= $0 } ?? true }
@@ -117,7 +124,8 @@ public struct Planner: Sendable {
         resolution.checkTracing()
         var plan = Plan()
         plan.addresses = assignAddresses(
-            to: resolution.owners.keys.map(ProxyID.init),
+            to: resolution.owners.keys.filter { world.workloads[$0]?.spec.pod == nil }
+                .map(ProxyID.init),
             keeping: observations.addresses,
             from: options.addressRanges
         )

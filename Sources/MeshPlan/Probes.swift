@@ -49,7 +49,8 @@ extension Planner {
         guard observation?.isServing ?? options.assumesServing else { return [] }
         return node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
-            guard let check = listener.possibleHealthCheck, options.allows(mapping.port),
+            guard let check = listener.possibleHealthCheck,
+                workload.spec.pod != nil || options.allows(mapping.port),
                 options.healthChecks(of: listener, in: mesh) == .once
             else { return nil }
             return Probe(
@@ -59,7 +60,7 @@ extension Planner {
                     node: node.spec.awsName,
                     mapping
                 ),
-                address: workload.spec.applicationAddress,
+                address: workload.spec.applicationAddress(in: mesh),
                 applicationPort: workload.spec.applicationPort(of: check.port ?? mapping.port),
                 host: node.spec.serviceDiscovery?.hostname,
                 check: check
@@ -86,9 +87,12 @@ struct Reachability: Hashable {
     var isServing: Bool
     /// The listeners' ports whose health checks fail.
     var failingPorts: Set<Port>
+    /// Whether they are about to end or have ended.
+    var isLeaving: Bool
 
     init(_ observation: ProxyObservation) {
         isServing = observation.isServing
+        isLeaving = observation.isLeaving
         failingPorts = Set(observation.xds.health.filter { $0.value != .healthy }.keys)
     }
 }

@@ -89,6 +89,9 @@ extension Planner {
                 .contains { $0.portMapping.port == port } ?? false
         }
         let members = workloads.compactMap { workload -> Endpoint? in
+            if let pod = workload.spec.pod {
+                return endpoint(in: pod, of: workload, target, observations)
+            }
             let id = ProxyID(workload.reference)
             return addresses[id].map {
                 Endpoint(
@@ -102,7 +105,8 @@ extension Planner {
         }
         var origins = destination.origins
         for workload in workloads {
-            origins[workload.id] = workload.metadata.generation
+            // A Pod's address is no mistake of anybody.
+            if workload.spec.pod == nil { origins[workload.id] = workload.metadata.generation }
             if let node = resolution.node(of: workload.reference) {
                 origins[node.id] = node.metadata.generation
             }
@@ -115,8 +119,9 @@ extension Planner {
 
     /// Whether `proxy` is known to take TLS of a whole mesh: one that was there before waits until it
     /// has its new listener, so that a mesh turns to TLS without a request lost.
-    private func takesTLS(_ proxy: ProxyID, _ target: NodePort) -> Bool {
-        guard let tls = target.tls, tls.isMeshWide else { return false }
+    func takesTLS(_ proxy: ProxyID, _ target: NodePort) -> Bool {
+        guard let tls = target.tls else { return false }
+        guard tls.isMeshWide else { return tls.hasPlainEndpoints }
         return !tls.takesPlaintext || !awaitingTLS.contains(proxy)
     }
 

@@ -3,7 +3,8 @@ public import MeshModel
 /// All xDS resources of one proxy.
 ///
 /// Guarantee: each cluster, endpoint set and route configuration that a resource names is in the
-/// same snapshot.
+/// same snapshot. Of secrets a plan has those alone that are files in the proxy's own Pod, and no more of
+/// them than their paths.
 public struct Snapshot: Hashable, Codable, Sendable {
     private var resourcesByType: [ResourceType: [String: EncodedResource]] = [:]
 

@@ -42,7 +42,9 @@ extension Resolution {
         if let node = world.virtualNodes[owner.reference], node.id == owner {
             place.ownerName = node.spec.awsName
             place.targets = targets(of: calls.backends, calls.securities)
-                .merging(mesh.externalTargets) { own, _ in own }
+                .merging(
+                    mesh.externalTargets(ofPods: podPlace(of: owner, in: mesh) != nil)
+                ) { own, _ in own }
             place.applicationClusters = Set(
                 node.spec.listeners.map {
                     ClusterName.ingress(
@@ -210,16 +212,20 @@ extension CallerSecurity {
 
 extension Mesh {
     /// What nodes reach beyond the mesh, by the clusters' names.
-    fileprivate var externalTargets: [String: TrafficTarget] {
+    fileprivate func externalTargets(ofPods isOfPods: Bool) -> [String: TrafficTarget] {
         var targets: [String: TrafficTarget] = [:]
         if !spec.alwaysAllowed.isEmpty {
             let name = AllowedDestination.amazonWebServices.host
-            targets[ClusterName.amazonaws(mesh: spec.awsName)] =
-                TrafficTarget(destination: .external(name))
+            let cluster = ClusterName.amazonaws(mesh: spec.awsName)
+            for cluster in [cluster] + (isOfPods ? [ClusterName.byHost(cluster)] : []) {
+                targets[cluster] = TrafficTarget(destination: .external(name))
+            }
         }
         if spec.egressFilter == .allowAll {
-            targets[ClusterName.allowAll(mesh: spec.awsName)] =
-                TrafficTarget(destination: .external("external"))
+            let cluster = ClusterName.allowAll(mesh: spec.awsName)
+            for cluster in [cluster] + (isOfPods ? [ClusterName.byHost(cluster)] : []) {
+                targets[cluster] = TrafficTarget(destination: .external("external"))
+            }
         }
         return targets
     }

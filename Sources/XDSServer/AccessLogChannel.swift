@@ -61,9 +61,9 @@ final class AccessLogChannel: Sendable {
         }
     }
 
-    fileprivate func close(_ id: Int) {
+    fileprivate func end(_ id: Int, _ ending: StreamSlot.Ending) {
         state.withLock { state in
-            state.logs[id]?.slot.end(.closed)
+            state.logs[id]?.slot.end(ending)
             state.logs[id] = nil
         }
     }
@@ -142,7 +142,7 @@ extension AccessLogChannel.Stream {
     /// Nothing is answered.
     func nextResponse() -> Envoy_Service_Accesslog_V3_StreamAccessLogsResponse? { nil }
 
-    func close() { channel.close(id) }
+    func end(_ ending: StreamSlot.Ending) { channel.end(id, ending) }
 }
 
 extension Int {

@@ -15,7 +15,7 @@ struct AccessLogService: RegistrableRPCService {
     typealias Response = Envoy_Service_Accesslog_V3_StreamAccessLogsResponse
 
     let store: SnapshotStore
-    let authentication: Authentication
+    let authentication: any Authentication
     let logger: Logger
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -23,14 +23,22 @@ struct AccessLogService: RegistrableRPCService {
             forMethod: AccessLogService.stream,
             deserializer: ProtobufDeserializer<Request>(),
             serializer: ProtobufSerializer<Response>()
-        ) { request, _ in
-            let stream = try authentication.stream(request.metadata, logger: logger) {
-                store.openAccessLog(token: $0)
-            }
+        ) { request, context in
+            let opened = try await authentication.stream(
+                request.metadata,
+                context,
+                logger: logger,
+                open: { store.openAccessLog($0) }
+            )
+            let stream = opened.stream
+            let claim = opened.claim
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
             return StreamingServerResponse { [logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { message in
+                    if let ending = claim?.refusal(of: message.identifier.node.id, logger: logger) {
+                        return stream.end(ending)
+                    }
                     stream.received(message, logger: logger)
                 }
                 return [:]

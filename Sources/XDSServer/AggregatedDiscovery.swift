@@ -20,7 +20,7 @@ struct AggregatedDiscovery: RegistrableRPCService {
     typealias Request = Envoy_Service_Discovery_V3_DeltaDiscoveryRequest
 
     let store: SnapshotStore
-    let authentication: Authentication
+    let authentication: any Authentication
     let logger: Logger
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -28,17 +28,23 @@ struct AggregatedDiscovery: RegistrableRPCService {
             forMethod: AggregatedDiscovery.delta,
             deserializer: ProtobufDeserializer<Request>(),
             serializer: DeltaResponseSerializer()
-        ) { request, _ in
-            var stream = try authentication.stream(
+        ) { request, context in
+            let opened = try await authentication.stream(
                 request.metadata,
+                context,
                 logger: logger,
-                open: store.open
+                open: { store.open($0) }
             )
+            var stream = opened.stream
+            let claim = opened.claim
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
             stream.logger = logger
             return StreamingServerResponse { [stream, logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { request in
+                    if let ending = claim?.refusal(of: request.node.id, logger: logger) {
+                        return stream.end(ending)
+                    }
                     if stream.received(request) { return }
                     logger.notice(
                         "xDS request of a type that is not served",

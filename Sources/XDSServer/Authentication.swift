@@ -3,30 +3,55 @@ internal import Logging
 internal import MeshModel
 internal import Synchronization
 
-/// Who may open a stream, and the log of who may not.
-final class Authentication: Sendable {
+/// Finds out who opens a stream, and logs who may not.
+protocol Authentication: Sendable {
+    /// What `open` makes of who sent `metadata`.
+    ///
+    /// - Throws: the error that the client hears, when it proves nobody, or `open` makes nothing of
+    ///   whom it proves.
+    func stream<Stream>(
+        _ metadata: GRPCCore.Metadata,
+        _ context: ServerContext,
+        logger: Logger,
+        open: @Sendable (StreamPeer) -> Stream?
+    ) async throws -> Opened<Stream>
+}
+
+/// A stream that was opened.
+struct Opened<Stream> {
+    var stream: Stream
+    /// Looks at whom the first message says it is from.
+    var claim: NodeClaim?
+}
+
+extension GRPCCore.Metadata {
+    /// The token of `authorization: Bearer <token>`; nil when there is not exactly one.
+    var bearerToken: String? {
+        let scheme = "Bearer "
+        let values = Array(self[stringValues: "authorization"])
+        guard values.count == 1, values[0].hasPrefix(scheme) else { return nil }
+        return String(values[0].dropFirst(scheme.count))
+    }
+}
+
+/// Proxies of this host: each Envoy proves itself with a token of its own, and its node id is not asked.
+final class LocalAuthentication: Authentication {
     private let store: SnapshotStore
     private let log = RefusedStreams()
 
     init(_ store: SnapshotStore) { self.store = store }
 
-    /// What `open` makes of the token in `metadata`.
-    ///
-    /// - Throws: the error that the client hears, when it sends no token or `open` makes nothing of
-    ///   it.
     func stream<Stream>(
         _ metadata: GRPCCore.Metadata,
+        _ context: ServerContext,
         logger: Logger,
-        open: (_ token: String) -> Stream?
-    ) throws -> Stream {
-        let scheme = "Bearer "
-        let values = Array(metadata[stringValues: "authorization"])
-        guard values.count == 1, values[0].hasPrefix(scheme) else {
+        open: @Sendable (StreamPeer) -> Stream?
+    ) async throws -> Opened<Stream> {
+        guard let token = metadata.bearerToken else {
             let problem = "no token: send one as metadata \"authorization: Bearer <token>\""
             throw refused(.noToken, problem, logger)
         }
-        let token = String(values[0].dropFirst(scheme.count))
-        if let stream = open(token) { return stream }
+        if let stream = open(.local(token: token)) { return Opened(stream: stream) }
         guard let proxy = store.formerProxy(token: token) else {
             throw refused(.unknownToken, "the token belongs to no proxy", logger)
         }
@@ -38,17 +63,7 @@ final class Authentication: Sendable {
         _ problem: String,
         _ logger: Logger
     ) -> RPCError {
-        if let count = log.note(peer, at: .now) {
-            var metadata: Logger.Metadata = ["reason": "\(problem)"]
-            if count > 1 { metadata["count"] = "\(count)" }
-            var level = Logger.Level.warning
-            if case .former(let proxy) = peer {
-                // It drains, and asks until it ends.
-                level = .info
-                metadata["proxy"] = "\(proxy)"
-            }
-            logger.log(level: level, "xDS stream refused", metadata: metadata)
-        }
+        log.note(peer, problem, logger)
         return RPCError(code: .unauthenticated, message: problem)
     }
 }
@@ -61,6 +76,10 @@ final class RefusedStreams: Sendable {
         case unknownToken
         /// An Envoy of a proxy that another one followed.
         case former(ProxyID)
+        /// Elsewhere, for a reason that is the same for many.
+        case remote(String)
+        /// A Pod, which proved that it is.
+        case pod(ProxyID, String)
     }
 
     private struct Entry {
@@ -70,8 +89,27 @@ final class RefusedStreams: Sendable {
 
     /// The time between two lines on one peer.
     static let interval = Duration.seconds(60)
+    /// More peers than are told apart within ten intervals; others are not logged.
+    static let limit = 10_000
 
     private let entries = Mutex<[Peer: Entry]>([:])
+
+    /// Logs a refusal, if there shall be a line on `peer` now.
+    func note(_ peer: Peer, _ problem: String, _ logger: Logger) {
+        guard let count = note(peer, at: .now) else { return }
+        var metadata: Logger.Metadata = ["reason": "\(problem)"]
+        if count > 1 { metadata["count"] = "\(count)" }
+        var level = Logger.Level.warning
+        switch peer {
+        case .former(let proxy):
+            // It drains, and asks until it ends.
+            level = .info
+            metadata["proxy"] = "\(proxy)"
+        case .pod(let proxy, _): metadata["proxy"] = "\(proxy)"
+        case .noToken, .unknownToken, .remote: break
+        }
+        logger.log(level: level, "xDS stream refused", metadata: metadata)
+    }
 
     /// Counts a refusal.
     ///
@@ -85,6 +123,7 @@ final class RefusedStreams: Sendable {
                 return nil
             }
             entries = entries.filter { now < $0.value.logged + RefusedStreams.interval * 10 }
+            guard entries.count < RefusedStreams.limit else { return nil }
             entries[peer] = Entry(logged: now)
             return count
         }

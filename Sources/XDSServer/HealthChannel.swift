@@ -14,8 +14,8 @@ final class HealthChannel: Sendable {
     fileprivate struct State {
         var session = HealthSession(probes: nil)
         var slot = StreamSlot()
-        /// The token of the Envoy that connected last.
-        var token: String?
+        /// The Envoy that connected last: what tells it from others of the proxy.
+        var envoy: String?
     }
 
     let proxy: ProxyID
@@ -40,12 +40,12 @@ final class HealthChannel: Sendable {
         }
     }
 
-    /// Opens a stream, in place of the one that is open, for the Envoy that has `token`.
-    func open(token: String) -> Stream {
+    /// Opens a stream, in place of the one that is open, for the Envoy `envoy`.
+    func open(_ envoy: String) -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
-            let isAnother = state.token.map { $0 != token } ?? false
-            state.token = token
+            let isAnother = state.envoy.map { $0 != envoy } ?? false
+            state.envoy = envoy
             state.update(proxy, observations) { $0.restart(asAnother: isAnother) }
             return Stream(channel: self, signals: signals)
         }
@@ -83,7 +83,7 @@ extension HealthChannel.Stream {
         channel.nextSpecifier(signals)
     }
 
-    func close() { channel.close(signals) }
+    func end(_ ending: StreamSlot.Ending) { channel.end(signals, ending) }
 }
 
 extension HealthChannel {
@@ -106,10 +106,10 @@ extension HealthChannel {
         }
     }
 
-    fileprivate func close(_ signals: StreamSlot.Signals) {
+    fileprivate func end(_ signals: StreamSlot.Signals, _ ending: StreamSlot.Ending) {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
-            state.slot.end(.closed)
+            state.slot.end(ending)
         }
     }
 }

@@ -15,7 +15,7 @@ struct HealthDiscovery: RegistrableRPCService {
     typealias Response = Envoy_Service_Health_V3_HealthCheckSpecifier
 
     let store: SnapshotStore
-    let authentication: Authentication
+    let authentication: any Authentication
     let logger: Logger
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -23,14 +23,23 @@ struct HealthDiscovery: RegistrableRPCService {
             forMethod: HealthDiscovery.stream,
             deserializer: ProtobufDeserializer<Request>(),
             serializer: ProtobufSerializer<Response>()
-        ) { request, _ in
-            let stream = try authentication.stream(request.metadata, logger: logger) {
-                store.openHealth(token: $0)
-            }
+        ) { request, context in
+            let opened = try await authentication.stream(
+                request.metadata,
+                context,
+                logger: logger,
+                open: { store.openHealth($0) }
+            )
+            let stream = opened.stream
+            let claim = opened.claim
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
             return StreamingServerResponse { [logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { request in
+                    let id = request.healthCheckRequest.node.id
+                    if let ending = claim?.refusal(of: id, logger: logger) {
+                        return stream.end(ending)
+                    }
                     switch request.requestType {
                     // Who it is, the token says; what it can check, the plan knows.
                     case .healthCheckRequest, nil: break

@@ -15,15 +15,15 @@ final class ProxyChannel: Sendable {
     }
 
     fileprivate struct State {
-        /// The plan's own, without secrets.
+        /// The plan's own, without secrets but those that are files in the proxy's Pod.
         var snapshot: Snapshot?
         var secrets = ProxySecrets()
         var session: DeltaSession
         var slot = StreamSlot()
         /// Whether a proxy has connected, and may go on with what it has while it is not connected.
         var hasConnected = false
-        /// The token of the Envoy that connected last.
-        var token: String?
+        /// The Envoy that connected last: what tells it from others of the proxy.
+        var envoy: String?
         /// What the open stream was sent and has not answered.
         var sent = SentResponses()
     }
@@ -81,8 +81,8 @@ final class ProxyChannel: Sendable {
 
     private func targetChanged(_ state: inout State) {
         guard let target = state.target else { return }
-        state.session.certificates = state.secrets.certificates
-        state.session.snapshotChanged(to: target, plannedSecrets: state.secrets.names)
+        state.session.certificates = state.certificateNames
+        state.session.snapshotChanged(to: target, plannedSecrets: state.secretNames)
         guard state.slot.isOpen else {
             state.session.forgetSecretsOfStream()
             return
@@ -99,22 +99,22 @@ final class ProxyChannel: Sendable {
         }
     }
 
-    /// Opens a stream, in place of the one that is open, for the Envoy that has `token`.
+    /// Opens a stream, in place of the one that is open, for the Envoy `envoy`.
     ///
-    /// Each Envoy has a token of its own: what the one before accepted, another does not have.
-    func open(token: String) -> Stream {
+    /// What the one before accepted, another does not have.
+    func open(_ envoy: String) -> Stream {
         state.withLock { state in
             let signals = state.slot.open()
             state.hasConnected = true
             var memory = state.session.memory
-            if let old = state.token, old != token { memory.startAnew() }
-            state.token = token
+            if let old = state.envoy, old != envoy { memory.startAnew() }
+            state.envoy = envoy
             state.session = DeltaSession(
                 target: state.target,
-                plannedSecrets: state.secrets.names,
+                plannedSecrets: state.secretNames,
                 memory: memory
             )
-            state.session.certificates = state.secrets.certificates
+            state.session.certificates = state.certificateNames
             state.sent = SentResponses()
             observe(state.session.observation())
             return Stream(channel: self, signals: signals)
@@ -139,9 +139,9 @@ final class ProxyChannel: Sendable {
     func end(_ ending: StreamSlot.Ending) { state.withLock { $0.slot.end(ending) } }
 
     /// Ends the open stream of a proxy that is no longer trusted.
-    func revoke() {
+    func revoke(_ ending: StreamSlot.Ending = .revoked) {
         state.withLock { state in
-            state.slot.end(.revoked)
+            state.slot.end(ending)
             state.hasConnected = false
             state.session.forgetAllSecrets()
         }
@@ -162,8 +162,19 @@ extension ProxyChannel.State {
     /// What the proxy shall have, with the secrets that there are.
     fileprivate var target: Snapshot? {
         guard var target = snapshot else { return nil }
-        target[.secrets] = secrets.resources
+        target[.secrets].merge(secrets.resources) { planned, _ in planned }
         return target
+    }
+
+    /// The names of all secrets that the plan has.
+    fileprivate var secretNames: Set<String> {
+        secrets.names.union(snapshot?[.secrets].keys ?? [:].keys)
+    }
+
+    /// The names of those that are certificates.
+    fileprivate var certificateNames: Set<String> {
+        let files = (snapshot?[.secrets] ?? [:]).values.filter(\.isCertificate)
+        return secrets.certificates.union(files.map(\.name))
     }
 }
 
@@ -188,7 +199,7 @@ extension ProxyChannel.Stream {
         return response
     }
 
-    func close() { channel.close(signals) }
+    func end(_ ending: StreamSlot.Ending) { channel.end(signals, ending) }
 }
 
 extension ProxyChannel {
@@ -227,10 +238,10 @@ extension ProxyChannel {
         }
     }
 
-    fileprivate func close(_ signals: StreamSlot.Signals) {
+    fileprivate func end(_ signals: StreamSlot.Signals, _ ending: StreamSlot.Ending) {
         state.withLock { state in
             guard state.slot.isOpen(signals) else { return }
-            state.slot.end(.closed)
+            state.slot.end(ending)
             state.session.forgetSecretsOfStream()
             // How far the proxy is can't be known; what it took and refused stays true.
             observe(

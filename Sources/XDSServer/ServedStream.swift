@@ -13,11 +13,14 @@ protocol ServedStream: Sendable {
 
     /// The response to send now; nil when there is none, or when the stream ended.
     func nextResponse() -> Response?
-    /// Tells that the handler is done.
-    func close()
+    /// Ends the stream, unless it has ended.
+    func end(_ ending: StreamSlot.Ending)
 }
 
 extension ServedStream {
+    /// Tells that the handler is done.
+    func close() { end(.closed) }
+
     /// Serves the stream until either side ends it.
     func serve<Request: Sendable>(
         _ requests: RPCAsyncSequence<Request, any Error>,
@@ -86,6 +89,7 @@ extension StreamSlot.Ending {
             RPCError(code: .aborted, message: "a newer stream of the same proxy took over")
         case .removed: RPCError(code: .notFound, message: "the proxy was removed")
         case .revoked: RPCError(code: .unauthenticated, message: "the proxy's token was revoked")
+        case .refused(let code, let problem): RPCError(code: code, message: problem)
         case .shutdown: RPCError(code: .unavailable, message: "the control plane is stopping")
         }
     }

@@ -16,6 +16,9 @@ public final class SnapshotStore: Sendable {
         /// The tokens that were replaced last, of Envoys that may still drain.
         var formerTokens: [ProxyID: [String]] = [:]
         var formerProxies: [String: ProxyID] = [:]
+        /// Those that prove themselves otherwise than by a token of Heddle's.
+        var remotes: [ProxyID: RemoteProxy] = [:]
+        var remoteNodeIDs: Set<String> = []
         var secrets = SecretShelf()
     }
 
@@ -69,7 +72,7 @@ public final class SnapshotStore: Sendable {
                 logs.denials.forget(proxy)
                 state.channels[proxy]?.publish(nil)
                 state.published.remove(proxy)
-                if state.tokens[proxy] == nil { state.channels[proxy] = nil }
+                if !state.isAuthorized(proxy) { state.channels[proxy] = nil }
             }
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted {
@@ -136,12 +139,28 @@ public final class SnapshotStore: Sendable {
             for token in state.formerTokens.removeValue(forKey: proxy) ?? [] {
                 state.formerProxies[token] = nil
             }
-            state.channels[proxy]?.health.end(.revoked)
-            state.channels[proxy]?.accessLog.end(.revoked)
-            state.channels[proxy]?.revoke()
-            if !state.published.contains(proxy) {
-                state.channels[proxy] = nil
-                board.update(proxy, nil)
+            state.endStreams(of: proxy, .revoked)
+            state.forgetIfUnused(proxy, board)
+        }
+    }
+
+    /// Lets the proxies elsewhere receive their snapshots that prove to be one of `proxies`, in place of
+    /// all that were admitted before.
+    ///
+    /// The streams of a proxy that is absent end, and those of one whose Pod is another now: so each
+    /// plan's own are to be given. A new stream of the same proxy takes the place of the one before.
+    public func admit(_ proxies: [ProxyID: RemoteProxy]) {
+        state.withLock { state in
+            guard state.remotes != proxies else { return }
+            let old = state.remotes
+            state.remotes = proxies
+            state.remoteNodeIDs = Set(proxies.values.map(\.nodeID))
+            for (proxy, before) in old where proxies[proxy]?.podUID != before.podUID {
+                state.endStreams(of: proxy, .removed)
+                state.forgetIfUnused(proxy, board)
+            }
+            for proxy in proxies.keys where old[proxy] == nil {
+                state.ensureChannel(proxy, board, logs, report)
             }
         }
     }
@@ -174,19 +193,32 @@ public final class SnapshotStore: Sendable {
     /// At most a thousand callers of a proxy are told apart; the rest is counted as `other`.
     public var denials: [ProxyID: [AccessDenial: Int]] { logs.denials.current }
 
-    /// Opens the ADS stream of the proxy that `token` stands for.
-    func open(token: String) -> ProxyChannel.Stream? {
-        state.withLock { $0.channel(of: token)?.open(token: token) }
+    /// Opens the ADS stream of the proxy that `peer` is; nil when it is none, or no longer.
+    func open(_ peer: StreamPeer) -> ProxyChannel.Stream? {
+        state.withLock { $0.channel(of: peer)?.open(peer.envoy) }
     }
 
-    /// Opens the HDS stream of the proxy that `token` stands for.
-    func openHealth(token: String) -> HealthChannel.Stream? {
-        state.withLock { $0.channel(of: token)?.health.open(token: token) }
+    /// Opens the HDS stream of the proxy that `peer` is.
+    func openHealth(_ peer: StreamPeer) -> HealthChannel.Stream? {
+        state.withLock { $0.channel(of: peer)?.health.open(peer.envoy) }
     }
 
-    /// Opens an ALS stream of the proxy that `token` stands for.
-    func openAccessLog(token: String) -> AccessLogChannel.Stream? {
-        state.withLock { $0.channel(of: token)?.accessLog.open() }
+    /// Opens an ALS stream of the proxy that `peer` is.
+    func openAccessLog(_ peer: StreamPeer) -> AccessLogChannel.Stream? {
+        state.withLock { $0.channel(of: peer)?.accessLog.open() }
+    }
+
+    /// What `proxy` has to prove; nil when no such proxy elsewhere is planned.
+    func remoteProxy(_ proxy: ProxyID) -> RemoteProxy? { state.withLock { $0.remotes[proxy] } }
+
+    /// Whether any proxy elsewhere is planned whose Envoy may call itself `nodeID`.
+    func isPlanned(nodeID: String) -> Bool {
+        state.withLock { state in
+            if state.remoteNodeIDs.contains(nodeID) { return true }
+            guard nodeID.hasPrefix("arn:") else { return false }
+            let name = nodeID.split(separator: ":", maxSplits: 5).last.map(String.init) ?? ""
+            return state.remoteNodeIDs.contains(name)
+        }
     }
 
     /// The proxy of which `token` was replaced by another.
@@ -211,8 +243,31 @@ public final class SnapshotStore: Sendable {
 }
 
 extension SnapshotStore.State {
-    fileprivate func channel(of token: String) -> ProxyChannel? {
-        proxies[token].flatMap { channels[$0] }
+    fileprivate func channel(of peer: StreamPeer) -> ProxyChannel? {
+        switch peer {
+        case .local(let token): proxies[token].flatMap { channels[$0] }
+        // It may have been planned otherwise since it proved itself.
+        case .remote(let peer): remotes[peer.proxy] == peer.admitted ? channels[peer.proxy] : nil
+        }
+    }
+
+    /// Whether somebody may connect as `proxy`.
+    fileprivate func isAuthorized(_ proxy: ProxyID) -> Bool {
+        tokens[proxy] != nil || remotes[proxy] != nil
+    }
+
+    /// Ends the streams of a proxy that may not go on.
+    fileprivate func endStreams(of proxy: ProxyID, _ ending: StreamSlot.Ending) {
+        channels[proxy]?.health.end(ending)
+        channels[proxy]?.accessLog.end(ending)
+        channels[proxy]?.revoke(ending)
+    }
+
+    /// Forgets a proxy that nobody may connect as and that has no snapshot.
+    fileprivate mutating func forgetIfUnused(_ proxy: ProxyID, _ board: ObservationBoard) {
+        guard !published.contains(proxy), !isAuthorized(proxy) else { return }
+        channels[proxy] = nil
+        board.update(proxy, nil)
     }
 
     fileprivate mutating func addFormer(_ token: String, of proxy: ProxyID) {

@@ -1,3 +1,5 @@
+internal import GRPCCore
+
 /// The open stream of one proxy and one service: a newer one takes its place.
 struct StreamSlot: Sendable {
     /// Why a stream ended.
@@ -8,6 +10,8 @@ struct StreamSlot: Sendable {
         case removed
         case revoked
         case shutdown
+        /// It may not go on, for the reason given.
+        case refused(RPCError.Code, String)
     }
 
     /// What the handler of a stream waits for.

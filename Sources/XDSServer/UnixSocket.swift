@@ -98,7 +98,8 @@ enum UnixSocket {
         }
     }
 
-    private static func message(_ code: CInt) -> String {
+    /// What the system says of `code`, as it goes on after a colon.
+    static func message(_ code: CInt) -> String {
         let text = String(cString: strerror(code))
         return text.prefix(1).lowercased() + text.dropFirst()
     }

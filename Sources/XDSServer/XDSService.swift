@@ -1,5 +1,3 @@
-internal import GRPCCore
-internal import GRPCNIOTransportHTTP2Posix
 public import Logging
 public import ServiceLifecycle
 
@@ -29,67 +27,13 @@ public struct XDSService: Service {
 
     /// Serves, once, until graceful shutdown, which takes at most three seconds.
     public func run() async throws {
-        let authentication = Authentication(store)
-        let server = GRPCServer(
-            transport: .http2NIOPosix(
-                listeningSocketDescriptor: Int(descriptor),
-                transportSecurity: .plaintext,
-                config: XDSService.configuration
-            ),
-            services: [
-                AggregatedDiscovery(
-                    store: store,
-                    authentication: authentication,
-                    logger: logger
-                ),
-                HealthDiscovery(
-                    store: store,
-                    authentication: authentication,
-                    logger: logger
-                ),
-                AccessLogService(
-                    store: store,
-                    authentication: authentication,
-                    logger: logger
-                ),
-            ]
+        let server = DiscoveryServer(
+            descriptor: descriptor,
+            store: store,
+            authentication: LocalAuthentication(store),
+            logger: logger,
+            place: ["path": "\(socketPath)"]
         )
-        try await withThrowingTaskGroup { group in
-            group.addTask { try await server.serve() }
-            group.addTask {
-                while true {
-                    try await Task.sleep(for: XDSService.retryTick)
-                    store.retryRefusals(.now)
-                }
-            }
-            group.addTask {
-                _ = try await server.listeningAddress
-                UnixSocket.raiseBacklog(descriptor)
-                logger.info("listening for xDS", metadata: ["path": "\(socketPath)"])
-                try await gracefulShutdown()
-                // Streams have no end of their own, and clients that do not read would not
-                // hear of one: who is still there after the grace time is cut off.
-                store.endStreams()
-                server.beginGracefulShutdown()
-                try await Task.sleep(for: XDSService.graceTime + .milliseconds(500))
-            }
-            try await group.next()
-            group.cancelAll()
-        }
-    }
-
-    private static let retryTick = Duration.seconds(1)
-    private static let graceTime = Duration.seconds(2)
-
-    private static var configuration: HTTP2ServerTransport.Posix.Config {
-        .defaults { configuration in
-            configuration.connection.maxGraceTime = graceTime
-            configuration.channelDebuggingCallbacks.onBindTCPListener = pauseWithoutDescriptors
-            // Envoy pings every 30 s; by default that would count as an attack.
-            configuration.connection.keepalive.clientBehavior = .init(
-                minPingIntervalWithoutCalls: .milliseconds(500),
-                allowWithoutCalls: true
-            )
-        }
+        try await server.run()
     }
 }

@@ -40,6 +40,7 @@ struct Heddle: AsyncParsableCommand {
                     Stats.self, Graph.self, Tap.self, Traces.self, Audit.self,
                 ]
             ),
+            CommandGroup(name: "Pods", subcommands: [Redirect.self]),
             CommandGroup(
                 name: "Other",
                 subcommands: [Migrate.self, Completion.self, Version.self]

@@ -36,7 +36,13 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
 
     /// The plan for the case's world, at the beginning of time and with nothing observed.
     public func plan() throws -> Plan {
-        MeshPlan.plan(try world(), nowSeconds: 0)
+        let world = try world()
+        let isInCluster = world.workloads.values.contains { $0.spec.pod != nil }
+        return MeshPlan.plan(
+            world,
+            nowSeconds: 0,
+            options: PlanOptions(isInCluster: isInCluster)
+        )
     }
 
     /// The files beside `in.yaml` that show `plan`, by their paths within the folder.
@@ -48,7 +54,8 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
                 let resources = proxy.snapshot[type].sorted { $0.key < $1.key }
                 guard !resources.isEmpty else { continue }
                 let array = JSONValue.array(try resources.map { try $0.value.json })
-                files["\(proxyFolder)/\(type.rawValue).json"] = try array.prettyText + "\n"
+                let name = type == .secrets ? "file_secrets" : type.rawValue
+                files["\(proxyFolder)/\(name).json"] = try array.prettyText + "\n"
             }
             if !proxy.secrets.isEmpty {
                 let sources = proxy.secrets.mapValues { JSONValue.string("\($0)") }

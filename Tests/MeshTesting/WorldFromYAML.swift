@@ -3,10 +3,14 @@ public import MeshModel
 
 extension World {
     /// The objects of `yaml`, and what was wrong with it, as if it were a folder's only file.
+    ///
+    /// Pods are Workloads that stand for them, as in a cluster.
     public init(yaml: String, path: String = "in.yaml") {
         self.init()
-        let file = decodeManifests(Array(yaml.utf8), path: path, folder: "/manifests")
+        let (rest, pods) = separatingPods(of: yaml)
+        let file = decodeManifests(Array(rest.utf8), path: path, folder: "/manifests")
         for object in file.objects { insert(object) }
+        for pod in pods { insert(.workload(pod)) }
         diagnostics = file.diagnostics
     }
 

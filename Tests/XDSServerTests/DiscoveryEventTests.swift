@@ -38,7 +38,7 @@ private final class Reports: Sendable {
     private func opened(
         _ store: SnapshotStore
     ) throws -> (stream: ProxyChannel.Stream, response: DeltaResponse) {
-        let stream = try #require(store.open(token: "blue-token"))
+        let stream = try #require(store.open(.local(token: "blue-token")))
         _ = stream.received(request(.clusters))
         return (stream, try #require(stream.nextResponse()))
     }

@@ -159,7 +159,7 @@ struct `Restarts with Envoy` {
             let counts = try taken(folder).counts
             #expect(counts.contains("listener_manager.lds.update_success: 1"))
             #expect(counts.contains("cluster_manager.cds.update_success: 1"))
-            #expect(store.open(token: "first") == nil)
+            #expect(store.open(.local(token: "first")) == nil)
             #expect(store.formerProxy(token: "first") == blue)
             _ = (first, second)
         }

@@ -21,6 +21,8 @@ public struct ObjectPage<Object: Sendable>: Sendable {
 
 /// What a watch tells.
 public enum WatchEvent<Object: Sendable>: Sendable {
+    /// The server has taken the watch on; the first event of each.
+    case begun
     /// An object is there, or has changed: its new state.
     case added(Object)
     case modified(Object)

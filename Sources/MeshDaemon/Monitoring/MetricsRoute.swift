@@ -24,6 +24,7 @@ extension APIHandler {
             monitoring.exports()
         )
         monitoring.addTraffic(&text)
+        monitoring.addCluster(&text)
         OwnProcess.current?.add(to: &text)
         return APIResponse(
             contentType: MetricsText.contentType,

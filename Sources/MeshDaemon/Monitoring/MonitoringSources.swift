@@ -15,6 +15,8 @@ public struct MonitoringSources: Sendable {
     public var spansNotKept: @Sendable () -> Int? = { nil }
     /// What became of the telemetry that meshes export; each export has its entry from the beginning.
     public var exports: @Sendable () -> [ExportCount] = { [] }
+    /// Adds what the controller of a cluster asked and wrote.
+    var addCluster: @Sendable (inout MetricsText) -> Void = { _ in }
     /// Adds the traffic of services and edges.
     public var addTraffic: @Sendable (inout MetricsText) -> Void = { _ in }
 

@@ -191,6 +191,20 @@ extension DaemonTelemetry {
         )
     }
 
+    /// What the API shows of the telemetry of a cluster: who was refused. Proxies' statistics, traces
+    /// and logs stay in their Pods.
+    var sourcesOfCluster: TelemetrySources {
+        TelemetrySources(
+            map: { self.rounds.current },
+            mapChanges: { self.rounds.maps() },
+            audit: { query in
+                var query = query
+                query.service = query.service.map(self.service(named:))
+                return try await self.store.audit(query)
+            }
+        )
+    }
+
     /// What a virtual node or gateway is called in traces and in the audit.
     private func service(named name: String) -> String {
         state.value.withLock { $0.services[name] ?? name }

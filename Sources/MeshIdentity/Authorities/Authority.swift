@@ -86,6 +86,7 @@ extension Authority {
         let name = try authorityName("root", installation, key.publicKey)
         let certificate = try authorityCertificate(
             of: key.publicKey,
+            serialNumber: randomSerialNumber(),
             subject: name,
             validity: validity(AuthorityLifetime.rootSeconds, at: now),
             pathLength: 1,
@@ -106,15 +107,34 @@ extension Authority {
         in installation: String,
         at now: Duration
     ) throws -> Authority {
-        guard let signingKey = self.key else { preconditionFailure("a retired root signs no more") }
-        let key = P256.Signing.PrivateKey()
         var validity = Self.validity(AuthorityLifetime.meshSeconds, at: now)
         validity.notAfterSeconds = min(
             validity.notAfterSeconds,
             self.validity.notAfterSeconds
         )
+        return try makeMeshAuthority(
+            of: mesh,
+            in: installation,
+            key: P256.Signing.PrivateKey(),
+            serialNumber: randomSerialNumber(),
+            validity: validity,
+            issuedSeconds: now.wholeSeconds
+        )
+    }
+
+    /// An authority below this root, for one Mesh, with `key`.
+    func makeMeshAuthority(
+        of mesh: String,
+        in installation: String,
+        key: P256.Signing.PrivateKey,
+        serialNumber: Certificate.SerialNumber,
+        validity: Validity,
+        issuedSeconds: Int
+    ) throws -> Authority {
+        guard let signingKey = self.key else { preconditionFailure("a retired root signs no more") }
         let certificate = try Self.authorityCertificate(
             of: key.publicKey,
+            serialNumber: serialNumber,
             subject: Self.authorityName("mesh \(mesh)", installation, key.publicKey),
             validity: validity,
             pathLength: 0,
@@ -125,7 +145,7 @@ extension Authority {
             key: Certificate.PrivateKey(key),
             above: isSelfSigned ? "" : pem + above,
             issuer: fingerprint,
-            issuedSeconds: now.wholeSeconds
+            issuedSeconds: issuedSeconds
         )
     }
 
@@ -153,6 +173,7 @@ extension Authority {
 
     private static func authorityCertificate(
         of key: P256.Signing.PublicKey,
+        serialNumber: Certificate.SerialNumber,
         subject: DistinguishedName,
         validity: Validity,
         pathLength: Int,
@@ -162,7 +183,7 @@ extension Authority {
         let ownKeyID = SubjectKeyIdentifier(hash: publicKey)
         return try Certificate(
             version: .v3,
-            serialNumber: randomSerialNumber(),
+            serialNumber: serialNumber,
             publicKey: publicKey,
             notValidBefore: Date(timeIntervalSince1970: Double(validity.notBeforeSeconds)),
             notValidAfter: Date(timeIntervalSince1970: Double(validity.notAfterSeconds)),
@@ -182,7 +203,12 @@ extension Authority {
 /// 126 bits that nobody can guess, always positive and of 16 bytes.
 func randomSerialNumber() -> Certificate.SerialNumber {
     var random = SystemRandomNumberGenerator()
-    var bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+    return serialNumber((0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) })
+}
+
+/// The number of the first 16 of `bytes`, always positive and of 16 bytes.
+func serialNumber(_ bytes: [UInt8]) -> Certificate.SerialNumber {
+    var bytes = Array(bytes.prefix(16))
     bytes[0] = bytes[0] & 0x7f | 0x40
     return Certificate.SerialNumber(bytes: bytes)
 }

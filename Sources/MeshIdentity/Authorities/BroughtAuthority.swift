@@ -2,29 +2,67 @@ internal import Glibc
 internal import MeshModel
 internal import X509
 
+/// Where an authority is that a user brings, and how messages call it.
+struct BroughtFiles: Hashable, Sendable {
+    /// The certificate with those that signed it, and its key; one file may hold both.
+    var files: FileCertificate
+    /// The Secret that they are copies of, `namespace/name`; nil when the files are the user's own.
+    var secret: String?
+
+    var certificateName: String {
+        secret.map { "Secret \($0): tls.crt" } ?? "--ca-certificate \(files.certificateChain)"
+    }
+    var keyName: String {
+        secret.map { "Secret \($0): tls.key" } ?? "--ca-key \(files.privateKey)"
+    }
+    /// Where a new one is to be put.
+    var place: String { secret.map { "the Secret \($0)" } ?? "the files" }
+}
+
 extension Authority {
     /// The authority that a user brings, in place of a root of our own.
     ///
-    /// `files` are `--ca-certificate` and `--ca-key`. After the certificate may stand those that
-    /// signed it, each after the one that it signed.
+    /// After the certificate may stand those that signed it, each after the one that it signed.
     static func brought(
-        _ files: FileCertificate,
+        _ brought: BroughtFiles,
         at now: Duration
     ) throws(IdentityError) -> Authority {
-        let option = "--ca-certificate \(files.certificateChain)"
+        let chain: String
+        let key: String
+        do throws(FileFailure) {
+            chain = try FileText.read(brought.files.certificateChain)
+        } catch {
+            throw IdentityError("\(brought.certificateName): \(error.text)")
+        }
+        do throws(FileFailure) {
+            key = try FileText.read(brought.files.privateKey)
+        } catch {
+            throw IdentityError("\(brought.keyName): \(error.text)")
+        }
+        return try Authority.brought(chain: chain, key: key, brought, at: now)
+    }
+
+    /// The authority in the texts `chain` and `key`, in PEM, which `brought` names in messages.
+    static func brought(
+        chain chainText: String,
+        key keyText: String,
+        _ brought: BroughtFiles,
+        at now: Duration
+    ) throws(IdentityError) -> Authority {
+        let option = brought.certificateName
         let chain: [Certificate]
         let key: Certificate.PrivateKey
         do throws(FileFailure) {
-            chain = try PEMReading.certificates(in: FileText.read(files.certificateChain))
+            chain = try PEMReading.certificates(in: chainText)
         } catch {
             throw IdentityError("\(option): \(error.text)")
         }
         do throws(FileFailure) {
-            key = try PEMReading.privateKey(in: FileText.read(files.privateKey))
+            key = try PEMReading.privateKey(in: keyText)
         } catch {
-            throw IdentityError("--ca-key \(files.privateKey): \(error.text)")
+            throw IdentityError("\(brought.keyName): \(error.text)")
         }
-        if let problem = problem(ofBrought: chain, key, files, at: now) {
+        if let problem = problem(ofBrought: chain, key, brought, at: now) {
             throw IdentityError("\(option): \(problem)")
         }
         do {
@@ -50,7 +88,7 @@ extension Authority {
     private static func problem(
         ofBrought chain: [Certificate],
         _ key: Certificate.PrivateKey,
-        _ files: FileCertificate,
+        _ brought: BroughtFiles,
         at now: Duration
     ) -> String? {
         let certificate = chain[0]
@@ -66,7 +104,7 @@ extension Authority {
             return "its key usage has no keyCertSign, so it may not sign; give a CA's certificate"
         }
         guard certificate.publicKey == key.publicKey else {
-            return "the key of --ca-key \(files.privateKey) belongs to another certificate; give "
+            return "the key of \(brought.keyName) belongs to another certificate; give "
                 + "the one that it was made with"
         }
         let validity = Validity(

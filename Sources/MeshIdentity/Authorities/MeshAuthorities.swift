@@ -4,7 +4,7 @@ internal import MeshModel
 /// The authorities of all meshes below the root, and their rotation.
 struct MeshAuthorities: Sendable {
     /// What a mesh has.
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         var lineage: Lineage?
         var signer: LeafSigner?
         var announcement = Announcement(since: .zero, turn: 0)
@@ -12,10 +12,12 @@ struct MeshAuthorities: Sendable {
         var isOfEarlierRun = false
         var problem: String?
         var attempts = Attempts()
+        /// Those that are derived from a shared root.
+        var derived = DerivedAuthorities()
     }
 
     /// When proxies hear of the authority that is announced.
-    private struct Announcement: Sendable {
+    struct Announcement: Sendable {
         /// Since when this run knows of it.
         var since: Duration
         /// It is published at the end of this turn.
@@ -23,14 +25,14 @@ struct MeshAuthorities: Sendable {
     }
 
     /// How long a new authority waits until all proxies trust it before it signs; then it signs anyway.
-    private static let distributionLimit = Duration.seconds(30)
+    static let distributionLimit = Duration.seconds(30)
 
     private(set) var roots: Roots
     private var entries: [String: Entry] = [:]
-    private var turns = 0
+    private(set) var turns = 0
     private let folder: AuthorityFolder
-    private let installation: String
-    private let lifetime: Duration
+    let installation: String
+    let lifetime: Duration
     private let logger: Logger
 
     init(
@@ -88,6 +90,12 @@ struct MeshAuthorities: Sendable {
 
     /// Announces a new authority of `mesh`; gives its serial number.
     mutating func rotate(_ mesh: String, at moment: Moment) throws(IdentityError) -> String {
+        if let secret = roots.brought?.secret {
+            throw IdentityError(
+                "Mesh \(mesh): its authority is derived from the Secret \(secret), as all replicas "
+                    + "have the same; put a new certificate and key of a CA into it"
+            )
+        }
         guard var entry = entries[mesh], var lineage = entry.lineage else {
             let known = entries.keys.sorted().map { "\"\($0)\"" }.joined(separator: ", ")
             throw IdentityError(
@@ -129,29 +137,11 @@ struct MeshAuthorities: Sendable {
                 entry.announcement = Announcement(since: moment.steady, turn: turns)
                 entry.signer = nil
             }
-            let due = Due(
-                entry.lineage,
-                root: roots.signing,
-                at: moment,
-                isAccepted: {
-                    let announcement = entry.announcement
-                    guard turns > announcement.turn else { return false }
-                    if moment.steady - announcement.since >= Self.distributionLimit {
-                        if !isDistributed() {
-                            logger.warning(
-                                "authority signs, and not all proxies have said that they trust it",
-                                metadata: ["mesh": "\(mesh)"]
-                            )
-                        }
-                        return true
-                    }
-                    // Proxies that outlived the last run come back one by one.
-                    let areAllBack =
-                        !entry.isOfEarlierRun || moment.steady >= Self.distributionLimit
-                    return areAllBack && isDistributed()
-                }
-            )
-            try perform(due, mesh, &entry, at: moment)
+            if roots.brought?.secret != nil {
+                try stepShared(mesh, &entry, at: moment)
+            } else {
+                try stepOwn(mesh, &entry, at: moment, isDistributed: isDistributed)
+            }
             if entry.signer == nil, let lineage = entry.lineage {
                 entry.signer = try makeSigner(lineage)
             }
@@ -172,6 +162,38 @@ struct MeshAuthorities: Sendable {
             entry.problem = problem
             entry.attempts.fail(at: moment, spread: 0.5)
         }
+    }
+
+    /// A step of a mesh whose authorities are made here.
+    private func stepOwn(
+        _ mesh: String,
+        _ entry: inout Entry,
+        at moment: Moment,
+        isDistributed: () -> Bool
+    ) throws(IdentityError) {
+        let due = Due(
+            entry.lineage,
+            root: roots.signing,
+            at: moment,
+            isAccepted: {
+                let announcement = entry.announcement
+                guard turns > announcement.turn else { return false }
+                if moment.steady - announcement.since >= Self.distributionLimit {
+                    if !isDistributed() {
+                        logger.warning(
+                            "authority signs, and not all proxies have said that they trust it",
+                            metadata: ["mesh": "\(mesh)"]
+                        )
+                    }
+                    return true
+                }
+                // Proxies that outlived the last run come back one by one.
+                let areAllBack =
+                    !entry.isOfEarlierRun || moment.steady >= Self.distributionLimit
+                return areAllBack && isDistributed()
+            }
+        )
+        try perform(due, mesh, &entry, at: moment)
     }
 
     /// What a turn has to do for a mesh.
@@ -242,15 +264,25 @@ struct MeshAuthorities: Sendable {
             try adopt(lineage, in: &entry)
             log("authority signs", mesh, lineage.signing)
         }
+        try dropEnded(mesh, &entry, at: moment)
+    }
+
+    /// Trusts no more those whose last certificate has ended.
+    func dropEnded(
+        _ mesh: String,
+        _ entry: inout Entry,
+        at moment: Moment
+    ) throws(IdentityError) {
         guard var lineage = entry.lineage else { return }
         let ended = lineage.dropEnded(at: moment.wall)
-        guard lineage.sign(lifetimeSeconds: seconds) || !ended.isEmpty else { return }
+        let isNews = lineage.sign(lifetimeSeconds: lifetime.wholeSeconds)
+        guard isNews || !ended.isEmpty else { return }
         try adopt(lineage, in: &entry)
         for authority in ended { log("authority dropped", mesh, authority) }
     }
 
     /// Puts `lineage` in the entry's place once it is on disk.
-    private func adopt(_ lineage: Lineage, in entry: inout Entry) throws(IdentityError) {
+    func adopt(_ lineage: Lineage, in entry: inout Entry) throws(IdentityError) {
         let signer = try makeSigner(lineage)
         try folder.save(lineage)
         entry.lineage = lineage
@@ -273,7 +305,9 @@ struct MeshAuthorities: Sendable {
             throw IdentityError(
                 "Mesh \(mesh): no new authority, as the root \(root.serial) ended at "
                     + timestamp(secondsSince1970: root.validity.notAfterSeconds)
-                    + "; bring a new one to the files of --ca-certificate and --ca-key"
+                    + "; bring a new one to "
+                    + (roots.brought?.secret.map { "the Secret \($0)" }
+                        ?? "the files of --ca-certificate and --ca-key")
             )
         }
         do {
@@ -283,7 +317,7 @@ struct MeshAuthorities: Sendable {
         }
     }
 
-    private func log(_ message: Logger.Message, _ mesh: String, _ authority: Authority) {
+    func log(_ message: Logger.Message, _ mesh: String, _ authority: Authority) {
         logger.notice(
             message,
             metadata: [

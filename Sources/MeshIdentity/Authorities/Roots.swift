@@ -11,7 +11,7 @@ struct Roots: Sendable {
 
     private let folder: AuthorityFolder
     private let installation: String
-    private let brought: FileCertificate?
+    let brought: BroughtFiles?
     private var stamps: [FileStamp?] = []
     private var attempts = Attempts()
     private let logger: Logger
@@ -22,7 +22,7 @@ struct Roots: Sendable {
     init(
         in folder: AuthorityFolder,
         of installation: String,
-        brought: FileCertificate?,
+        brought: BroughtFiles?,
         at now: Duration,
         logger: Logger
     ) throws(IdentityError) {
@@ -38,7 +38,7 @@ struct Roots: Sendable {
             )
         }
         if let brought {
-            stamps = brought.stamps
+            stamps = brought.files.stamps
             signing = try Authority.brought(brought, at: now)
         } else if let record, !record.isBrought,
             let own = try? record.signing.authority(mustSign: true)
@@ -64,7 +64,7 @@ struct Roots: Sendable {
     /// Looks whether the brought root changed, and replaces the own one when half of its time is over.
     mutating func turn(at moment: Moment) {
         if let brought {
-            let stamps = brought.stamps
+            let stamps = brought.files.stamps
             // A problem may pass with time, as that of a certificate that has not begun.
             guard stamps != self.stamps || (problem != nil && attempts.isTime(at: moment)) else {
                 return
@@ -80,8 +80,8 @@ struct Roots: Sendable {
     mutating func rotate(at moment: Moment) throws(IdentityError) -> String {
         if let brought {
             throw IdentityError(
-                "the root is --ca-certificate \(brought.certificateChain); write a new certificate "
-                    + "and key to the files, and Heddle takes them"
+                "the root is \(brought.certificateName); write a new certificate "
+                    + "and key to \(brought.place), and Heddle takes them"
             )
         }
         do {
@@ -121,11 +121,11 @@ struct Roots: Sendable {
         let end = signing.validity.notAfterSeconds
         let life = end - signing.validity.notBeforeSeconds
         guard end - now.wholeSeconds < min(30 * 86400, life / 3) else { return nil }
-        return "--ca-certificate \(brought.certificateChain): it ends at "
-            + "\(timestamp(secondsSince1970: end)); write a new certificate and key to the files"
+        return "\(brought.certificateName): it ends at "
+            + "\(timestamp(secondsSince1970: end)); write a new certificate and key to \(brought.place)"
     }
 
-    private mutating func take(_ brought: FileCertificate, at moment: Moment) {
+    private mutating func take(_ brought: BroughtFiles, at moment: Moment) {
         do {
             let new = try Authority.brought(brought, at: moment.wall)
             if new.fingerprint != signing.fingerprint { try replace(by: new) }

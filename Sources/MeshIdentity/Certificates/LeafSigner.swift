@@ -145,7 +145,7 @@ func isCertificateURI(_ uri: String) -> Bool {
 }
 
 /// Whether a certificate can hold `name`; its first label may be a wildcard.
-private func isDNSName(_ name: String) -> Bool {
+func isDNSName(_ name: String) -> Bool {
     guard name.utf8.count <= 253 else { return false }
     let labels = name.split(separator: ".", omittingEmptySubsequences: false)
     return labels.enumerated().allSatisfy { index, label in

@@ -174,7 +174,7 @@ extension Holdings {
     ) throws(IdentityError) {
         let state = configuration.stateDirectory
         let folder = try AuthorityFolder("\(state)/ca")
-        if let brought = configuration.broughtAuthority, Authority.isExposed(brought.privateKey) {
+        if let brought = configuration.brought?.files, Authority.isExposed(brought.privateKey) {
             logger.warning(
                 "others may read the CA's key; take their permission (chmod 600)",
                 metadata: ["path": "\(brought.privateKey)"]
@@ -182,8 +182,8 @@ extension Holdings {
         }
         let roots = try Roots(
             in: folder,
-            of: configuration.installation,
-            brought: configuration.broughtAuthority,
+            of: configuration.authorityName,
+            brought: configuration.brought,
             at: now,
             logger: logger
         )
@@ -191,7 +191,7 @@ extension Holdings {
             authorities: MeshAuthorities(
                 in: folder,
                 roots: roots,
-                of: configuration.installation,
+                of: configuration.authorityName,
                 lifetime: configuration.certificateLifetime,
                 logger: logger
             ),

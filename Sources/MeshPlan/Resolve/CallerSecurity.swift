@@ -145,6 +145,7 @@ extension Resolution {
         {
             tls.validation = PeerValidation(trust: trust, names: names)
         }
+        if covering == nil, target.tls?.hasPlainEndpoints == true { tls.isByEndpoint = true }
         if let certificate = covering?.certificate {
             let field = "\(field).certificate"
             guard let own = secret(of: certificate, caller.object, field, in: mesh) else {

@@ -62,6 +62,8 @@ struct TargetTLS: Hashable {
     var isMeshWide: Bool
     /// Whether it takes plaintext too.
     var takesPlaintext: Bool
+    /// Whether plaintext is all that some endpoints take, as they have no proxy.
+    var hasPlainEndpoints = false
 }
 
 extension Resolution {
@@ -183,7 +185,9 @@ extension Resolution {
             identities: identities,
             callerNames: tls.validation.map { $0.subjectAlternativeNames ?? [] },
             isMeshWide: false,
-            takesPlaintext: tls.mode == .permissive
+            takesPlaintext: tls.mode == .permissive,
+            hasPlainEndpoints: tls.mode == .permissive
+                && (instances[node.reference] ?? []).contains(where: \.isUninjected)
         )
     }
 }

@@ -53,6 +53,7 @@ struct Resolution {
         index(world.virtualGateways, by: \.awsName)
         selectWorkloads(after: previous)
         instances = instancesOfNodes()
+        reportUninjectedPods()
         resolveIdentities()
         resolveListenerCertificates()
         resolvePolicies()

@@ -96,7 +96,7 @@ private func rules(of kind: Kind) -> [(type: String, rule: ConditionRule)] {
                 transientWorkloadReasons.union([
                     crashLoopReason, "ProxyBackingOff", "ProxyStopped", "ApplicationBackingOff",
                     "ApplicationStopped", "ApplicationDraining",
-                ])
+                ]).union(podLifeReasons)
             case .virtualNode, .virtualGateway: [refusedReason]
             case .namespace, .mesh, .gatewayRoute, .virtualService, .virtualRouter, .backendGroup,
                 .trafficPolicy, .certificateMapping:
@@ -121,7 +121,7 @@ private func rules(of kind: Kind) -> [(type: String, rule: ConditionRule)] {
                 "ConfigAccepted",
                 ConditionRule(
                     recovery: "ConfigAccepted",
-                    silent: ["NoWorkload", "NotPlanned"]
+                    silent: ["NoWorkload", "NoPod", "NotPlanned", uninjectedReason]
                 )
             )
         )

@@ -15,8 +15,12 @@ struct OwnedProxies {
 
     /// The object whose proxies these are.
     var owner: ObjectID
+    /// What its instances are called: Workload or Pod.
+    var noun = "Workload"
     /// How many Workloads it selects.
     var workloadCount: Int
+    /// The Pods among them that should have a proxy and have none.
+    var uninjected: [ProxyID] = []
     /// By namespace and name.
     var members: [Member]
 
@@ -77,6 +81,14 @@ struct OwnedProxies {
         let type = "ProxiesReady"
         if members.isEmpty { return withoutProxies(type) }
         let ready = members.count(where: \.isReady)
+        if let message = uninjectedMessage {
+            return Condition(
+                type: type,
+                status: .false,
+                reason: uninjectedReason,
+                message: "\(ready) of \(workloadCount) Pods are ready; \(message)."
+            )
+        }
         let worst = members.filter { !$0.isReady }
             .min { severity($0.readiness.reason) < severity($1.readiness.reason) }
         guard let worst else {
@@ -93,7 +105,8 @@ struct OwnedProxies {
             type: type,
             status: .false,
             reason: worst.readiness.reason,
-            message: "\(ready) of \(members.count) \(are) ready; Workload \(worst.plan.id): "
+            message:
+                "\(ready) of \(members.count) \(are) ready; \(worst.plan.pod == nil ? "Workload" : "Pod") \(worst.plan.id): "
                 + why.prefix(1).lowercased() + why.dropFirst()
         )
     }
@@ -104,7 +117,8 @@ struct OwnedProxies {
             crashLoopReason, "ProxyStopped", "ApplicationStopped", "ProxyBackingOff",
             "ApplicationBackingOff", "ConfigurationRefused", "Unhealthy", "Disconnected",
             "ProxyDraining", "ApplicationDraining", "Syncing", "ProxyStarting",
-            "ApplicationStarting", "ApplicationPending", "Pending",
+            "ApplicationStarting", "ApplicationPending", "Pending", "PodFailed", "PodNotReady",
+            "PodPending", "PodTerminating",
         ]
         return reasons.firstIndex(of: reason) ?? 0
     }
@@ -120,8 +134,11 @@ struct OwnedProxies {
         {
             Condition(type: type, status: status, reason: reason, message: message)
         }
+        if let message = uninjectedMessage, uninjected.count == workloadCount {
+            return condition(.false, uninjectedReason, sentence(message))
+        }
         if workloadCount > 0 {
-            let workloads = workloadCount == 1 ? "Its Workload has" : "Its Workloads have"
+            let workloads = workloadCount == 1 ? "Its \(noun) has" : "Its \(noun)s have"
             return condition(
                 .false,
                 "NotPlanned",
@@ -131,16 +148,42 @@ struct OwnedProxies {
         guard owner.kind == .virtualGateway else {
             return condition(
                 .true,
-                "NoWorkload",
-                "It selects no Workload, so that it has no proxy here; callers find it by its "
+                "No\(noun)",
+                "It selects no \(noun), so that it has no proxy here; callers find it by its "
                     + "serviceDiscovery."
             )
         }
         return condition(
             .false,
-            "NoWorkload",
-            "It selects no Workload, so that no proxy of it runs; add one that its podSelector matches."
+            "No\(noun)",
+            "It selects no \(noun), so that no proxy of it runs; add one that its podSelector matches."
         )
+    }
+
+    /// How many Pods are connected and have all that they were sent; nil without any.
+    ///
+    /// Nothing depends on it: App Mesh's objects were active before any Pod was there.
+    var podSummary: String? {
+        let pods = members.filter { $0.plan.pod != nil }
+        guard !pods.isEmpty || !uninjected.isEmpty else { return nil }
+        let synced = pods.count { member in
+            member.observation?.xds.isConnected == true && member.unanswered.isEmpty
+        }
+        let count = pods.count + uninjected.count
+        let noun = count == 1 ? "Pod is" : "Pods are"
+        let summary = "\(synced) of \(count) \(noun) connected and synced"
+        return uninjectedMessage.map { "\(summary), and \($0)" } ?? summary
+    }
+
+    /// Which Pods have no proxy, and what to do.
+    private var uninjectedMessage: String? {
+        guard let first = uninjected.first else { return nil }
+        let who =
+            uninjected.count == 1
+            ? "Pod \(first) has" : "Pod \(first) and \(uninjected.count - 1) more have"
+        return
+            "\(who) no proxy, as not injected: let them be made anew in a namespace with the label "
+            + "appmesh.k8s.aws/sidecarInjectorWebhook=enabled"
     }
 
     // MARK: Fields
@@ -182,7 +225,7 @@ extension OwnedProxies.Member {
         var document: JSONValue = [
             "name": .string(plan.id.workload.name),
             "state": .string(isReady ? "Running" : readiness.reason),
-            "address": .string(plan.addresses.ingress),
+            "address": plan.addresses.ingress.isEmpty ? .null : .string(plan.addresses.ingress),
             "restarts": .integer(process?.restarts ?? 0),
             "upgrades": .integer(process?.upgrades ?? 0),
         ]

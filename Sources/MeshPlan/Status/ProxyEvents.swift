@@ -39,8 +39,12 @@ struct ProxyChange {
         process.startTimeSeconds.map { $0 >= nowSeconds - 10 } ?? true
     }
 
-    /// Adds what happened.
+    /// Adds what happened; of a Pod's life Kubernetes itself tells.
     func report(to log: inout EventCollection) {
+        if (plans.after ?? plans.before)?.pod != nil {
+            if plans.after != nil { reportSizing(to: &log) }
+            return
+        }
         if plans.after == nil {
             log.add(
                 .normal,

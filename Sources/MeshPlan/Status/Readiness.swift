@@ -51,16 +51,23 @@ func readiness(
     if let message = unhealthyMessage(observation.xds.health, proxy?.probes ?? []) {
         return condition(.false, "Unhealthy", sentence(message))
     }
-    if !observation.xds.isConnected {
+    return configurationReadiness(observation.xds)
+        ?? condition(.true, "Ready", "Its proxy runs and has its configuration.")
+}
+
+/// Why a proxy that runs has not got its configuration; nil when it has.
+func configurationReadiness(_ xds: XDSObservation) -> Condition? {
+    func condition(_ reason: String, _ message: String) -> Condition {
+        Condition(type: "WorkloadReady", status: .false, reason: reason, message: message)
+    }
+    if !xds.isConnected {
         return condition(
-            .false,
             "Disconnected",
             "Its proxy is not connected and keeps its last configuration."
         )
     }
-    if let refusal = observation.xds.refusals.first {
+    if let refusal = xds.refusals.first {
         return condition(
-            .false,
             "ConfigurationRefused",
             sentence(
                 "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
@@ -69,13 +76,13 @@ func readiness(
     }
     // An update on its way does not make a proxy that serves unready.
     let missing = ResourceType.allCases.filter {
-        (observation.xds.sync[$0] ?? .notSent) == .notSent
+        (xds.sync[$0] ?? .notSent) == .notSent
     }
     if !missing.isEmpty {
         let types = missing.map(\.rawValue).joined(separator: ", ")
-        return condition(.false, "Syncing", "Its proxy has not asked for its \(types).")
+        return condition("Syncing", "Its proxy has not asked for its \(types).")
     }
-    return condition(.true, "Ready", "Its proxy runs and has its configuration.")
+    return nil
 }
 
 /// The reason of a process that ends again and again, as Kubernetes has it.
@@ -104,5 +111,5 @@ extension ProcessObservation {
 /// Reasons of `WorkloadReady` that are a step on the way to readiness: nobody has to look.
 public let transientWorkloadReasons: Set<String> = [
     "Pending", "ProxyStarting", "ProxyDraining", "ApplicationPending", "ApplicationStarting",
-    "Disconnected", "Syncing",
+    "Disconnected", "Syncing", "PodPending", "PodNotReady", "PodTerminating",
 ]

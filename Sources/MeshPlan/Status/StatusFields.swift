@@ -75,7 +75,9 @@ private func fields(
         if let mesh = resolution.mesh(of: proxy.owner) {
             fields["mesh"] = .string(mesh.metadata.name)
         }
-        sidecar["ingressAddress"] = .string(proxy.addresses.ingress)
+        if !proxy.addresses.ingress.isEmpty {
+            sidecar["ingressAddress"] = .string(proxy.addresses.ingress)
+        }
         sidecar["egressAddress"] = .string(proxy.addresses.egress)
         sidecar["ingressPorts"] = .array(proxy.ingressPorts.map { .integer(Int($0.number)) })
         sidecar["resources"] = resourcesDocument(

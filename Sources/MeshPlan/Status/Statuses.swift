@@ -23,7 +23,7 @@ func statuses(
     }
     var statuses: [ObjectID: ObjectStatus] = [:]
     let proxies = Dictionary(grouping: plan.proxies.values, by: \.owner)
-    let readiness = readinesses(of: resolution.world.workloads.keys, plan, observations)
+    let readiness = readinesses(of: resolution.world.workloads, plan, observations)
     let gaps = Dictionary(
         grouping: plan.diagnostics.filter {
             $0.severity == .warning && $0.object?.kind == .trafficPolicy
@@ -32,6 +32,12 @@ func statuses(
     )
     for object in resolution.world.objects {
         let id = object.id
+        // Most Pods of a cluster belong to no mesh.
+        if case .workload(let pod) = object, pod.isUninjected,
+            resolution.owners[pod.reference] == nil
+        {
+            continue
+        }
         var status = ObjectStatus(
             conditions: [],
             observedGeneration: object.metadata.generation
@@ -52,7 +58,7 @@ func statuses(
                 invalid(type, "Invalid", mistakes[id] ?? []) ?? refused(type, refusals[id] ?? [])
                 ?? invalid(type, "PartlyInForce", gaps[id] ?? [])
                 ?? certificates.flatMap { withoutCertificates(type, $0) }
-                ?? accepted(object, type, readiness)
+                ?? accepted(object, type, readiness, owned)
             let others =
                 [
                     certificates, endpointsAvailable(object, resolution),
@@ -74,13 +80,17 @@ func statuses(
 
 /// The readiness of each workload.
 private func readinesses(
-    of workloads: some Sequence<ObjectReference>,
+    of workloads: [ObjectReference: Workload],
     _ plan: Plan,
     _ observations: Observations
 ) -> [ProxyID: Condition] {
     var readinesses: [ProxyID: Condition] = [:]
-    for id in workloads.lazy.map(ProxyID.init) {
-        readinesses[id] = readiness(of: observations.proxies[id], plan.proxies[id], id)
+    for (reference, workload) in workloads {
+        let id = ProxyID(reference)
+        let (observation, proxy) = (observations.proxies[id], plan.proxies[id])
+        readinesses[id] =
+            workload.spec.pod.map { readiness(of: $0, observation, proxy) }
+            ?? readiness(of: observation, proxy, id)
     }
     return readinesses
 }
@@ -105,9 +115,12 @@ private func ownedProxies(
             )
         }
     }
+    let workloads = resolution.workloads[id] ?? []
     return OwnedProxies(
         owner: id,
-        workloadCount: resolution.workloads[id]?.count ?? 0,
+        noun: resolution.options.instanceNoun,
+        workloadCount: workloads.count,
+        uninjected: workloads.filter(\.isUninjected).map { ProxyID($0.reference) },
         members: members
     )
 }
@@ -193,7 +206,8 @@ func refusalMessage(_ refusal: Refusal, by proxy: ProxyID, others: Int) -> Strin
 private func accepted(
     _ object: MeshObject,
     _ type: String,
-    _ readiness: [ProxyID: Condition]
+    _ readiness: [ProxyID: Condition],
+    _ owned: OwnedProxies?
 ) -> Condition {
     if case .workload(let workload) = object,
         let readiness = readiness[ProxyID(workload.reference)]
@@ -204,19 +218,20 @@ private func accepted(
         type: type,
         status: .true,
         reason: "Active",
-        message: "It is valid and in force."
+        message: "It is valid and in force\(owned?.podSummary.map { ": \($0)" } ?? "")."
     )
 }
 
 /// Whether callers of a node that is found through Cloud Map find anything; nil for other objects.
 ///
-/// Cloud Map itself is not asked, so that nothing answers without a Workload.
+/// Cloud Map itself is not asked, so that nothing answers without a Workload or Pod.
 private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) -> Condition? {
     guard case .virtualNode(let node) = object, !node.spec.listeners.isEmpty,
         case .awsCloudMap(let namespaceName, let serviceName, let attributes, _) =
             node.spec.serviceDiscovery
     else { return nil }
     let type = "EndpointsAvailable"
+    let noun = resolution.options.instanceNoun
     if let workloads = resolution.instances[node.reference] {
         let names = workloads.prefix(3).map(\.reference.description).joined(separator: ", ")
         let others = workloads.count > 3 ? " and \(workloads.count - 3) more" : ""
@@ -224,7 +239,7 @@ private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) 
             type: type,
             status: .true,
             reason: "Workloads",
-            message: "Its endpoints are the Workloads \(names)\(others)."
+            message: "Its endpoints are the \(noun)s \(names)\(others)."
         )
     }
     let wanted = attributes.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -233,8 +248,8 @@ private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) 
         type: type,
         status: .false,
         reason: "NoWorkload",
-        message: "No Workload is selected by its podSelector, and none is registered in "
-            + "\(serviceName).\(namespaceName)\(with); add a Workload that it selects, let the "
+        message: "No \(noun) is selected by its podSelector, and none is registered in "
+            + "\(serviceName).\(namespaceName)\(with); add a \(noun) that it selects, let the "
             + "VirtualNode of one name this Cloud Map service, or name the endpoints by "
             + "serviceDiscovery.dns."
     )

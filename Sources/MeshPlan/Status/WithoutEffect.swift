@@ -5,7 +5,7 @@ internal import MeshModel
 ///
 func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     let world = resolution.world
-    var uses = FeatureUses()
+    var uses = FeatureUses(noun: resolution.options.instanceNoun)
     for node in world.virtualNodes.values.sorted(by: { $0.reference < $1.reference }) {
         if case .awsCloudMap = node.spec.serviceDiscovery {
             if resolution.instances[node.reference] == nil {
@@ -55,7 +55,11 @@ private struct FeatureUses {
         var count: Int
     }
 
+    /// What an instance of an application is called.
+    let noun: String
     private var uses: [String: Use] = [:]
+
+    init(noun: String) { self.noun = noun }
 
     mutating func note<Spec: ObjectSpec>(_ feature: String, _ object: Object<Spec>, _ field: String)
     {
@@ -66,7 +70,9 @@ private struct FeatureUses {
             let first = object.diagnostic(
                 effect.severity,
                 field,
-                "\(name)has no effect here: \(effect.instead)"
+                "\(name)has no effect here: "
+                    + effect.instead.split(separator: "Workload", omittingEmptySubsequences: false)
+                    .joined(separator: noun)
             )
             uses[feature] = Use(first: first, count: 1)
         }

@@ -44,19 +44,25 @@ public func bootstrap(
     _ parameters: BootstrapParameters
 ) throws -> Envoy_Config_Bootstrap_V3_Bootstrap {
     var bootstrap = try bootstrapOfAll(nodeID: nodeID, parameters)
-    let service = controlPlaneService
-    bootstrap.dynamicResources.adsConfig.apiType = .deltaGrpc
-    bootstrap.dynamicResources.adsConfig.transportApiVersion = .v3
-    bootstrap.dynamicResources.adsConfig.grpcServices = [service]
-    var source = aggregatedDiscovery
-    source.initialFetchTimeout = Google_Protobuf_Duration(.zero)
-    bootstrap.dynamicResources.cdsConfig = source
-    bootstrap.dynamicResources.ldsConfig = source
-    // Every proxy asks what to check: so it begins and ends to check without a restart.
-    bootstrap.hdsConfig.apiType = .grpc
-    bootstrap.hdsConfig.transportApiVersion = .v3
-    bootstrap.hdsConfig.grpcServices = [service]
+    bootstrap.takeAll(from: controlPlaneService)
     return bootstrap
+}
+
+extension Envoy_Config_Bootstrap_V3_Bootstrap {
+    /// Has the proxy take its resources, and what it shall check, from `service`.
+    mutating func takeAll(from service: Envoy_Config_Core_V3_GrpcService) {
+        dynamicResources.adsConfig.apiType = .deltaGrpc
+        dynamicResources.adsConfig.transportApiVersion = .v3
+        dynamicResources.adsConfig.grpcServices = [service]
+        var source = aggregatedDiscovery
+        source.initialFetchTimeout = Google_Protobuf_Duration(.zero)
+        dynamicResources.cdsConfig = source
+        dynamicResources.ldsConfig = source
+        // Every proxy asks what to check: so it begins and ends to check without a restart.
+        hdsConfig.apiType = .grpc
+        hdsConfig.transportApiVersion = .v3
+        hdsConfig.grpcServices = [service]
+    }
 }
 
 /// The configuration with which the proxy `nodeID` starts while the control plane is away: the
@@ -127,13 +133,22 @@ private func controlPlane(
 
 /// How proxies reach the control plane: after it was away they are back within a second, where Envoy
 /// would wait for up to 30.
-private let controlPlaneService: Envoy_Config_Core_V3_GrpcService = {
+private let controlPlaneService = grpcService(
+    backOff: .milliseconds(100),
+    upTo: .seconds(1)
+)
+
+/// The control plane, asked again after `backOff` at first, and `maximum` at last.
+func grpcService(
+    backOff: Duration,
+    upTo maximum: Duration
+) -> Envoy_Config_Core_V3_GrpcService {
     var service = Envoy_Config_Core_V3_GrpcService()
     service.envoyGrpc.clusterName = controlPlaneCluster
-    service.envoyGrpc.retryPolicy.retryBackOff.baseInterval = .init(.milliseconds(100))
-    service.envoyGrpc.retryPolicy.retryBackOff.maxInterval = .init(.seconds(1))
+    service.envoyGrpc.retryPolicy.retryBackOff.baseInterval = .init(backOff)
+    service.envoyGrpc.retryPolicy.retryBackOff.maxInterval = .init(maximum)
     return service
-}()
+}
 
 /// The cluster of the control plane in every bootstrap.
 let controlPlaneCluster = "xds"
@@ -176,16 +191,23 @@ private func proving(
     var authorization = Filter()
     authorization.name = "envoy.filters.http.header_mutation"
     authorization.typedConfig = try packed(mutation)
-    var codec = Filter()
+    return [authorization, try upstreamCodec()]
+}
+
+/// The last filter of requests to a cluster.
+func upstreamCodec() throws
+    -> Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter
+{
+    var codec = Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpFilter()
     codec.name = "envoy.filters.http.upstream_codec"
     codec.typedConfig = try packed(
         Envoy_Extensions_Filters_Http_UpstreamCodec_V3_UpstreamCodec()
     )
-    return [authorization, codec]
+    return codec
 }
 
 /// Ejections go to the proxy's own log, as in App Mesh.
-private let clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager = {
+let clusterManager: Envoy_Config_Bootstrap_V3_ClusterManager = {
     var manager = Envoy_Config_Bootstrap_V3_ClusterManager()
     manager.outlierDetection.eventLogPath = "/dev/stdout"
     return manager

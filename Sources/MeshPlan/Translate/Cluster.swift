@@ -38,6 +38,12 @@ enum ClusterName {
 
     /// The cluster of everything else, under `ALLOW_ALL`.
     static func allowAll(mesh: String) -> String { "cds_egress_\(mesh)_mesh-allow-all" }
+
+    /// What leads to the same as the cluster `name` by the host that a request names.
+    ///
+    /// In a Pod the other goes by the address that the application meant to reach, which an HTTP proxy's
+    /// client does not say.
+    static func byHost(_ name: String) -> String { name + "_by_host" }
 }
 
 extension Destination {
@@ -179,32 +185,41 @@ struct Endpoint: Hashable {
     var healthCheckPort: Port?
     /// Whether it is known to take TLS, where callers go by that.
     var takesTLS = false
+    /// The zone of its Kubernetes node; nil when it is not known.
+    var zone: String?
 }
 
-/// The endpoints of the cluster `name`.
+/// The endpoints of the cluster `name`, those of each zone together.
 func loadAssignment(
     _ name: String,
     _ endpoints: [Endpoint]
 ) -> Envoy_Config_Endpoint_V3_ClusterLoadAssignment {
     var assignment = Envoy_Config_Endpoint_V3_ClusterLoadAssignment()
     assignment.clusterName = name
-    guard !endpoints.isEmpty else { return assignment }
-    var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
-    locality.lbEndpoints = endpoints.map { endpoint in
-        var result = Envoy_Config_Endpoint_V3_LbEndpoint()
-        result.endpoint.address = socketAddress(endpoint.address, UInt32(endpoint.port.number))
-        if let port = endpoint.healthCheckPort, port != endpoint.port {
-            result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
-        }
-        if endpoint.takesTLS { result.metadata = .ofTLSEndpoint }
-        result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
-        // The first check shall come when it can pass: then one is enough, and after a failure it
-        // takes `healthyThreshold` of them.
-        if !endpoint.isHealthy { result.endpoint.healthCheckConfig.disableActiveHealthCheck = true }
-        return result
+    let zones = Dictionary(grouping: endpoints, by: \.zone).sorted {
+        ($0.key ?? "") < ($1.key ?? "")
     }
-    assignment.endpoints = [locality]
+    assignment.endpoints = zones.map { zone, endpoints in
+        var locality = Envoy_Config_Endpoint_V3_LocalityLbEndpoints()
+        if let zone { locality.locality.zone = zone }
+        locality.lbEndpoints = endpoints.map(lbEndpoint)
+        return locality
+    }
     return assignment
+}
+
+private func lbEndpoint(_ endpoint: Endpoint) -> Envoy_Config_Endpoint_V3_LbEndpoint {
+    var result = Envoy_Config_Endpoint_V3_LbEndpoint()
+    result.endpoint.address = socketAddress(endpoint.address, UInt32(endpoint.port.number))
+    if let port = endpoint.healthCheckPort, port != endpoint.port {
+        result.endpoint.healthCheckConfig.portValue = UInt32(port.number)
+    }
+    if endpoint.takesTLS { result.metadata = .ofTLSEndpoint }
+    result.healthStatus = endpoint.isHealthy ? .unknown : .unhealthy
+    // The first check shall come when it can pass: then one is enough, and after a failure it
+    // takes `healthyThreshold` of them.
+    if !endpoint.isHealthy { result.endpoint.healthCheckConfig.disableActiveHealthCheck = true }
+    return result
 }
 
 extension Envoy_Config_Cluster_V3_Cluster {

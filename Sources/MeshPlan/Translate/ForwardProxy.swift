@@ -12,8 +12,7 @@ let forwardProxyDNSCache: Envoy_Extensions_Common_DynamicForwardProxy_V3_DnsCach
 
 /// A cluster that reaches whatever host a request names.
 ///
-/// App Mesh used an `ORIGINAL_DST` cluster, which goes to the address that the application meant to
-/// reach before its connection was redirected. Without redirection the host's name says that.
+/// Without redirection nothing but the host's name says where the application meant to go.
 func forwardProxyCluster(named name: String) throws -> Envoy_Config_Cluster_V3_Cluster {
     var configuration = Envoy_Extensions_Clusters_DynamicForwardProxy_V3_ClusterConfig()
     configuration.dnsCacheConfig = forwardProxyDNSCache
@@ -24,5 +23,23 @@ func forwardProxyCluster(named name: String) throws -> Envoy_Config_Cluster_V3_C
     cluster.circuitBreakers = unlimitedConnections
     cluster.clusterType.name = "envoy.clusters.dynamic_forward_proxy"
     cluster.clusterType.typedConfig = try packed(configuration)
+    return cluster
+}
+
+/// A cluster that reaches the address which the application meant to reach before its connection was
+/// redirected, as App Mesh's did.
+///
+/// Of HTTP it speaks the version that the application does.
+func originalDestinationCluster(named name: String) throws -> Envoy_Config_Cluster_V3_Cluster {
+    var options = Envoy_Extensions_Upstreams_Http_V3_HttpProtocolOptions()
+    options.useDownstreamProtocolConfig.httpProtocolOptions = .init()
+    options.useDownstreamProtocolConfig.http2ProtocolOptions = .init()
+    var cluster = Envoy_Config_Cluster_V3_Cluster()
+    cluster.name = name
+    cluster.type = .originalDst
+    cluster.connectTimeout = Google_Protobuf_Duration(.seconds(1))
+    cluster.lbPolicy = .clusterProvided
+    cluster.circuitBreakers = unlimitedConnections
+    cluster.typedExtensionProtocolOptions[httpProtocolOptionsName] = try packed(options)
     return cluster
 }

@@ -17,8 +17,20 @@ extension EncodedResource {
                 try Envoy_Config_Listener_V3_Listener(serializedBytes: payload).envoyJSON
             case .routes:
                 try Envoy_Config_Route_V3_RouteConfiguration(serializedBytes: payload).envoyJSON
-            case .secrets: throw SecretsHaveNoText()
+            case .secrets:
+                try fileSecretJSON
             }
+        }
+    }
+}
+
+extension EncodedResource {
+    private var fileSecretJSON: JSONValue {
+        get throws {
+            // Of other secrets the bytes are not here.
+            guard !payload.isEmpty else { throw SecretsHaveNoText() }
+            return try Envoy_Extensions_TransportSockets_Tls_V3_Secret(serializedBytes: payload)
+                .envoyJSON
         }
     }
 }
@@ -77,10 +89,13 @@ private let packedTypesAreRegistered: Bool = {
         Envoy_Extensions_Filters_Http_Fault_V3_HTTPFault.self,
         Envoy_Extensions_Filters_Http_HeaderMutation_V3_HeaderMutation.self,
         Envoy_Extensions_Filters_Http_LocalRatelimit_V3_LocalRateLimit.self,
+        Envoy_Extensions_Filters_Http_Lua_V3_Lua.self,
+        Envoy_Extensions_Filters_Http_Lua_V3_LuaPerRoute.self,
         Envoy_Extensions_Filters_Http_Rbac_V3_RBAC.self,
         Envoy_Extensions_Filters_Http_Rbac_V3_RBACPerRoute.self,
         Envoy_Extensions_Filters_Http_Router_V3_Router.self,
         Envoy_Extensions_Filters_Http_UpstreamCodec_V3_UpstreamCodec.self,
+        Envoy_Extensions_Filters_Listener_OriginalDst_V3_OriginalDst.self,
         Envoy_Extensions_Filters_Listener_TlsInspector_V3_TlsInspector.self,
         Envoy_Extensions_Filters_Network_HttpConnectionManager_V3_HttpConnectionManager.self,
         Envoy_Extensions_Filters_Network_Rbac_V3_RBAC.self,

@@ -7,8 +7,8 @@ struct IngressListener: Hashable {
     /// App Mesh's name for it, whatever its address.
     static let name = "lds_ingress_0.0.0.0_15000"
 
-    /// The proxy's ingress address.
-    var address: String
+    /// Where it listens.
+    var place: ListeningPlace
     /// The node's listeners, at least one.
     var listeners: [ListenerSpec]
     /// The names of the clusters of the application, by listener port.
@@ -37,9 +37,12 @@ struct IngressListener: Hashable {
         }
     }
 
-    /// The ports that it binds: 15000, as in App Mesh, and those of the node's listeners.
-    var ports: [Port] {
-        [.ingress] + listeners.map(\.portMapping.port).filter { $0 != .ingress }.sorted()
+    /// Where it listens: on 15000, as in App Mesh, and without redirection on the ports of the node's
+    /// listeners.
+    var sockets: [ListeningSocket] {
+        place.ingressSockets(
+            for: [.ingress] + listeners.map(\.portMapping.port).filter { $0 != .ingress }.sorted()
+        )
     }
 }
 
@@ -50,7 +53,8 @@ func listener(for ingress: IngressListener) throws -> Envoy_Config_Listener_V3_L
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = IngressListener.name
     listener.trafficDirection = .inbound
-    listener.bind(ingress.ports.map { ListeningSocket(address: ingress.address, port: $0) })
+    listener.bind(ingress.sockets)
+    if ingress.place.isPod { listener.listenerFilters = [try originalDestination()] }
     listener.filterChains = try ingress.listeners.flatMap { spec in
         try filterChains(of: spec, ingress)
     }
@@ -155,7 +159,7 @@ extension Envoy_Config_Listener_V3_Listener {
             continueOnListenerFiltersTimeout = true
         }
         guard !inspected.isEmpty else { return }
-        listenerFilters = [try tlsInspector(on: inspected.sorted())]
+        listenerFilters.append(try tlsInspector(on: inspected.sorted()))
     }
 }
 
@@ -172,10 +176,12 @@ struct EgressListener: Hashable {
         case tcp([ResolvedTarget], idleTimeout: Duration?)
     }
 
-    /// The proxy's egress address.
-    var address: String
+    /// Where it listens.
+    var place: ListeningPlace
     /// What answers on the backends' ports; 15001 itself is always an HTTP proxy.
     var chains: [Port: Chain]
+    /// What of a Pod passes to where the application meant to go.
+    var passage = EgressPassage()
     /// Whether requests may be forwarded by their host on every port of HTTP; on 15001 an
     /// application's proxy does so in any case.
     var forwardsEverywhere = false
@@ -186,17 +192,23 @@ struct EgressListener: Hashable {
     /// How requests are traced; nil is not at all.
     var tracing: ProxyTracing?
 
-    /// The ports that it binds.
+    /// The ports on which it answers.
     var ports: [Port] { [.egress] + chains.keys.filter { $0 != .egress }.sorted() }
+    /// Where it listens.
+    var sockets: [ListeningSocket] { place.egressSockets(for: ports) }
 }
 
 /// The listener that takes the application's requests: on each backend's port, and on
 /// 15001 for all of them as an HTTP proxy.
+///
+/// In a Pod everything that the application sends arrives here. What is for no backend and may not pass
+/// is closed.
 func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Listener {
     var listener = Envoy_Config_Listener_V3_Listener()
     listener.name = EgressListener.name
     listener.trafficDirection = .outbound
-    listener.bind(egress.ports.map { ListeningSocket(address: egress.address, port: $0) })
+    listener.bind(egress.sockets)
+    if egress.place.isPod { listener.listenerFilters = [try originalDestination()] }
     listener.filterChains = try egress.ports.map { port in
         var chain: Envoy_Config_Listener_V3_FilterChain
         switch port == .egress ? .http : egress.chains[port] ?? .http {
@@ -227,10 +239,11 @@ func listener(for egress: EgressListener) throws -> Envoy_Config_Listener_V3_Lis
         }
         return chain
     }
+    try listener.pass(egress)
     return listener
 }
 
-private func filterChain(_ name: String, _ port: Port) -> Envoy_Config_Listener_V3_FilterChain {
+func filterChain(_ name: String, _ port: Port) -> Envoy_Config_Listener_V3_FilterChain {
     var chain = Envoy_Config_Listener_V3_FilterChain()
     chain.name = name
     chain.filterChainMatch.destinationPort = .init(UInt32(port.number))

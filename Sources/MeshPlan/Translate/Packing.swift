@@ -19,11 +19,12 @@ extension Google_Protobuf_Duration {
     }
 }
 
-/// A socket address of TCP.
+/// A socket address of TCP; `::` stands for all addresses of both families.
 func socketAddress(_ address: String, _ port: UInt32) -> Envoy_Config_Core_V3_Address {
     var result = Envoy_Config_Core_V3_Address()
     result.socketAddress.address = address
     result.socketAddress.portValue = port
+    if address == "::" { result.socketAddress.ipv4Compat = true }
     return result
 }
 

@@ -7,6 +7,7 @@ enum ResourceInput: Hashable {
     case cluster(Destination, CallerSecurity)
     case localCluster(LocalCluster)
     case forwardProxyCluster(name: String)
+    case originalDestinationCluster(name: String)
     case endpoints(EndpointSet)
     case egressRoutes(EgressRoutes)
     case ingressRoutes(IngressRoutes)
@@ -17,6 +18,7 @@ enum ResourceInput: Hashable {
     case selfRedirectCluster(SelfRedirectCluster)
     case collectorCluster(CollectorCluster)
     case virtualServiceRoutes(VirtualServiceRoutes)
+    case fileSecret(FileSecret)
 
     /// Translates and encodes the resource.
     func encoded(origins: [ObjectID: Int]) throws -> EncodedResource {
@@ -45,6 +47,9 @@ enum ResourceInput: Hashable {
             return try encode(.clusters, input.name, MeshPlan.cluster(for: input))
         case .forwardProxyCluster(let name):
             return try encode(.clusters, name, MeshPlan.forwardProxyCluster(named: name))
+        case .originalDestinationCluster(let name):
+            let cluster = try MeshPlan.originalDestinationCluster(named: name)
+            return try encode(.clusters, name, cluster)
         case .endpoints(let set):
             return try encode(.endpoints, set.name, loadAssignment(set.name, set.endpoints))
         case .egressRoutes(let input):
@@ -79,6 +84,8 @@ enum ResourceInput: Hashable {
         case .virtualServiceRoutes(let input):
             let name = RouteConfigurationName.egress(.egress)
             return try encode(.routes, name, routeConfiguration(for: input))
+        case .fileSecret(let input):
+            return try encode(.secrets, input.name, secret(for: input))
         }
     }
 }

@@ -26,6 +26,17 @@ struct EgressRoutes: Hashable {
     var egressFilter: MeshSpec.EgressFilter
     /// What may be reached under either filter.
     var alwaysAllowed: [AllowedDestination]
+    /// Whether the proxy is in a Pod, and knows where the application meant to go.
+    var isInPod = false
+
+    /// The cluster for what is always allowed.
+    fileprivate var allowedCluster: String { passingCluster(ClusterName.amazonaws(mesh: mesh)) }
+    /// The cluster for everything else, under `ALLOW_ALL`.
+    fileprivate var otherCluster: String { passingCluster(ClusterName.allowAll(mesh: mesh)) }
+
+    private func passingCluster(_ name: String) -> String {
+        isInPod && port == .egress ? ClusterName.byHost(name) : name
+    }
 }
 
 /// What an ingress route configuration is made from.
@@ -48,6 +59,7 @@ struct IngressRoutes: Hashable {
 /// On port 15001, `<name>` alone means port 80 if the service listens there, else its lowest port;
 /// and what the mesh always allows passes under either filter: by CONNECT, and on other ports than
 /// 443 by plain requests too. App Mesh always allowed HTTPS to `*.amazonaws.com`. Under `ALLOW_ALL` every other host is forwarded to where its name leads.
+/// In a Pod what passes on another port than 15001 goes to the address that the application meant to reach.
 func routeConfiguration(
     for egress: EgressRoutes
 ) throws -> Envoy_Config_Route_V3_RouteConfiguration {
@@ -77,27 +89,32 @@ func routeConfiguration(
             limits += routes.map(\.rateLimit)
         }
     }
-    if egress.port == .egress {
-        let cluster = ClusterName.amazonaws(mesh: egress.mesh)
-        for allowed in egress.alwaysAllowed {
-            let domain = "\(allowed.host):\(allowed.port)"
-            add(
-                allowed.port == .http ? [domain, allowed.host] : [domain],
-                [connectRoute(to: cluster)]
-                    + (allowed.port == .https ? [] : [forwardRoute(to: cluster)]),
-                named: allowed == .amazonWebServices ? "amazonaws" : nil
-            )
-        }
+    let isProxy = egress.port == .egress
+    for allowed in egress.alwaysAllowed where isProxy || egress.passes(allowed) {
+        let domain = "\(allowed.host):\(allowed.port)"
+        add(
+            allowed.port == .http ? [domain, allowed.host] : [domain],
+            (isProxy ? [connectRoute(to: egress.allowedCluster)] : [])
+                + (allowed.port == .https ? [] : [forwardRoute(to: egress.allowedCluster)]),
+            named: allowed == .amazonWebServices ? "amazonaws" : nil
+        )
     }
     switch egress.egressFilter {
     case .dropAll: break
     case .allowAll:
-        let cluster = ClusterName.allowAll(mesh: egress.mesh)
-        let connect = egress.port == .egress ? [connectRoute(to: cluster)] : []
+        let cluster = egress.otherCluster
+        let connect = isProxy ? [connectRoute(to: cluster)] : []
         add(["*"], connect + [forwardRoute(to: cluster)], named: "mesh-allow-all")
     }
     try configuration.declare(limits)
     return configuration
+}
+
+extension EgressRoutes {
+    /// Whether plain requests for `allowed` come to this port: to 443 none do.
+    fileprivate func passes(_ allowed: AllowedDestination) -> Bool {
+        isInPod && allowed.port == port && port != .https && !allowed.isAddress
+    }
 }
 
 /// The routes to the application on one listener of its node: everything goes to it.

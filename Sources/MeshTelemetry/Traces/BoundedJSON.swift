@@ -1,13 +1,13 @@
-internal import MeshModel
+public import MeshModel
 
 /// A text that is no JSON document, or one beyond bounds.
-struct MalformedJSON: Error {}
+public struct MalformedJSON: Error {}
 
 /// Reads JSON that may be hostile: never deeper or of more values than said.
 ///
 /// Foundation's decoder tells the types of values by trying one after the other, which is too slow for
 /// every span of a mesh.
-struct BoundedJSON {
+public struct BoundedJSON {
     private let bytes: ArraySlice<UInt8>
     private var index: Int
     private var depthLeft: Int
@@ -28,7 +28,7 @@ struct BoundedJSON {
     ///   - values: How many values there may be in all.
     /// - Returns: The document; of a name that comes twice the first value.
     /// - Throws: `MalformedJSON`.
-    static func value(
+    public static func value(
         of bytes: ArraySlice<UInt8>,
         depth: Int = 64,
         values: Int = 16_384

@@ -8,21 +8,27 @@ import MeshPlan
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Runs the mesh that folders of manifests describe.",
+        abstract: "Runs the mesh that folders of manifests, or a Kubernetes cluster, describe.",
         discussion: """
             Every Workload gets an Envoy. Saving a file deploys it; deleting it removes its \
             objects. Ctrl-C drains and stops all proxies, or with --keep-proxies leaves them to \
             the Heddle that comes next.
 
+            With --kubernetes it is the controller of a cluster: it reads objects and Pods, \
+            configures the proxies in Pods, and injects them. It runs in a Pod of the chart; \
+            options of processes on this host have no meaning there.
+
             Examples:
               heddle run ./mesh
               heddle run ./mesh ./more --state-dir /tmp/heddle --log-level debug
+              heddle run --kubernetes --kubeconfig ~/.kube/config --service-name heddle.example
             """
     )
 
     @Argument(help: "Folders and files of manifests.", completion: .directory)
-    var paths: [String]
+    var paths: [String] = []
     @OptionGroup var state: StateOptions
+    @OptionGroup(title: "In a cluster") var cluster: ClusterOptions
     @Option(
         help:
             "The Envoy to run. Default: HEDDLE_ENVOY, else envoy in PATH, else the installed one.",
@@ -110,6 +116,14 @@ struct RunCommand: AsyncParsableCommand {
     var logLevel = Logger.Level.notice
 
     func validate() throws {
+        if cluster.isKubernetes != paths.isEmpty {
+            throw ValidationError(
+                paths.isEmpty
+                    ? "nothing to run; name a folder of manifests, or pass --kubernetes"
+                    : "--kubernetes runs the mesh of a cluster and no folder; leave out "
+                        + paths.joined(separator: " ")
+            )
+        }
         guard AddressRanges(proxyAddresses) != nil else {
             throw ValidationError(
                 "--proxy-addresses \"\(proxyAddresses)\" is not two different /16 ranges of "
@@ -167,6 +181,9 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         var logger = Logger(label: "heddle") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = logLevel
+        guard !cluster.isKubernetes else {
+            return try await runController(controllerConfiguration, logger: logger)
+        }
         try await runDaemon(
             DaemonConfiguration(
                 paths: paths,
@@ -193,6 +210,25 @@ struct RunCommand: AsyncParsableCommand {
             ),
             logger: logger,
             print: { [console = state.console] line in console.print(line + "\n") }
+        )
+    }
+
+    private var controllerConfiguration: ControllerConfiguration {
+        let everywhere = HostAndPort(host: "0.0.0.0", port: 18000)
+        return ControllerConfiguration(
+            kubeconfig: cluster.kubeconfig,
+            context: cluster.context,
+            xdsAddress: HostAndPort(cluster.xdsAddress) ?? everywhere,
+            webhookAddress: HostAndPort(cluster.webhookAddress),
+            httpAddress: HostAndPort(httpAddress),
+            serviceName: cluster.serviceName,
+            namespace: cluster.leaseNamespace,
+            leaseName: cluster.leaseName,
+            authoritySecret: cluster.authoritySecret,
+            webhookConfiguration: cluster.webhookConfiguration,
+            injectionSettingsPath: cluster.injectionSettings.map(absolutePath),
+            stateDirectory: state.path,
+            certificateLifetime: duration(certificateLifetime) ?? .seconds(3600)
         )
     }
 }

@@ -1,0 +1,110 @@
+internal import MeshManifests
+internal import MeshModel
+
+/// Makes the container `envoy` of a virtual gateway's Pod its proxy.
+///
+/// The owner of the Pod made the container: its ports, resources and hooks stay as they are.
+struct GatewayInjector {
+    private(set) var pod: Pod
+    private(set) var warnings: [String] = []
+    private let annotations: PodAnnotations
+    private let settings: InjectionSettings
+    private let proxy: ProxyContainer
+
+    init(
+        _ pod: Pod,
+        _ owner: ProxyOwner,
+        _ annotations: PodAnnotations,
+        _ settings: InjectionSettings,
+        _ bootstrap: @escaping AdmissionController.Bootstrap
+    ) {
+        self.pod = pod
+        self.annotations = annotations
+        self.settings = settings
+        proxy = ProxyContainer(owner, settings, annotations, bootstrap)
+    }
+
+    mutating func run() throws {
+        guard let place = pod.place(ofContainer: ProxyContainer.name) else {
+            warnings.append(
+                "\(proxy.owner.id) selects the Pod, and it has no container "
+                    + "\(quoted(ProxyContainer.name)): nothing is injected"
+            )
+            return
+        }
+        var container = pod.list(place.list)[place.index]
+        let hasOwnStart = container.hasElements("command") || container.hasElements("args")
+        if !annotations.keepsGatewayImage {
+            container["image"] = .string(settings.proxyImage)
+            container["command"] = ["envoy"]
+        }
+        if !annotations.keepsGatewayImage || !hasOwnStart {
+            container["args"] = .array(try arguments(of: container))
+        }
+        try setEnvironment(of: &container)
+        if container["readinessProbe"] ?? .null == .null {
+            container["readinessProbe"] = proxy.readinessProbe
+        }
+        addMount(proxy.mountToken(in: &pod), to: &container)
+        if proxy.hasSDS { addMount(proxy.mountSDS(in: &pod), to: &container) }
+        var list = pod.list(place.list)
+        list[place.index] = container
+        pod.document["spec"]?[place.list] = .array(list)
+        if settings.tracing.enabled, settings.tracing.provider == .xRay {
+            let resources = try ContainerResources(settings.sidecar.resources, annotations)
+            let asSidecar = proxy.features.hasNativeSidecars
+            try pod.addXRay(settings, annotations, resources, asSidecar: asSidecar)
+        }
+    }
+
+    private func arguments(of container: JSONValue) throws -> [JSONValue] {
+        let limits = container["resources"]?["limits"]
+        let given = container["env"]?.array?.first { $0["name"] == "ENVOY_CONCURRENCY" }
+        let environment = given?["value"]?.string.map { ["ENVOY_CONCURRENCY": $0] } ?? [:]
+        return try proxy.arguments(
+            workers: proxy.workers(environment)
+                ?? ContainerResources.workers(cpu: limits?["cpu"]?.string),
+            memoryLimitBytes: limits?["memory"]?.string.flatMap {
+                quantity($0, inThousandths: false)
+            },
+            drain: nil
+        )
+    }
+
+    /// Puts the injector's variables in place of those that have their names, and the others at the end.
+    private func setEnvironment(of container: inout JSONValue) throws(PodRefusal) {
+        var entries = try ProxyEnvironment(
+            proxy.owner,
+            settings,
+            hasSDS: proxy.hasSDS,
+            own: [:]
+        ).entries
+        var list = container["env"]?.array ?? []
+        for index in list.indices {
+            guard let name = list[index]["name"]?.string,
+                let entry = entries.removeValue(forKey: name)
+            else { continue }
+            if !isSame(list[index], entry) { list[index] = entry }
+        }
+        list += entries.sorted { $0.key < $1.key }.map(\.value)
+        container["env"] = .array(list)
+    }
+
+    /// Whether two elements of `env` say the same; the server adds the version of a `fieldRef`.
+    private func isSame(_ present: JSONValue, _ entry: JSONValue) -> Bool {
+        let path = { (value: JSONValue) in value["valueFrom"]?["fieldRef"]?["fieldPath"] }
+        return present["value"] == entry["value"] && path(present) == path(entry)
+    }
+
+    /// Adds a mount, unless something is mounted there.
+    private func addMount(_ mount: JSONValue, to container: inout JSONValue) {
+        let mounts = container["volumeMounts"]?.array ?? []
+        guard !mounts.contains(where: { $0["mountPath"] == mount["mountPath"] }) else { return }
+        container["volumeMounts"] = .array(mounts + [mount])
+    }
+}
+
+extension JSONValue {
+    /// Whether the member `key` is a list with something in it.
+    fileprivate func hasElements(_ key: String) -> Bool { self[key]?.array?.isEmpty == false }
+}

@@ -1,0 +1,42 @@
+internal import KubernetesAPI
+internal import MeshSources
+internal import MeshTelemetry
+
+extension MetricsText {
+    /// Adds how often the Kubernetes API was asked.
+    mutating func add(_ requests: [RequestKind: Int]) {
+        add(
+            "heddle_kubernetes_requests_total",
+            .counter,
+            help: "Requests to the Kubernetes API, by verb and HTTP status; 0 is no answer.",
+            requests.map { kind, count in
+                (["verb": kind.verb, "code": String(kind.code)], Double(count))
+            }
+        )
+    }
+
+    /// Adds what was written to the cluster.
+    mutating func add(_ writes: [KubernetesWriteCount]) {
+        add(
+            "heddle_kubernetes_writes_total",
+            .counter,
+            help: "Statuses, Events and finalizers written, by what came of it.",
+            writes.map { write in
+                let labels: MetricLabels = [
+                    "operation": write.operation, "kind": write.kind, "result": write.result,
+                ]
+                return (labels, Double(write.count))
+            }
+        )
+    }
+
+    /// Adds whether this replica writes.
+    mutating func addLeadership(_ isLeading: Bool) {
+        add(
+            "heddle_leader",
+            .gauge,
+            help: "1 of the replica that holds the Lease and writes, else 0.",
+            [([:], isLeading ? 1 : 0)]
+        )
+    }
+}

@@ -1,0 +1,39 @@
+internal import EnvoySupervisor
+internal import MeshModel
+internal import MeshPlan
+internal import MeshSources
+internal import ServiceLifecycle
+internal import XDSServer
+
+/// The proxies of a cluster: Kubernetes runs them, in Pods, and they connect by themselves.
+struct PodProxies: ProxyHost {
+    let source: KubernetesSource
+    let store: SnapshotStore
+
+    func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
+        for await pods in source.pods.cancelOnGracefulShutdown() {
+            tell(pods.mapValues { ProxyProcesses(process: $0) })
+        }
+    }
+
+    /// Nothing is left of an earlier replica: what it chose stands in the objects (`meshRef`).
+    func restore() -> EarlierRun { EarlierRun() }
+
+    /// Files of access logs are in Pods, where each proxy makes its own.
+    func prepare(for plan: Plan) {}
+
+    /// Tells the xDS server which Pods may ask for what.
+    func apply(_ plan: Plan, of world: World) {
+        var proxies: [ProxyID: RemoteProxy] = [:]
+        for (id, proxy) in plan.proxies {
+            guard let pod = world.workloads[id.workload]?.spec.pod else { continue }
+            proxies[id] = RemoteProxy(proxy, podUID: pod.uid)
+        }
+        store.admit(proxies)
+    }
+
+    func look(at plan: Plan) {}
+
+    /// Addresses are the Pods' own.
+    func keep(_ addresses: [ProxyID: ProxyAddresses]) -> Bool { true }
+}

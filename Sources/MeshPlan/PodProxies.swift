@@ -1,0 +1,124 @@
+internal import MeshModel
+
+extension Planner {
+    /// Plans the proxies in the Pods `workloads` of one node or gateway, which share all that they
+    /// receive.
+    ///
+    /// - Parameters:
+    ///   - workloads: The Pods.
+    ///   - owner: The node or gateway.
+    ///   - resolution: The world.
+    ///   - plan: The plan in the making.
+    ///   - make: Makes the plan of a proxy, of which nothing is of its own Pod.
+    ///   - finish: Adds to it what only one Pod has.
+    mutating func planPods<Spec: ObjectSpec>(
+        _ workloads: [Workload],
+        of owner: Object<Spec>,
+        _ resolution: inout Resolution,
+        into plan: inout Plan,
+        _ make: (inout Planner, Workload) throws -> ProxyPlan,
+        finish: (Planner, inout ProxyPlan, Workload) -> Void = { _, _, _ in }
+    ) {
+        guard let first = workloads.first(where: { $0.injectedPod != nil }) else { return }
+        let (served, files) = resolution.secretsInPods(of: owner.id)
+        var shared: ProxyPlan
+        do {
+            shared = try make(&self, first)
+            let origins = [owner.id: owner.metadata.generation]
+            for file in files {
+                shared.snapshot.insert(try resource(.fileSecret(file), origins))
+            }
+        } catch {
+            resolution.report(owner.diagnostic(.error, "", "cannot be encoded for Envoy: \(error)"))
+            return
+        }
+        shared.secrets = served
+        for workload in workloads {
+            guard let pod = workload.injectedPod else { continue }
+            var proxy = shared
+            proxy.id = ProxyID(workload.reference)
+            proxy.addresses.ingress = pod.address ?? ""
+            proxy.pod = pod
+            proxy.concurrency = workload.spec.sidecar.workerCount
+            proxy.resources = workload.spec.sidecar
+            finish(self, &proxy, workload)
+            plan.proxies[proxy.id] = proxy
+        }
+    }
+
+    /// The endpoint that `workload`, a Pod, is for `target`; nil when it is none.
+    ///
+    /// It is none before it has an address, and from when it is being deleted or has ended. One that was
+    /// not injected takes plaintext alone.
+    func endpoint(
+        in pod: PodPlacement,
+        of workload: Workload,
+        _ target: NodePort,
+        _ observations: Observations
+    ) -> Endpoint? {
+        let id = ProxyID(workload.reference)
+        guard let address = pod.address, !address.isEmpty,
+            observations.proxies[id]?.isLeaving != true,
+            pod.hasProxy || target.tls?.takesPlaintext != false
+        else { return nil }
+        return Endpoint(
+            address: address,
+            port: target.mapping.port,
+            isHealthy: observations.isHealthy(id, target) ?? options.assumesServing,
+            healthCheckPort: target.probe?.port,
+            takesTLS: pod.hasProxy && takesTLS(id, target),
+            zone: pod.zone
+        )
+    }
+}
+
+extension ProxyObservation {
+    /// Whether it shall get no new requests, as it is about to end or has ended.
+    var isLeaving: Bool {
+        switch process?.phase {
+        case .draining, .stopped: true
+        case .starting, .running, .backingOff, nil: false
+        }
+    }
+}
+
+extension Resolution {
+    /// Warns of Pods that are members of the mesh and have no proxy.
+    mutating func reportUninjectedPods() {
+        for (owner, workloads) in workloads {
+            guard let mesh = mesh(of: owner) else { continue }
+            for workload in workloads where workload.isUninjected {
+                report(uninjected(workload, owner, in: mesh))
+            }
+        }
+    }
+
+    private func uninjected(_ workload: Workload, _ owner: ObjectID, in mesh: Mesh) -> Diagnostic {
+        guard owner.kind == .virtualNode else {
+            return workload.diagnostic(
+                .warning,
+                "spec.containers",
+                "\(owner) selects it, and no container of it is named envoy, so that it serves nothing",
+                remedy: "name the container with Envoy \"envoy\", and let the Pod be made anew"
+            )
+        }
+        let listeners = world.virtualNodes[owner.reference]?.spec.listeners ?? []
+        let takesNoPlaintext =
+            !listeners.isEmpty
+            && listeners.allSatisfy {
+                $0.tls.map { $0.mode == .strict } ?? (mesh.spec.mutualTLS == .strict)
+            }
+        let consequence =
+            takesNoPlaintext
+            ? "nobody calls it, as \(owner) takes nothing but TLS"
+            : "it calls and is called past the mesh, in plaintext"
+        return workload.diagnostic(
+            .warning,
+            "spec.containers",
+            "\(owner) selects it and it has no proxy, as it was not injected: \(consequence)",
+            remedy:
+                "label its namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, and let the Pod "
+                + "be made anew, as \"kubectl rollout restart\" does"
+        )
+    }
+}

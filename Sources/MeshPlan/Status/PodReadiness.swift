@@ -1,0 +1,43 @@
+internal import MeshModel
+
+/// Whether a Pod serves: Kubernetes says that it is ready, and its proxy is connected and configured.
+///
+/// - Parameters:
+///   - pod: The Pod.
+///   - observation: What is known of it; nil before anything is.
+///   - proxy: Its proxy; nil when it has none.
+/// - Returns: The condition.
+func readiness(
+    of pod: PodPlacement,
+    _ observation: ProxyObservation?,
+    _ proxy: ProxyPlan?
+) -> Condition {
+    func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
+        Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
+    }
+    guard pod.hasProxy else {
+        return condition(.false, uninjectedReason, "The Pod has no proxy: it was not injected.")
+    }
+    let why = observation?.process?.lastError.map { ": \($0)" } ?? ""
+    switch observation?.process?.phase {
+    case .draining: return condition(.false, "PodTerminating", "The Pod is being deleted.")
+    case .stopped: return condition(.false, "PodFailed", sentence("the Pod has ended\(why)"))
+    case .starting, .backingOff:
+        return condition(.false, "PodNotReady", sentence("the Pod is not ready\(why)"))
+    case nil where pod.address == nil:
+        return condition(.false, "PodPending", "The Pod has no address yet.")
+    case nil: return condition(.false, "PodNotReady", "The Pod is not ready.")
+    case .running: break
+    }
+    if let message = unhealthyMessage(observation?.xds.health ?? [:], proxy?.probes ?? []) {
+        return condition(.false, "Unhealthy", sentence(message))
+    }
+    return configurationReadiness(observation?.xds ?? XDSObservation())
+        ?? condition(.true, "Ready", "The Pod is ready, and its proxy has its configuration.")
+}
+
+/// The reason of a Pod that should have a proxy and has none.
+let uninjectedReason = "NotInjected"
+
+/// Reasons of a Pod's `WorkloadReady` of which Kubernetes itself tells.
+let podLifeReasons: Set<String> = ["PodPending", "PodNotReady", "PodTerminating", "PodFailed"]
