@@ -24,7 +24,10 @@ extension MigratingCluster {
                     object,
                     field: field,
                     value: text,
-                    "\(mapping.id) stands for it: \(source(mapping.spec.source))"
+                    "\(mapping.id) stands for it: \(source(mapping.spec.source))",
+                    remedy: mapping.spec.source == .heddle
+                        ? "calls between Pods of Heddle's and those that still have ACM's certificate fail; "
+                            + "acmPrivateCA with the same authority spares that" : ""
                 )
             )
         } else if field.hasSuffix(".sds.secretName") {
@@ -40,7 +43,9 @@ extension MigratingCluster {
                     field: field,
                     value: text,
                     "Heddle itself has what an SDS server such as SPIRE's agent had",
-                    remedy: "to go on with that server, install the chart with sds.enabled=true"
+                    remedy:
+                        "to go on with that server, install the chart with sds.enabled=true; without it "
+                        + "calls between Pods of Heddle's and those with its certificates fail"
                 )
             )
         } else if field.hasSuffix(".file.certificateChain") {

@@ -17,6 +17,23 @@ extension ClusterDocuments {
         nowSeconds: Int,
         progress: (String) -> Void = { _ in }
     ) async throws -> ClusterDocuments {
+        try await reading(
+            client,
+            source: source,
+            nowSeconds: nowSeconds,
+            pageSize: 500,
+            progress: progress
+        )
+    }
+
+    /// Reads a cluster, so many objects at a time.
+    static func reading(
+        _ client: KubernetesClient,
+        source: String,
+        nowSeconds: Int,
+        pageSize: Int,
+        progress: (String) -> Void = { _ in }
+    ) async throws -> ClusterDocuments {
         var cluster = ClusterDocuments(source: source, documents: [])
         cluster.isLive = true
         cluster.readSeconds = nowSeconds
@@ -28,7 +45,7 @@ extension ClusterDocuments {
         for resource in MigrationResource.meshKinds + MigrationResource.surroundings {
             progress("reading \(resource.name)")
             do {
-                try await cluster.read(resource, client)
+                try await cluster.read(resource, client, pageSize)
             } catch let error as KubernetesError where error.code == 401 || error.code == nil {
                 throw error
             } catch let error as KubernetesError {
@@ -41,24 +58,26 @@ extension ClusterDocuments {
     /// Reads all objects of `resource`; none where the server has no such kind.
     private mutating func read(
         _ resource: MigrationResource,
-        _ client: KubernetesClient
+        _ client: KubernetesClient,
+        _ pageSize: Int
     ) async throws {
         do {
-            documents += try await objects(of: resource, client)
+            documents += try await objects(of: resource, client, pageSize)
         } catch let error as KubernetesError where error.isNotFound {
             guard resource.group == Kind.mesh.group else { return }
             // Controllers before version 1 had another version alone.
             var legacy = resource
             legacy.version = "v1beta1"
             do {
-                documents += try await objects(of: legacy, client)
+                documents += try await objects(of: legacy, client, pageSize)
             } catch let error as KubernetesError where error.isNotFound {}
         }
     }
 
     private func objects(
         of resource: MigrationResource,
-        _ client: KubernetesClient
+        _ client: KubernetesClient,
+        _ pageSize: Int
     ) async throws -> [JSONValue] {
         let kind = KubernetesResource(
             group: resource.group,
@@ -69,7 +88,7 @@ extension ClusterDocuments {
         var objects: [JSONValue] = []
         var next: String?
         repeat {
-            let page = try await client.list(JSONValue.self, kind, next: next)
+            let page = try await client.list(JSONValue.self, kind, limit: pageSize, next: next)
             for var object in page.items {
                 // Items of a list leave to the list of what kind they are.
                 object["apiVersion"] = .string(kind.apiVersion)

@@ -99,7 +99,7 @@ extension MigratingCluster {
                     value: value,
                     "webhooks of App Mesh's controller are installed, which refuse every write of its "
                         + "kinds, and every Pod that is to be injected, once it does not run",
-                    remedy: "as soon as it is scaled to 0: \(remedy)"
+                    remedy: "when it is scaled to 0 and Heddle runs: \(remedy)"
                 )
             )
         }
@@ -114,7 +114,7 @@ extension MigratingCluster {
                     ? "nobody answers for webhooks of App Mesh's controller, so that writes of its kinds, "
                         + "or Pods that are to be injected, are refused, those by Heddle too"
                     : "nobody answers for webhooks of App Mesh's controller, and each write waits for them",
-                remedy: remedy
+                remedy: "when Heddle runs, so that no Pod starts without a proxy: \(remedy)"
             )
         )
     }

@@ -60,7 +60,7 @@ extension MigratingCluster {
                     "the API server drops fields that Heddle has and App Mesh has not, and parts of the "
                         + "status, while App Mesh's definition is installed",
                     remedy:
-                        "kubectl apply --server-side --force-conflicts -f Manifests/crds, as Helm "
+                        "kubectl apply --server-side --force-conflicts -f Charts/heddle/crds/, as Helm "
                         + "changes no definition that is there"
                 )
             )

@@ -22,7 +22,7 @@ public struct MigrateCheckCommand: Sendable {
     /// `--all`.
     public var isComplete = false
     /// What Heddle is to run with.
-    public var options = PlanOptions()
+    public var options = PlanOptions(isInCluster: true)
 
     /// Makes the command for the cluster that a kubeconfig names.
     public init() {}
@@ -58,8 +58,12 @@ public struct MigrateCheckCommand: Sendable {
     private func live(_ console: Console) async throws -> ClusterDocuments {
         do {
             let configuration = try configuration()
+            var options = KubernetesClient.Options(version: heddleVersion)
+            // Somebody waits for the answer.
+            options.requestTimeout = .seconds(15)
             let client = KubernetesClient(
                 configuration,
+                options: options,
                 logger: Logger(label: "heddle", factory: { _ in SwiftLogNoOpLogHandler() })
             )
             defer { console.progress(nil) }

@@ -11,7 +11,7 @@ public import MeshPlan
 /// - Returns: Everything that was found, what blocks first.
 public func migrationReport(
     of cluster: ClusterDocuments,
-    options: PlanOptions = PlanOptions()
+    options: PlanOptions = PlanOptions(isInCluster: true)
 ) -> MigrationReport {
     var migrating = MigratingCluster(cluster, options: options)
     migrating.checkController()

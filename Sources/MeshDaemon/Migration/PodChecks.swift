@@ -61,7 +61,7 @@ extension MigratingCluster {
                 remedy: "narrow the podSelector of all but one"
             ) { $0.injectionMode != "disabled" }
         }
-        let suspects = sortedDocuments.contains { id, _ in
+        let suspects = documents.keys.contains { id in
             (id.kind == .virtualNode || id.kind == .virtualGateway)
                 && id.namespace == group.controller.namespace
                 && world.virtualNodes[id.reference] == nil
@@ -166,6 +166,7 @@ extension MigratingCluster {
                 + "container envoy; ports, resources and the Service stay yours",
             remedy: group.isTemplate ? "" : group.restart
         ) { !$0.keepsGatewayImage && $0.proxy?.hasToken == false }
+        checkProbes(of: group)
         report(
             .changes,
             .gateway,
@@ -175,6 +176,28 @@ extension MigratingCluster {
             remedy:
                 "label the Namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, or annotate the Pods"
         ) { $0.injectionMode == "disabled" }
+    }
+
+    /// Probes of a gateway's owner stay as they are.
+    private mutating func checkProbes(of group: PodGroup) {
+        for probe in group.template?.proxy?.foreignProbes ?? [] {
+            let isProgram = probe.contains(".exec: ")
+            report(
+                MigrationFinding(
+                    isProgram ? .changes : .blocks,
+                    .gateway,
+                    group.controller,
+                    field: "spec.template.spec.containers[name=envoy]",
+                    value: probe,
+                    isProgram
+                        ? "its probe runs a program that a stock Envoy's image need not have"
+                        : "its probe asks Envoy's admin interface, which listens on 127.0.0.1 alone, so that "
+                            + "new Pods never become ready",
+                    remedy:
+                        "take the probe away, and Heddle adds one, or let it ask GET /ready on port 9902"
+                )
+            )
+        }
     }
 
     // MARK: How its traffic is redirected
@@ -189,8 +212,8 @@ extension MigratingCluster {
             "Fargate runs its Pods, where no container may redirect their traffic: Heddle writes the "
                 + "annotations by which AWS did, and whether AWS still does is in its hands",
             remedy:
-                "run them on Kubernetes nodes of your own, or make one Pod anew and see in heddle graph "
-                + "whether its traffic goes through its proxy"
+                "run them on Kubernetes nodes of your own, or make one Pod anew and see at its port 9902, "
+                + "/stats/prometheus, whether requests go through its proxy"
         ) { $0.isOnFargate }
         report(
             .changes,
@@ -224,6 +247,15 @@ extension MigratingCluster {
             "it has effect where the chart adds X-Ray's daemon to Pods",
             remedy: "install the chart with tracing.enabled=true, tracing.provider=x-ray and region"
         ) { $0.annotation("xrayAgentConfigMount") != nil }
+        report(
+            .changes,
+            .statistics,
+            group,
+            field: "metadata.annotations[\"prometheus.io/port\"]",
+            value: "9901",
+            "Prometheus asks Envoy's admin interface, which listens on 127.0.0.1 alone",
+            remedy: "let it ask port 9902, path /stats/prometheus"
+        ) { $0.annotations["prometheus.io/port"] == "9901" }
         // A gateway's container is its owner's own.
         guard owner(of: group)?.kind == .virtualNode else { return }
         report(

@@ -12,6 +12,8 @@ struct MigratingPod {
         var references: [String: String] = [:]
         /// Whether it has the token by which Heddle's proxies prove themselves.
         var hasToken = false
+        /// What its probes ask, where a Pod of Heddle's does not answer: `httpGet` of a port, or a program.
+        var foreignProbes: [String] = []
     }
 
     var namespace: String
@@ -94,6 +96,14 @@ extension MigratingPod.Container {
         hasToken = (document["volumeMounts"]?.array ?? []).contains {
             $0["mountPath"]?.string == "/var/run/secrets/heddle.dev/token"
         }
+        foreignProbes = ["startupProbe", "readinessProbe", "livenessProbe"].compactMap { name in
+            guard let probe = document[name] else { return nil }
+            if let command = probe["exec"]?["command"]?.array?.compactMap(\.string) {
+                return "\(name).exec: \(command.joined(separator: " "))"
+            }
+            let port = (probe["httpGet"] ?? probe["tcpSocket"])?["port"]?.integer
+            return port == 9901 ? "\(name): port 9901" : nil
+        }
         for variable in document["env"]?.array ?? [] {
             guard let key = variable["name"]?.string else { continue }
             if let value = variable["value"]?.string {
@@ -135,6 +145,8 @@ struct PodGroup {
     var pods: [MigratingPod]
     /// Whether there is no Pod, and the template alone is known.
     var isTemplate: Bool
+    /// What new Pods are made of, where it is known.
+    var template: MigratingPod?
 
     /// How many of its Pods `holds` is true of; nil where the template alone is known, or none of them.
     func count(_ holds: (MigratingPod) -> Bool) -> (pods: Int?, holds: Bool) {
@@ -167,14 +179,9 @@ func podGroups(of cluster: ClusterDocuments) -> [PodGroup] {
         cluster.all($0, in: "apps")
     }
     for document in controllers + cluster.all("Rollout", in: "argoproj.io") {
-        guard let template = MigratingPod(templateOf: document),
-            groups[template.controller] == nil
-        else { continue }
-        groups[template.controller] = PodGroup(
-            controller: template.controller,
-            pods: [template],
-            isTemplate: true
-        )
+        guard let template = MigratingPod(templateOf: document) else { continue }
+        let alone = PodGroup(controller: template.controller, pods: [template], isTemplate: true)
+        groups[template.controller, default: alone].template = template
     }
     return groups.values.sorted { $0.controller < $1.controller }
 }

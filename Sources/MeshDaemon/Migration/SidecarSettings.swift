@@ -46,7 +46,7 @@ extension MigratingCluster {
     private func settings(of proxy: MigratingPod.Container, in mesh: Mesh) -> [SidecarSetting] {
         [
             tracing(of: proxy, in: mesh), statistics(of: proxy, in: mesh),
-            metrics(of: proxy, in: mesh),
+            metrics(of: proxy),
         ]
         .compactMap { $0 }
     }
@@ -141,18 +141,17 @@ extension MigratingCluster {
         )
     }
 
-    private func metrics(of proxy: MigratingPod.Container, in mesh: Mesh) -> SidecarSetting? {
+    private func metrics(of proxy: MigratingPod.Container) -> SidecarSetting? {
         guard proxy.environment["APPMESH_METRIC_EXTENSION_VERSION"] != nil else { return nil }
         return SidecarSetting(
             check: .metricsExtension,
-            field: "metadata.annotations[\"heddle.dev/export\"]",
+            field: "",
             problem:
-                "proxies have App Mesh's metrics extension, which no stock Envoy has; Heddle makes the "
-                + "same metrics of its statistics",
-            remedy:
-                "kubectl annotate mesh \(mesh.metadata.name) heddle.dev/export=cloudwatch, and give "
-                + "Heddle's service account cloudwatch:PutMetricData",
-            isSet: mesh.spec.export.cloudWatch
+                "proxies have App Mesh's metrics extension, which no stock Envoy has; in a cluster "
+                + "Heddle leaves the statistics of proxies in their Pods",
+            remedy: "let the CloudWatch agent, or Prometheus, ask each Pod at port 9902, path "
+                + "/stats/prometheus; heddle.dev/export=cloudwatch is for proxies on one host",
+            isSet: false
         )
     }
 

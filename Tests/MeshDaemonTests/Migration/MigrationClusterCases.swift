@@ -307,6 +307,22 @@ extension MigrationCase {
                 metadata: {name: more}
                 """
         ),
+        MigrationCase(
+            .gateway,
+            .blocks,
+            "Deployment demo/edge",
+            "readinessProbe: port 9901",
+            gateway + template("readinessProbe: {httpGet: {port: 9901, path: /ready}}"),
+            mended: gateway + template("readinessProbe: {httpGet: {port: 9902, path: /ready}}")
+        ),
+        MigrationCase(
+            .gateway,
+            .changes,
+            "Deployment demo/edge",
+            "livenessProbe.exec: sh -c curl",
+            gateway + template("livenessProbe: {exec: {command: [sh, -c, curl]}}"),
+            mended: gateway + template("livenessProbe: {tcpSocket: {port: 8088}}")
+        ),
     ]
 
     private static let keepsImage = "appmesh.k8s.aws/virtualGatewaySkipImageOverride: enabled"
@@ -320,6 +336,20 @@ extension MigrationCase {
         ---
 
         """
+
+    private static func template(_ probe: String) -> String {
+        """
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: edge, namespace: demo}
+        spec:
+          template:
+            metadata: {labels: {app: edge}}
+            spec: {containers: [{name: envoy, image: "envoyproxy/envoy:v1.40.0", \(probe)}]}
+        ---
+
+        """
+    }
 
     static let settings = [
         MigrationCase(
@@ -389,9 +419,17 @@ extension MigrationCase {
             .metricsExtension,
             .changes,
             "Mesh demo",
-            "heddle.dev/export=cloudwatch",
+            "port 9902",
             MigrationDump.pod(environment: variables("APPMESH_METRIC_EXTENSION_VERSION", "1")),
             mended: MigrationDump.pod()
+        ),
+        MigrationCase(
+            .statistics,
+            .changes,
+            blue,
+            "let it ask port 9902",
+            MigrationDump.pod(annotations: "prometheus.io/port: \"9901\""),
+            mended: MigrationDump.pod(annotations: "prometheus.io/port: \"9902\"")
         ),
     ]
 

@@ -14,7 +14,10 @@ enum MigrationDump {
     static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
 
     /// What is found in `yaml`, a dump, by itself or beside a mesh `demo` of the namespace `demo`.
-    static func report(_ yaml: String, options: PlanOptions = PlanOptions()) -> MigrationReport {
+    static func report(
+        _ yaml: String,
+        options: PlanOptions = PlanOptions(isInCluster: true)
+    ) -> MigrationReport {
         migrationReport(of: cluster(yaml), options: options)
     }
 
