@@ -17,6 +17,8 @@ public struct Port: Hashable, Codable, Sendable, Comparable, CustomStringConvert
     public static let admin = Port(trusted: 9901)
     /// Port 9902, which App Mesh's agent had beside Envoy.
     public static let agent = Port(trusted: 9902)
+    /// Where proxies elsewhere connect for xDS.
+    public static let xds = Port(trusted: 18000)
     /// Port 80, which an authority without a port means.
     public static let http = Port(trusted: 80)
     /// Port 443.

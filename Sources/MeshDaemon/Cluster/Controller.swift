@@ -50,7 +50,6 @@ private struct Controller {
     /// The namespace of the Lease and of the authority's Secret.
     let namespace: String
     let serviceName: String
-    let authority: ClusterAuthority
     let metrics = DaemonMetrics()
     let telemetry: DaemonTelemetry
     let store: SnapshotStore
@@ -81,12 +80,6 @@ private struct Controller {
         self.logger = logger
         namespace = configuration.namespace ?? cluster.namespace
         serviceName = configuration.serviceName ?? "heddle.\(namespace).svc"
-        authority = ClusterAuthority(
-            client: client,
-            secret: ObjectKey(namespace: namespace, name: configuration.authoritySecret),
-            folder: "\(state.path)/root",
-            logger: logger
-        )
         let telemetry = DaemonTelemetry(
             xRayAddress: nil,
             openTelemetryAddress: nil,
@@ -129,10 +122,16 @@ private struct Controller {
     /// Runs until a signal.
     func run() async throws {
         let version = try await serverVersion()
-        let root = try await authority.load()
+        let authority = try await ClusterAuthority(
+            secret: ObjectKey(namespace: namespace, name: configuration.authoritySecret),
+            client: client,
+            stateDirectory: state.path,
+            now: { .seconds(Date.now.timeIntervalSince1970) },
+            logger: logger
+        )
         let serving = try ServingCertificates(
             ServingCertificates.Configuration(
-                authority: root,
+                authority: authority.files,
                 secret: "\(namespace)/\(configuration.authoritySecret)",
                 dnsNames: servingNames
             ),
@@ -143,7 +142,7 @@ private struct Controller {
             IdentityConfiguration(
                 stateDirectory: state.path,
                 certificateLifetime: configuration.certificateLifetime,
-                broughtAuthority: root
+                broughtAuthority: authority.files
             ),
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger,
@@ -253,15 +252,7 @@ private struct Controller {
             address: address,
             controller: AdmissionController(
                 settings: settings,
-                bootstrap: { [configuration, serviceName, world] request in
-                    try podBootstrap(
-                        of: request,
-                        xdsHost: serviceName,
-                        xdsPort: configuration.xdsAddress.port,
-                        rootCertificates: serving.current.authorities,
-                        in: world.value.withLock { $0 }
-                    )
-                }
+                bootstrap: bootstraps(serving).bootstrap
             ),
             certificate: {
                 let current = serving.current
@@ -272,6 +263,19 @@ private struct Controller {
             },
             world: { [world] in world.value.withLock { $0 } },
             logger: logger
+        )
+    }
+
+    private func bootstraps(_ serving: ServingCertificates) -> PodBootstraps {
+        PodBootstraps(
+            controlPlane: PodBootstraps.ControlPlane(
+                host: serviceName,
+                port: Port(configuration.xdsAddress.port) ?? .xds,
+                serverName: serviceName,
+                agentAddress: settings.ipFamily == .ipv6 ? "::" : "0.0.0.0"
+            ),
+            roots: { serving.current.authorities },
+            mesh: { [world] reference in world.value.withLock { $0?.meshes[reference] } }
         )
     }
 

@@ -52,12 +52,3 @@ extension InjectionSettings.Tracing {
     /// Whether the address is another for each Pod, which the proxies of one node can't be told.
     var isAddressOfEachPod: Bool { address.hasPrefix("ref:") }
 }
-
-extension InjectionSettings.Stats {
-    /// Where proxies send them as DogStatsD; nil is nowhere.
-    var dogStatsD: DogStatsDAddress? {
-        guard statsdEnabled else { return nil }
-        if !statsdSocketPath.isEmpty { return .unixSocket(statsdSocketPath) }
-        return Port(statsdPort).map { .udp(TelemetryEndpoint(host: statsdAddress, port: $0)) }
-    }
-}

@@ -1,0 +1,36 @@
+internal import FoundationEssentials
+internal import KubernetesAPI
+internal import MeshAdmission
+
+extension InjectionSettings {
+    /// The settings of a file; the defaults without one.
+    init(at path: String?) throws {
+        self.init()
+        guard let path else { return }
+        let bytes: Data
+        do {
+            bytes = try Data(contentsOf: URL(filePath: path))
+        } catch {
+            throw DaemonError("--injection-settings \(path): cannot be read; \(error)")
+        }
+        do {
+            self = try JSONDecoder().decode(InjectionSettings.self, from: bytes)
+        } catch {
+            throw DaemonError("--injection-settings \(path): \(error)")
+        }
+    }
+}
+
+extension ControllerConfiguration {
+    /// The API server to ask, and as whom.
+    func cluster() throws -> KubernetesConfiguration {
+        do {
+            if kubeconfig == nil, context == nil, let own = try KubernetesConfiguration.inCluster() {
+                return own
+            }
+            return try .kubeconfig(path: kubeconfig, context: context)
+        } catch {
+            throw DaemonError("\(error.request): \(error.problem)")
+        }
+    }
+}
