@@ -219,9 +219,10 @@ let package = Package(
         tests(
             "MeshDaemonTests",
             [
-                "MeshDaemon", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry", "MeshTesting",
-                "XDSServer", httpTypes, lifecycle, logging,
-            ]
+                "MeshDaemon", "MeshManifests", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry",
+                "MeshTesting", "XDSServer", httpTypes, lifecycle, logging,
+            ],
+            exclude: ["Migration/Dumps"]
         ),
         tests("TidyTests", ["MeshManifests", "MeshModel", "MeshPlan", "MeshTesting"]),
         .executableTarget(

@@ -31,13 +31,16 @@ enum YAMLLimits {
 
 /// The value of one document; nil when it is empty.
 ///
-/// Guarantee: the tree nests at most `YAMLLimits.depth` deep, and walking it meets at most
-/// `YAMLLimits.nodes` nodes.
-func parseYAML(_ document: DocumentText) throws(YAMLFailure) -> YAMLNode? {
+/// Guarantee: the tree nests at most `YAMLLimits.depth` deep, and walking it meets at most `nodes`
+/// nodes.
+func parseYAML(
+    _ document: DocumentText,
+    nodes: Int = YAMLLimits.nodes
+) throws(YAMLFailure) -> YAMLNode? {
     let result: Result<YAMLNode?, YAMLFailure> = document.bytes.withUnsafeBufferPointer { buffer in
         let events = YAMLEvents(buffer, document)
         defer { events.close() }
-        var composer = YAMLComposer(events: events)
+        var composer = YAMLComposer(events: events, limit: nodes)
         do throws(YAMLFailure) {
             return .success(try composer.document())
         } catch {
@@ -173,13 +176,18 @@ private struct YAMLComposer {
     }
 
     let events: YAMLEvents
+    /// How many nodes there may be.
+    private let limit: Int
     private var anchors: [String: Anchored] = [:]
     private var count = 0
     private var aliasedCount = 0
     /// The deepest level that was met since it was last reset.
     private var deepest = 0
 
-    init(events: YAMLEvents) { self.events = events }
+    init(events: YAMLEvents, limit: Int) {
+        self.events = events
+        self.limit = limit
+    }
 
     mutating func document() throws(YAMLFailure) -> YAMLNode? {
         // The stream's start, then the document's.
@@ -203,8 +211,8 @@ private struct YAMLComposer {
     private mutating func node(depth: Int) throws(YAMLFailure) -> YAMLNode {
         count += 1
         deepest = max(deepest, depth)
-        guard count <= YAMLLimits.nodes else {
-            throw failure("more than \(YAMLLimits.nodes) values in one document", "split it")
+        guard count <= limit else {
+            throw failure("more than \(limit) values in one document", "split it")
         }
         guard depth <= YAMLLimits.depth else {
             throw .tooDeep(line: events.line)

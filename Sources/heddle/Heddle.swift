@@ -41,7 +41,10 @@ struct Heddle: AsyncParsableCommand {
                 ]
             ),
             CommandGroup(name: "Pods", subcommands: [Redirect.self]),
-            CommandGroup(name: "Other", subcommands: [Completion.self, Version.self]),
+            CommandGroup(
+                name: "Other",
+                subcommands: [Migrate.self, Completion.self, Version.self]
+            ),
         ]
     )
 

@@ -64,5 +64,6 @@ extension TapCommand.Format: ExpressibleByArgument {}
 extension TracesCommand.Format: ExpressibleByArgument {}
 extension AuditCommand.Format: ExpressibleByArgument {}
 extension TopCommand.Format: ExpressibleByArgument {}
+extension MigrateCheckCommand.Format: ExpressibleByArgument {}
 extension TopCommand.Sort: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}
