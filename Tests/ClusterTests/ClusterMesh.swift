@@ -255,6 +255,7 @@ final class ClusterMesh: Sendable {
               - name: app
                 image: example.com/application
                 command: [python3, \(TestKubelet.application), \(name), "8080"]
+                readinessProbe: {exec: {command: [curl, -sf, "http://127.0.0.1:8080/"]}}
             """
         )
         if waits { try await waitUntilReady(pod: name, in: namespace) }

@@ -244,7 +244,11 @@ class Pod:
         self.removed.wait()
 
     def probe(self, container):
-        get = (container.get("readinessProbe") or {}).get("httpGet")
+        probe = container.get("readinessProbe") or {}
+        if run := probe.get("exec"):
+            enter = ["nsenter", f"--net=/run/netns/{self.net}", "--"]
+            return subprocess.run(enter + run["command"], capture_output=True).returncode == 0
+        get = probe.get("httpGet")
         if not get:
             return True
         port = get["port"]
@@ -340,6 +344,8 @@ class Kubelet:
             self.write_hosts(services.values())
 
     def begin(self):
+        # Of a kubelet whose guard was killed too.
+        ip("link", "delete", self.bridge, check=False)
         ip("link", "add", self.bridge, "type", "bridge")
         ip("address", "add", f"{self.address}/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
