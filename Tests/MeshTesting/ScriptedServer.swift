@@ -116,7 +116,7 @@ public final class ScriptedServer: Sendable {
                 kept = {name: value for name, value in response.getheaders() if name.lower()
                     not in ("connection", "content-length", "date", "server")}
                 return response.status, kept, response.read()
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
         server = Server(("127.0.0.1", 0), Handler)

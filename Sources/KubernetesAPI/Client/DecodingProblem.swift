@@ -14,7 +14,8 @@ func decodingProblem(_ error: any Error) -> String {
 
 /// `items[3].metadata.name`.
 private func place(_ path: [any CodingKey]) -> String {
-    path.reduce(into: "") { text, key in
+    guard !path.isEmpty else { return "it" }
+    return path.reduce(into: "") { text, key in
         if let index = key.intValue {
             text += "[\(index)]"
         } else {

@@ -214,7 +214,7 @@ public final class KubernetesClient: Sendable {
         case merge
         /// RFC 6902.
         case json
-        /// Server-side apply, by `fieldManager`.
+        /// Server-side apply, by `fieldManager`; the body has `apiVersion`, `kind` and `metadata.name`.
         case apply(fieldManager: String, force: Bool)
     }
 

@@ -28,9 +28,9 @@ struct RetryRule: Sendable {
         remaining: Duration,
         chance: Double
     ) -> Duration? {
-        var pause = firstPause
-        for _ in 1..<max(attempt, 1) where pause < longestPause { pause = pause * 2 }
-        pause = min(pause, longestPause) * (0.5 + chance / 2)
+        // More doublings than these are longer than any limit.
+        let doubled = firstPause * (1 << min(max(attempt - 1, 0), 16))
+        var pause = min(doubled, longestPause) * (0.5 + chance / 2)
         switch failure {
         case .final: return nil
         case .notConnected: break

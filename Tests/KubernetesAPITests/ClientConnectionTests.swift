@@ -1,0 +1,154 @@
+import Foundation
+import KubernetesAPI
+import Logging
+import MeshTesting
+import Testing
+
+/// How the client's connections to the real server come about.
+@Suite(.enabled(if: kubernetesIsExpected), .timeLimit(.minutes(5)))
+struct ClientConnectionTests {
+    private typealias ConfigMap = ClientServerTests.ConfigMap
+    private static let configMaps = ClientServerTests.configMaps
+
+    private static func fill(
+        _ server: KubernetesServer,
+        _ client: KubernetesClient
+    ) async throws
+        -> String
+    {
+        let namespace = try await server.makeNamespace("connection")
+        let text = String(repeating: "colors ", count: 20_000)
+        _ = try await client.create(
+            ClientServerTests.configMap("large", ["text": text]),
+            configMaps,
+            namespace: namespace
+        )
+        return namespace
+    }
+
+    @Test func `requests at once share one connection, beside watches, and lists are compressed`()
+        async throws
+    {
+        let server = try await KubernetesServer.shared()
+        let relay = try await ConnectionRelay(to: server.server)
+        let client = try ClientServerTests.client(
+            try server.kubeconfig(server: "https://\(relay.address)")
+        )
+        let namespace = try await Self.fill(server, client)
+        let key = ObjectKey(namespace: namespace, name: "large")
+        let start = try await client.list(ConfigMap.self, Self.configMaps, namespace: namespace)
+        let events = client.watch(
+            ConfigMap.self,
+            Self.configMaps,
+            namespace: namespace,
+            from: start.resourceVersion,
+            timeoutSeconds: 60
+        )
+        var iterator = events.makeAsyncIterator()
+        try await client.patch(Self.configMaps, key, .merge, ["data": ["a": "1"]])
+        _ = try await iterator.next()
+        let before = try await relay.counts()
+        let sizes = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<20 {
+                group.addTask {
+                    try await client.get(ConfigMap.self, Self.configMaps, key)
+                        .data?["text"]?.count ?? 0
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(sizes == Array(repeating: 140_000, count: 20))
+        let after = try await relay.counts()
+        #expect(after.connections == 1)
+        #expect(after.received - before.received < 20 * 140_000 / 4)
+        #expect(client.requestCounts[RequestKind(verb: "get", code: 200)] == 20)
+    }
+
+    @Test func `a connection that is cut is made again, and what can be repeated is`() async throws
+    {
+        let server = try await KubernetesServer.shared()
+        let relay = try await ConnectionRelay(to: server.server)
+        let client = try ClientServerTests.client(
+            try server.kubeconfig(server: "https://\(relay.address)")
+        )
+        let start = try await client.list(ConfigMap.self, Self.configMaps)
+        let events = client.watch(
+            ConfigMap.self,
+            Self.configMaps,
+            from: start.resourceVersion,
+            timeoutSeconds: 600
+        )
+        let reader = Task { for try await _ in events {} }
+        try await poll {
+            client.requestCounts[RequestKind(verb: "watch", code: 200)]
+        } until: {
+            $0 == 1
+        }
+        try await relay.cut()
+        let error = await #expect(throws: KubernetesError.self) { try await reader.value }
+        #expect(error?.kind == .unreachable)
+        _ = try await client.list(ConfigMap.self, Self.configMaps)
+        #expect(try await relay.counts().connections == 2)
+    }
+
+    @Test func `connections without any answer are given up, and others made`() async throws {
+        let server = try await KubernetesServer.shared()
+        let relay = try await ConnectionRelay(to: server.server)
+        var options = KubernetesClient.Options()
+        // As long as it takes until silence counts.
+        options.requestTimeout = .seconds(6)
+        let client = KubernetesClient(
+            try .kubeconfig(path: try server.kubeconfig(server: "https://\(relay.address)")),
+            options: options,
+            logger: Logger(label: "test")
+        )
+        let start = try await client.list(ConfigMap.self, Self.configMaps)
+        let events = client.watch(
+            ConfigMap.self,
+            Self.configMaps,
+            from: start.resourceVersion,
+            timeoutSeconds: 600
+        )
+        let reader = Task { for try await _ in events {} }
+        try await poll {
+            client.requestCounts[RequestKind(verb: "watch", code: 200)]
+        } until: {
+            $0 == 1
+        }
+        try await relay.stall()
+        let error = await #expect(throws: KubernetesError.self) {
+            try await client.list(ConfigMap.self, Self.configMaps)
+        }
+        #expect(error?.kind == .unreachable)
+        // The watch is on that connection, too, and would hear nothing for ten minutes.
+        await #expect(throws: KubernetesError.self) { try await reader.value }
+        _ = try await client.list(ConfigMap.self, Self.configMaps)
+    }
+
+    @Test func `the server is asked through a proxy`() async throws {
+        let server = try await KubernetesServer.shared()
+        let relay = try await ConnectionRelay(to: "127.0.0.1:1")
+        let authority = try Data(contentsOf: URL(fileURLWithPath: server.certificateAuthority))
+        let port = server.server.split(separator: ":").last ?? ""
+        try await TestFolder.use { folder in
+            let cluster = """
+                server: https://kubernetes.example:\(port)
+                certificate-authority-data: \(authority.base64EncodedString())
+                tls-server-name: kubernetes.default.svc
+                proxy-url: http://ann:secret@\(relay.address)
+                """
+            let (certificate, key) = try await server.clientCertificate(user: "ann")
+            let path = try folder.kubeconfig(
+                cluster: cluster,
+                user: "{client-certificate: \(certificate), client-key: \(key)}"
+            )
+            let client = try ClientServerTests.client(path)
+            _ = try await client.list(ConfigMap.self, Self.configMaps)
+            let heads = try await relay.counts().requests
+            #expect(heads.allSatisfy { $0.hasPrefix("CONNECT kubernetes.example:\(port) ") })
+            #expect(heads.count == 1)
+            let password = Data("ann:secret".utf8).base64EncodedString()
+            #expect(heads.first?.contains("Proxy-Authorization: Basic \(password)") == true)
+        }
+    }
+}
