@@ -52,7 +52,9 @@ func turnsFalse(_ desired: ObjectStatus, after live: JSONValue) -> Bool {
 
 /// The merge patch that makes `live` equal `desired`; nil when they are equal.
 private func mergePatch(from live: JSONValue, to desired: JSONValue) -> JSONValue? {
-    guard case .object(let members) = desired else { return live == desired ? nil : desired }
+    // A value may be nil, and no patch is another nil.
+    if live == desired { return Optional.none }
+    guard case .object(let members) = desired else { return desired }
     let present = live.object ?? [:]
     var patch: [String: JSONValue] = [:]
     for (key, value) in members {
@@ -65,7 +67,8 @@ private func mergePatch(from live: JSONValue, to desired: JSONValue) -> JSONValu
     for key in present.keys where members[key] == nil && present[key] != .null {
         patch.updateValue(.null, forKey: key)
     }
-    return patch.isEmpty && live.object != nil ? nil : .object(patch)
+    if patch.isEmpty, live.object != nil { return Optional.none }
+    return .object(patch)
 }
 
 extension JSONValue {
