@@ -327,6 +327,7 @@ private struct Controller {
             telemetry: telemetry,
             options: PlanOptions(
                 assumesServing: false,
+                isInCluster: true,
                 certificateLifetime: configuration.certificateLifetime,
                 hasExternalSecrets: settings.sds.enabled
             ),

@@ -15,7 +15,12 @@ struct ProblemLog {
         let now = Set(diagnostics)
         let added = diagnostics.filter { !known.contains($0) }
         for diagnostic in added.prefix(Self.limit) {
-            let level = diagnostic.severity == .error ? Logger.Level.error : .warning
+            let level: Logger.Level =
+                switch diagnostic.severity {
+                case .error: .error
+                case .warning: .warning
+                case .note: .info
+                }
             logger.log(level: level, "problem", metadata: ["problem": "\(diagnostic.message)"])
         }
         if added.count > Self.limit {
