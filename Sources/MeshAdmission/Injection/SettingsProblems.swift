@@ -108,6 +108,14 @@ extension InjectionSettings {
                 "token.expirationSeconds: \(token.expirationSeconds) is out of range; use 600 to 86400"
             )
         }
+        if stats.statsdEnabled, stats.statsdSocketPath.isEmpty, !isIPAddress(stats.statsdAddress),
+            stats.statsdAddress != "ref:status.hostIP"
+        {
+            problems.append(
+                "stats.statsdAddress: \(quoted(stats.statsdAddress)) is not an IP address, and Envoy "
+                    + "takes no name; give one, or ref:status.hostIP"
+            )
+        }
         if token.audience.isEmpty { problems.append("token.audience: empty; use heddle.dev") }
         if let refusal = PodAnnotations([
             PodAnnotations.Name.egressIgnoredIPs.key: egressIgnoredIPs
