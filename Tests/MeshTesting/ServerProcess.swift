@@ -34,8 +34,10 @@ final class ServerProcess: Sendable {
         let process = Process()
         let (input, output) = (Pipe(), Pipe())
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        // The shell waits for the end of its input, and then ends the server.
-        process.arguments = ["-c", #""$@" </dev/null & read _; kill -9 $!"#, "sh"] + command
+        // The shell waits for the end of its input, and then ends the server; of a server that ends by
+        // itself the output does.
+        let script = #""$@" </dev/null & exec >&- 2>&-; read _; kill -9 $!"#
+        process.arguments = ["-c", script, "sh"] + command
         process.environment = ProcessInfo.processInfo.environment
             .merging(environment) { _, new in new }
         process.standardInput = input
