@@ -113,6 +113,7 @@ final class MeshPod {
         )
         let path = "\(folder)/envoy.json"
         try bootstrap.json.prettyText.write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(chown(path, uid_t(PodMesh.user), gid_t(PodMesh.user)) == 0)
         processes.append(
             try await pod.start(
                 [try requireEnvoy(), "-c", path, "--disable-hot-restart", "--concurrency", "1"],

@@ -41,6 +41,8 @@ public final class PodNetwork: Sendable {
     /// A new Pod, with an address and nothing that runs in it.
     ///
     /// - Parameter name: A word, unlike those of the network's other Pods.
+    /// - Returns: The Pod.
+    /// - Throws: When `ip` can't make it.
     public func pod(_ name: String) async throws -> TestPod {
         let index = pods.withLock { $0.count }
         let pod = TestPod(

@@ -44,10 +44,12 @@ final class ServerProcess: Sendable {
         let process = Process()
         let (input, output) = (Pipe(), Pipe())
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        // The shell waits for the end of its input, and then ends the server. It does not `wait` for
-        // that, which would take a signal that is blocked in processes that come from here.
+        // The shell waits for the end of its input, and then ends the server; of a server that ends by
+        // itself the output does. It does not `wait` for that, which would take a signal that is
+        // blocked in processes that come from here.
         let script = #"""
-            "$@" </dev/null & read _; kill -9 $!; [ -z "$0" ] || { sleep 1; rm -rf "$0"; }
+            "$@" </dev/null & exec >&- 2>&-; read _; kill -9 $!
+            [ -z "$0" ] || { sleep 1; rm -rf "$0"; }
             """#
         process.arguments = ["-c", script, folder] + command
         process.environment = ProcessInfo.processInfo.environment
