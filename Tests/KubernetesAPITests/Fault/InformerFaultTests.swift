@@ -110,7 +110,7 @@ struct InformerFaultTests {
                 deleted.formUnion(try await server.churn(namespace, count: 10, using: &generator))
                 return try await proxy.counts()
             } until: {
-                $0.refused >= 8 && $0.cut >= 3 && $0.passed >= 3
+                $0.refused >= 6 && $0.cut >= 2 && $0.passed >= 3
             }
             try await proxy.set(.none)
             try await server.expect(view, in: namespace, deleted: deleted)

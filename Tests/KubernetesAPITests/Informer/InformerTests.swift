@@ -170,7 +170,7 @@ struct InformerTests {
                 $0 == 1
             }
             try await server.apply(
-                "{apiVersion: late.heddle.dev/v1, kind: Thing, metadata: {name: blue}}",
+                "apiVersion: late.heddle.dev/v1\nkind: Thing\nmetadata: {name: blue}\n",
                 namespace: "default"
             )
             try await poll {

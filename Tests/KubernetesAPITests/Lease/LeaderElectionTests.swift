@@ -176,10 +176,17 @@ struct LeaderElectionTests {
         let server = try await KubernetesServer.shared()
         let namespace = try await server.makeNamespace()
         let first = election(try .of(server), namespace, "first")
-        let second = election(try .of(server), namespace, "second")
+        let client = try KubernetesClient.of(server)
+        let second = election(client, namespace, "second")
         try await running(first) {
             try await waitUntil(first, leads: true)
             try await running(second) {
+                // It has seen who leads.
+                try await poll {
+                    client.requestCounts[RequestKind(verb: "get", code: 200)] ?? 0
+                } until: {
+                    $0 > 0
+                }
                 try await server.kubectl("delete", "lease", "heddle", "-n", namespace)
                 try await poll {
                     #expect(second.leadershipEnd == nil)
