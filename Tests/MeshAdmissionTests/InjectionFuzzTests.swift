@@ -208,7 +208,7 @@ import Testing
         guard case .verdict(let verdict, let uid, _) = answer else { return }
         guard case .allowed(let operations) = verdict.decision else { return }
         #expect(verdict.review(uid: uid)["response"]?["allowed"] == true)
-        let object = sent["request"]?["object"] ?? .null
-        _ = try JSONValue.array(operations.map(\.document)).applied(to: object)
+        let target = sent["request"]?["object"] ?? .null
+        _ = try JSONValue.array(operations.map(\.document)).applied(to: target)
     }
 }

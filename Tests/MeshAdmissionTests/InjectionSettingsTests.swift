@@ -67,12 +67,14 @@ import Testing
         settings.sds.enabled = true
         settings.sds.udsPath = "socket"
         settings.token.expirationSeconds = 1
+        settings.stats.statsdEnabled = true
+        settings.stats.statsdAddress = "collector"
         settings.egressIgnoredIPs = "nowhere"
         let fields = [
             "sidecar.image.repository", "sidecar.readinessPort", "sidecar.logLevel",
             "sidecar.resources.limits.cpu", "sidecar.lifecycleHooks.preStopDelay", "region",
             "tracing.samplingRate", "tracing.logLevel", "tracing.role", "sds.udsPath",
-            "token.expirationSeconds", "egressIgnoredIPs",
+            "token.expirationSeconds", "stats.statsdAddress", "egressIgnoredIPs",
         ]
         let problems = settings.problems
         #expect(problems.count == fields.count)
