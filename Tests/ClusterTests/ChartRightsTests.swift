@@ -119,6 +119,8 @@ struct ChartRightsTests {
         let cluster = try await InstalledCluster.value()
         for attempt in Self.allowed {
             let answer = try await cluster.send(attempt)
+            // What replaces an object has to know its version, which is asked after the right to.
+            if attempt.method == "PUT", answer.status == 422 { continue }
             #expect(
                 (200..<300).contains(answer.status),
                 "\(attempt.testDescription): \(answer.text)"
