@@ -15,6 +15,8 @@ struct DiscoveryServer {
     var place: Logger.Metadata
     /// What comes between the connections and gRPC; nil is nothing.
     var secure: (@Sendable (any Channel) -> EventLoopFuture<Void>)?
+    /// Who sees each stream as it is asked for.
+    var interceptors: [any ServerInterceptor] = []
 
     private static let retryTick = Duration.seconds(1)
     private static let graceTime = Duration.seconds(2)
@@ -31,7 +33,8 @@ struct DiscoveryServer {
                 AggregatedDiscovery(store: store, authentication: authentication, logger: logger),
                 HealthDiscovery(store: store, authentication: authentication, logger: logger),
                 AccessLogService(store: store, authentication: authentication, logger: logger),
-            ]
+            ],
+            interceptors: interceptors
         )
         try await withThrowingTaskGroup { group in
             group.addTask { try await server.serve() }

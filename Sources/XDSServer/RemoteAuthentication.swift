@@ -129,6 +129,13 @@ extension RemoteAuthentication {
         _ uid: String
     ) throws(Refusal) -> (ProxyID, RemoteProxy) {
         let proxy = ProxyID(pod)
+        guard store.hasAdmitted else {
+            throw Refusal(
+                code: .unavailable,
+                peer: .remote("begins"),
+                problem: "Heddle has begun and does not know the cluster's proxies yet; try again"
+            )
+        }
         guard let admitted = store.remoteProxy(proxy) else {
             throw Refusal(
                 code: .permissionDenied,

@@ -1,3 +1,4 @@
+internal import GRPCCore
 public import Logging
 public import MeshIdentity
 public import ServiceLifecycle
@@ -47,6 +48,7 @@ public struct RemoteXDSService: Service {
     private let store: SnapshotStore
     private let authentication: RemoteAuthentication
     private let security: SecureConnections
+    private let interceptors: [any ServerInterceptor]
     private let logger: Logger
 
     /// Listens: a proxy that connects now is served once `run()` is called.
@@ -72,7 +74,8 @@ public struct RemoteXDSService: Service {
         store: SnapshotStore,
         logger: Logger,
         reviews: TokenReviews,
-        connections: ConnectionRegistry
+        connections: ConnectionRegistry,
+        interceptors: [any ServerInterceptor] = []
     ) throws {
         security = try SecureConnections(
             configuration.certificate,
@@ -89,6 +92,7 @@ public struct RemoteXDSService: Service {
         port = TCPListener.port(of: descriptor)
         host = configuration.host
         self.connections = connections
+        self.interceptors = interceptors
         self.store = store
         self.logger = logger
     }
@@ -102,7 +106,8 @@ public struct RemoteXDSService: Service {
             authentication: authentication,
             logger: logger,
             place: ["address": "\(address)"],
-            secure: { [security] in security.secure($0) }
+            secure: { [security] in security.secure($0) },
+            interceptors: interceptors
         )
         try await server.run()
     }

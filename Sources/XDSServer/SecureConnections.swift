@@ -143,9 +143,10 @@ private struct ForClients: VerifierPolicy {
     mutating func chainMeetsPolicyRequirements(
         chain: UnverifiedCertificateChain
     ) -> PolicyEvaluationResult {
-        guard let usage = try? chain.leaf.extensions.extendedKeyUsage,
-            usage.contains(.clientAuth)
-        else { return .failsToMeetPolicy(reason: "it is not for clients") }
+        // Without this extension a certificate is for everything.
+        if let usage = try? chain.leaf.extensions.extendedKeyUsage, !usage.contains(.clientAuth) {
+            return .failsToMeetPolicy(reason: "it is not for clients")
+        }
         return .meetsPolicy
     }
 }

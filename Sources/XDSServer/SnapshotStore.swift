@@ -19,6 +19,8 @@ public final class SnapshotStore: Sendable {
         /// Those that prove themselves otherwise than by a token of Heddle's.
         var remotes: [ProxyID: RemoteProxy] = [:]
         var remoteNodeIDs: Set<String> = []
+        /// Whether it is known who they are.
+        var hasAdmitted = false
         var secrets = SecretShelf()
     }
 
@@ -151,6 +153,7 @@ public final class SnapshotStore: Sendable {
     /// plan's own are to be given. A new stream of the same proxy takes the place of the one before.
     public func admit(_ proxies: [ProxyID: RemoteProxy]) {
         state.withLock { state in
+            state.hasAdmitted = true
             guard state.remotes != proxies else { return }
             let old = state.remotes
             state.remotes = proxies
@@ -207,6 +210,9 @@ public final class SnapshotStore: Sendable {
     func openAccessLog(_ peer: StreamPeer) -> AccessLogChannel.Stream? {
         state.withLock { $0.channel(of: peer)?.accessLog.open() }
     }
+
+    /// Whether anybody was admitted, or that nobody is: before the first plan it is not known.
+    var hasAdmitted: Bool { state.withLock { $0.hasAdmitted } }
 
     /// What `proxy` has to prove; nil when no such proxy elsewhere is planned.
     func remoteProxy(_ proxy: ProxyID) -> RemoteProxy? { state.withLock { $0.remotes[proxy] } }

@@ -46,7 +46,7 @@ final class TokenReviews: Sendable {
         /// The tokens that are remembered to prove nobody.
         var refused = 2_000
         /// The reviews under way at once.
-        var reviews = 32
+        var reviews = 16
         /// The reviews that wait for one of these to end.
         var waiting = 2_000
         /// The longest time of a review.

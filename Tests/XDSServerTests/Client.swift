@@ -128,7 +128,7 @@ func withGarbage(_ path: String, _ method: MethodDescriptor, token: String) asyn
     }
 }
 
-private func withStream<Request: Message, Response: Message, Result: Sendable>(
+func withStream<Request: Message, Response: Message, Result: Sendable>(
     _ path: String,
     _ method: MethodDescriptor,
     token: String?,
@@ -140,9 +140,19 @@ private func withStream<Request: Message, Response: Message, Result: Sendable>(
         transportSecurity: .plaintext,
         config: .defaults { $0.http2.targetWindowSize = windowBytes }
     )
-    var metadata = Metadata()
+    var metadata = GRPCCore.Metadata()
     if let token { metadata.addString("Bearer \(token)", forKey: "authorization") }
-    return try await withGRPCClient(transport: transport) { client in
+    return try await withStream(transport, method, metadata: metadata, body: body)
+}
+
+/// Opens a stream of `method` over `transport` while `body` runs.
+func withStream<Request: Message, Response: Message, Result: Sendable>(
+    _ transport: HTTP2ClientTransport.Posix,
+    _ method: MethodDescriptor,
+    metadata: GRPCCore.Metadata,
+    body: @Sendable @escaping (inout StreamClient<Request, Response>) async throws -> Result
+) async throws -> Result {
+    try await withGRPCClient(transport: transport) { client in
         let (requests, continuation) = AsyncStream.makeStream(of: Request.self)
         return try await client.bidirectionalStreaming(
             request: StreamingClientRequest(metadata: metadata) { writer in
