@@ -245,7 +245,3 @@ let package = Package(
         ),
     ]
 )
-
-package.targets.removeAll { $0.type == .test && $0.name != "MeshSourcesTests" }
-package.targets.removeAll { ["MeshDaemon", "heddle", "manifest-fuzz", "certificate-benchmark", "MeshPage", "XDSServer", "EnvoySupervisor", "MeshIdentity", "MeshTelemetry", "MeshAdmission"].contains($0.name) }
-package.products = []
