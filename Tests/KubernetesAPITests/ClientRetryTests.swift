@@ -245,6 +245,7 @@ struct ClientRetryTests {
             )
             for try await event in events {
                 switch event {
+                case .begun: break
                 case .added(let object): told.append("added \(object.metadata.name)")
                 case .modified(let object): told.append("modified \(object.metadata.name)")
                 case .deleted(let object): told.append("deleted \(object.metadata.name)")

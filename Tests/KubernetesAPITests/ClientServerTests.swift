@@ -114,7 +114,7 @@ struct ClientServerTests {
             case .deleted(let object):
                 told.append("deleted \(object.metadata.name)")
                 break reading
-            case .bookmark: continue
+            case .begun, .bookmark: continue
             }
         }
         #expect(told == ["added one", #"modified ["a": "1"]"#, "deleted one"])
