@@ -117,6 +117,8 @@ public struct HTTPError: Error, Hashable, CustomStringConvertible {
         case timedOut
         /// The body is larger than the caller's limit.
         case bodyTooLarge
+        /// A certificate is not good: the server's for the client, or the client's own.
+        case untrusted
         /// The client was shut down.
         case shutDown
         /// Anything else: a bad URL, a broken connection, a malformed response.

@@ -223,6 +223,8 @@ final class Transfer {
             switch result {
             case CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST: .cannotConnect
             case CURLE_OPERATION_TIMEDOUT: .timedOut
+            case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM:
+                .untrusted
             default: .failed
             }
         let detail = String(cString: errorText)
@@ -251,5 +253,9 @@ extension Substring {
 }
 
 extension String {
-    fileprivate func lowercasingFirst() -> String { prefix(1).lowercased() + dropFirst() }
+    /// Words in capitals stay: `SSL`.
+    fileprivate func lowercasingFirst() -> String {
+        guard dropFirst().first?.isUppercase != true else { return self }
+        return prefix(1).lowercased() + dropFirst()
+    }
 }

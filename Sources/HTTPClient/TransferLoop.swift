@@ -98,10 +98,20 @@ final class TransferLoop: Sendable {
 
     // MARK: On the thread
 
+    private struct Entry {
+        var transfer: Transfer
+        var request: HTTPRequest
+        /// When it is to be over, whatever libcurl makes of it.
+        var deadline: ContinuousClock.Instant?
+    }
+
     private struct Running {
-        var transfers: [ID: (transfer: Transfer, request: HTTPRequest)] = [:]
+        var transfers: [ID: Entry] = [:]
         var ids: [OpaqueHandle: ID] = [:]
     }
+
+    /// libcurl ends a request in time by itself once it has a connection.
+    private static let graceOfDeadlines = Duration.milliseconds(50)
 
     private func run() {
         var running = Running()
@@ -115,8 +125,9 @@ final class TransferLoop: Sendable {
             var count: Int32 = 0
             curl_multi_perform(multi, &count)
             finishDone(&running)
+            let pause = finishLate(&running)
             // Returns earlier for sockets, libcurl's own timers and wake-ups.
-            curl_multi_poll(multi, nil, 0, 3_600_000, nil)
+            curl_multi_poll(multi, nil, 0, pause, nil)
         }
         for (id, entry) in running.transfers {
             end(id, &running)?.exchange.finish(HTTPError.shutDown(entry.request))
@@ -131,7 +142,11 @@ final class TransferLoop: Sendable {
                 self?.receipt.withLock { $0 = .now }
             }
             if let refusal = transfer.refusal { return exchange.finish(refusal) }
-            running.transfers[id] = (transfer, request)
+            running.transfers[id] = Entry(
+                transfer: transfer,
+                request: request,
+                deadline: request.timeout.map { .now + $0 + Self.graceOfDeadlines }
+            )
             running.ids[transfer.handle] = id
             curl_multi_add_handle(multi, transfer.handle)
         case .resume(let id):
@@ -153,6 +168,24 @@ final class TransferLoop: Sendable {
         }
     }
 
+    /// Ends requests whose time is over, and gives the milliseconds until the next one's is.
+    ///
+    /// libcurl 7.88 has no time limit for those that wait for a connection, be it that there may be no
+    /// further one or that one is about to be shared.
+    private func finishLate(_ running: inout Running) -> Int32 {
+        let now = ContinuousClock.now
+        var next = now + .seconds(3600)
+        for (id, entry) in running.transfers {
+            guard let deadline = entry.deadline else { continue }
+            if deadline > now {
+                next = min(next, deadline)
+            } else {
+                end(id, &running)?.exchange.finish(HTTPError.late(entry.request))
+            }
+        }
+        return Int32(now.duration(to: next) / .milliseconds(1)) + 1
+    }
+
     private func end(_ id: ID, _ running: inout Running) -> Transfer? {
         guard let transfer = running.transfers.removeValue(forKey: id)?.transfer else { return nil }
         running.ids[transfer.handle] = nil
@@ -164,5 +197,13 @@ final class TransferLoop: Sendable {
 extension HTTPError {
     fileprivate static func shutDown(_ request: HTTPRequest) -> HTTPError {
         HTTPError(kind: .shutDown, request: request.summary, reason: "the client was shut down")
+    }
+
+    fileprivate static func late(_ request: HTTPRequest) -> HTTPError {
+        HTTPError(
+            kind: .timedOut,
+            request: request.summary,
+            reason: "no connection was free for it in time"
+        )
     }
 }

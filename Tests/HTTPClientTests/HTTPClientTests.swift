@@ -193,6 +193,53 @@ struct HTTPClientTests {
         #expect(second?.kind == .shutDown)
     }
 
+    @Test func `the limit of a body counts what was decompressed`() async throws {
+        var request = HTTPRequest("GET", server.url("/compressed"))
+        request.acceptsCompressed = true
+        let response = try await client.response(to: request, bodyLimit: 1_000_000)
+        #expect(response.body == Array(repeating: UInt8(ascii: "z"), count: 1_000_000))
+        #expect(Int(response.head["Content-Length"] ?? "").map { $0 < 10_000 } == true)
+        let error = await #expect(throws: HTTPError.self) {
+            try await client.response(to: request, bodyLimit: 999_999)
+        }
+        #expect(error?.kind == .bodyTooLarge)
+        // Who does not ask for it gets it as it is.
+        request.acceptsCompressed = false
+        #expect(try await client.response(to: request).body.count == 1_000_000)
+    }
+
+    @Test func `a slow reader of a shared connection is given up, and holds up nobody`()
+        async throws
+    {
+        var request = HTTPRequest("GET", server.url("/endless"), timeout: nil)
+        request.connection.isShared = true
+        request.backlogLimit = 1_000_000
+        let stream = try await client.stream(request)
+        // The server has seen the end of the connection, so nothing more comes.
+        _ = try await client.response(to: HTTPRequest("GET", server.url("/broken")))
+        var count = 0
+        let error = await #expect(throws: HTTPError.self) {
+            for try await bytes in stream.body { count += bytes.count }
+        }
+        #expect(count <= 1_000_000)
+        #expect(error?.reason == "more than 1000000 bytes of the response wait to be read")
+    }
+
+    @Test func `a limit on connections has further requests wait`() async throws {
+        let client = HTTPClient(maxConnectionsPerHost: 1)
+        let request = HTTPRequest("GET", server.url("/steps"), timeout: nil)
+        var chunks = try await client.stream(request).body.makeAsyncIterator()
+        _ = try await chunks.next()
+        let waiting = HTTPRequest("GET", server.url("/"), timeout: .milliseconds(200))
+        let error = await #expect(throws: HTTPError.self) {
+            try await client.response(to: waiting)
+        }
+        #expect(error?.kind == .timedOut)
+        _ = try await self.client.response(to: HTTPRequest("GET", server.url("/go")))
+        while try await chunks.next() != nil {}
+        #expect(try await client.response(to: HTTPRequest("GET", server.url("/"))).status == 200)
+    }
+
     // MARK: Signatures
 
     private static let signature = AWSSignature(

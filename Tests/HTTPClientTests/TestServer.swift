@@ -38,7 +38,7 @@ final class TestServer {
     func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
 
     private static let script = #"""
-        import http.server, json, os, socket, socketserver, sys, threading
+        import gzip, http.server, json, os, socket, socketserver, sys, threading
         go, stalled, broken = threading.Event(), threading.Event(), threading.Event()
         sent = 0
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -76,6 +76,10 @@ final class TestServer {
                 elif self.path == "/silent": broken.wait()
                 elif self.path == "/missing": self.answer(b"no such thing", 404)
                 elif self.path == "/large": self.answer(b"x" * 1_000_000)
+                elif self.path == "/compressed":
+                    body, isAsked = b"z" * 1_000_000, "gzip" in self.headers.get("Accept-Encoding", "")
+                    headers = [("Content-Encoding", "gzip")] if isAsked else []
+                    self.answer(gzip.compress(body) if isAsked else body, headers=headers)
                 elif self.path == "/cut":
                     self.send_response(200)
                     self.send_header("Content-Length", "100")

@@ -125,6 +125,78 @@ struct ClientConnectionTests {
         _ = try await client.list(ConfigMap.self, Self.configMaps)
     }
 
+    /// What a cluster's fields say of trust, beside its server, and whether the server is trusted.
+    private static let trust: [(fields: String, isTrusted: Bool)] = [
+        ("certificate-authority: AUTHORITY", true), ("certificate-authority-data: DATA", true),
+        ("certificate-authority: AUTHORITY\ntls-server-name: localhost", true),
+        ("certificate-authority: AUTHORITY\ntls-server-name: other.example", false),
+        ("certificate-authority: OTHER", false), ("certificate-authority-data: WRONG", false),
+        ("tls-server-name: localhost", false), ("insecure-skip-tls-verify: true", true),
+        ("insecure-skip-tls-verify: true\ntls-server-name: other.example", true),
+    ]
+
+    @Test(arguments: trust.indices)
+    func `a server is trusted as the cluster's fields say`(_ index: Int) async throws {
+        let row = Self.trust[index]
+        let server = try await KubernetesServer.shared()
+        let authority = try Data(contentsOf: URL(fileURLWithPath: server.certificateAuthority))
+        try await TestFolder.use { folder in
+            let other = try await TestAuthority("other", in: folder.path)
+            let wrong = try Data(contentsOf: URL(fileURLWithPath: other.certificate))
+            let fields = row.fields
+                .replacing("AUTHORITY", with: server.certificateAuthority)
+                .replacing("OTHER", with: other.certificate)
+                .replacing("DATA", with: authority.base64EncodedString())
+                .replacing("WRONG", with: wrong.base64EncodedString())
+            let (certificate, key) = try await server.clientCertificate(user: "ann")
+            let path = try folder.kubeconfig(
+                cluster: "server: \(server.server)\n\(fields)",
+                user: "{client-certificate: \(certificate), client-key: \(key)}"
+            )
+            let client = try ClientServerTests.client(path)
+            if row.isTrusted {
+                _ = try await client.list(ConfigMap.self, Self.configMaps)
+            } else {
+                let error = await #expect(throws: KubernetesError.self) {
+                    try await client.list(ConfigMap.self, Self.configMaps)
+                }
+                #expect(error?.kind == .unreachable)
+                #expect(error?.problem.contains("SSL") == true, "\(error as Any)")
+                // There is no use in another attempt.
+                #expect(client.requestCounts == [RequestKind(verb: "list", code: 0): 1])
+            }
+        }
+    }
+
+    @Test func `a client certificate that is replaced is used from then on`() async throws {
+        let server = try await KubernetesServer.shared()
+        try await TestFolder.use { folder in
+            func use(_ user: String, _ groups: [String]) async throws {
+                let (certificate, key) = try await server.clientCertificate(
+                    user: user,
+                    groups: groups
+                )
+                for (name, path) in [("key", key), ("crt", certificate)] {
+                    let text = try String(contentsOfFile: path, encoding: .utf8)
+                    try folder.write("client.\(name)", text)
+                }
+            }
+            try await use("ben", ["nobody"])
+            let path = try folder.kubeconfig(
+                cluster: "server: \(server.server)\n"
+                    + "certificate-authority: \(server.certificateAuthority)",
+                user: "{client-certificate: client.crt, client-key: client.key}"
+            )
+            let client = try ClientServerTests.client(path)
+            let error = await #expect(throws: KubernetesError.self) {
+                try await client.list(ConfigMap.self, Self.configMaps)
+            }
+            #expect(error?.problem.contains(#"User "ben" cannot list"#) == true)
+            try await use("ann", ["system:masters"])
+            _ = try await client.list(ConfigMap.self, Self.configMaps)
+        }
+    }
+
     @Test func `the server is asked through a proxy`() async throws {
         let server = try await KubernetesServer.shared()
         let relay = try await ConnectionRelay(to: "127.0.0.1:1")

@@ -38,7 +38,7 @@ struct ConfigurationPluginTests {
         )
     }
 
-    /// A script that gives `token-1`, `token-2`, ... as it is run again.
+    /// A script that gives `token-1`, then `token-2` and so on as it is run again.
     private static func counting(_ rest: String = "") -> String {
         #"""
         echo run >>"$dir/runs"

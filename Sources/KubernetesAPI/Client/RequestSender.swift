@@ -245,7 +245,7 @@ final class RequestSender: Sendable {
             switch error.kind {
             case .cannotConnect: .notConnected
             case .failed, .shutDown: .broken
-            case .timedOut, .bodyTooLarge: .final
+            case .timedOut, .bodyTooLarge, .untrusted: .final
             }
         return Failed(failure: failure, error: self.error(request, error))
     }

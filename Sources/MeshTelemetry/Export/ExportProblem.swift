@@ -64,7 +64,7 @@ extension HTTPError {
         case .timedOut: "it does not answer in time"
         case .bodyTooLarge: "its answer is too large"
         case .shutDown: "heddle ends"
-        case .failed: reason.withoutNumbers
+        case .failed, .untrusted: reason.withoutNumbers
         }
     }
 }
