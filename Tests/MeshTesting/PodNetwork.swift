@@ -167,10 +167,12 @@ public struct TestPod: Sendable {
         let variables = environment.map { "\($0.key)=\($0.value)" }
         let enter = ["nsenter", "--net=/run/netns/\(namespace)", "--", "env"] + variables
         guard let user else { return enter + command }
-        // The program may be where only root may look, such as a cache folder in root's own.
+        // The program may be where only root may look, such as a cache folder in root's own; and who
+        // opens /dev/stdout has to own the pipe.
         let script = #"""
             program=$(command -v "$2") && exec 9<"$program" || exit 127
             user=$1; shift 2
+            chown "$user" /dev/stdout /dev/stderr
             exec setpriv --reuid "$user" --regid "$user" --clear-groups -- /proc/self/fd/9 "$@"
             """#
         return enter + ["sh", "-c", script, "sh", "\(user)"] + command
