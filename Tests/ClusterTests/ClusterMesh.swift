@@ -178,12 +178,12 @@ final class ClusterMesh: Sendable {
     }
 
     private func status(_ url: String) async -> Int? {
-        try? await client.response(to: HTTPRequest(url: url, timeout: .seconds(2))).status
+        try? await client.response(to: HTTPRequest("GET", url, timeout: .seconds(2))).status
     }
 
     /// The value of the first sample in `/metrics` that begins with `name`.
     func metric(_ name: String, of index: Int = 0) async throws -> Double {
-        let text = try await client.response(to: HTTPRequest(url: url("/metrics", of: index))).text
+        let text = try await client.response(to: HTTPRequest("GET", url("/metrics", of: index))).text
         let lines = text.split(separator: "\n").filter { $0.hasPrefix(name) }
         return lines.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }
             .reduce(0, +)
@@ -279,7 +279,7 @@ final class ClusterMesh: Sendable {
     func call(_ url: String, from pod: String, in namespace: String) async throws -> HTTPResponse {
         let address = try await address(of: pod, in: namespace)
         return try await client.response(
-            to: HTTPRequest(url: "http://\(address):8080/call?\(url)", timeout: .seconds(10))
+            to: HTTPRequest("GET", "http://\(address):8080/call?\(url)", timeout: .seconds(10))
         )
     }
 }

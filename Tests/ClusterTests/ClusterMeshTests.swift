@@ -106,7 +106,7 @@ struct ClusterMeshTests {
             let address = try await cluster.address(of: "blue", in: "color-app")
             try await poll(
                 {
-                    let request = HTTPRequest(url: "http://\(address):8080/", timeout: .seconds(2))
+                    let request = HTTPRequest("GET", "http://\(address):8080/", timeout: .seconds(2))
                     return (try? await cluster.client.response(to: request).status) ?? 0
                 },
                 until: { $0 == 0 }

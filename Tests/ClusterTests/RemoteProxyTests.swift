@@ -139,7 +139,7 @@ struct `Proxy of a Pod` {
                         $0?.isConnected == true
                     }
                 } else {
-                    #expect(envoy.line?.contains("3, ") == true, "\(envoy.line ?? "")")
+                    #expect(envoy.line.contains("3, "), "\(envoy.line)")
                 }
             }
             await group.triggerGracefulShutdown()
