@@ -17,10 +17,14 @@ public struct RemoteXDSService: Service {
         public var port: UInt16
         /// The audience that tokens must be for, as messages name it.
         public var audience: String
-        /// The newest certificate; asked at each connection, so it returns at once. Open connections
+        /// The newest certificate; asked at each connection, so it returns at once.
+        ///
+        /// Open connections
         /// go on with the one they began with.
         public var certificate: @Sendable () -> ServingCertificate
-        /// Whom a token proves, if it is for `audience`; nil when it proves nobody. It throws when
+        /// Whom a token proves, if it is for `audience`; nil when it proves nobody.
+        ///
+        /// It throws when
         /// nobody can be asked, and ends when its task is cancelled.
         public var review: @Sendable (_ token: String) async throws -> PodIdentity?
 

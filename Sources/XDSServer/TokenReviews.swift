@@ -32,7 +32,9 @@ public struct PodIdentity: Hashable, Sendable {
 /// Guarantee: what can't be asked is an error, and never an identity. Tokens are remembered by their
 /// hashes, and no more of them than `Limits` says.
 final class TokenReviews: Sendable {
-    /// Asks whom a token proves; nil when it proves nobody. An error is that nobody could be asked.
+    /// Asks whom a token proves; nil when it proves nobody.
+    ///
+    /// An error is that nobody could be asked.
     typealias Review = @Sendable (_ token: String) async throws -> PodIdentity?
 
     /// How long and how much is remembered and asked.

@@ -8,8 +8,9 @@ public struct ServingCertificate: Hashable, Sendable, CustomStringConvertible, C
     public let chain: String
     /// The leaf's private key, in PEM.
     public let privateKey: String
-    /// The authorities of which one has signed it, and the next will be signed by one; in PEM. What goes
-    /// into `caBundle` and bootstraps.
+    /// The authorities of which one has signed it, and the next will be signed by one; in PEM.
+    ///
+    /// They go into `caBundle` and bootstraps.
     public let authorities: String
     /// The leaf's serial number.
     public let serial: String
