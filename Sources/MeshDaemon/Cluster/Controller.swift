@@ -142,7 +142,8 @@ private struct Controller {
             IdentityConfiguration(
                 stateDirectory: state.path,
                 certificateLifetime: configuration.certificateLifetime,
-                broughtAuthority: authority.files
+                broughtAuthority: authority.files,
+                sharedSecret: "\(namespace)/\(configuration.authoritySecret)"
             ),
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger,

@@ -41,5 +41,10 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def server_bind(self):
+        # Not http.server's own, which asks for a name of the address: nobody answers in a Pod.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = NAME, PORT
+
 
 Server(("0.0.0.0", PORT), Handler).serve_forever()

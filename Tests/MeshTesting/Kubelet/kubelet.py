@@ -6,6 +6,8 @@ its volumes. The containers' programs are those of this machine: Envoy for image
 names, heddle for those with "heddle", else what the command says. Names of Services are in /etc/hosts,
 at addresses that lead nowhere unless a sidecar takes the connection.
 
+A server of DNS knows the same names, and says of others that there are none.
+
 Done as a kubelet does it: init containers in their order, those with restartPolicy Always as sidecars,
 environment with field references and $(NAME), projected service-account tokens bound to the Pod,
 readiness probes, status, preStop hooks and grace periods. Needs root, iproute2 and util-linux. However it
@@ -18,6 +20,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -181,6 +184,7 @@ class Pod:
         command = self.command(container, environment)
         user = (container.get("securityContext") or {}).get("runAsUser")
         script = ["set -e", f"mount --bind {self.kubelet.hosts} /etc/hosts"]
+        script += [f"mount --bind {self.kubelet.resolver} /etc/resolv.conf"]
         script += ["mount -t tmpfs tmpfs /run"]
         for mount in container.get("volumeMounts", []):
             folder = os.path.join(self.folder, "volumes", mount["name"])
@@ -317,16 +321,22 @@ class Kubelet:
         self.pods, self.count, self.fixed = {}, 0, options.host
         os.makedirs(self.folder, exist_ok=True)
         self.hosts = os.path.join(self.folder, "hosts")
+        self.resolver = os.path.join(self.folder, "resolv.conf")
+        self.names = {}
 
     def write_hosts(self, services):
         lines = ["127.0.0.1 localhost"] + ["{1} {0}".format(*each.split("=")) for each in self.fixed]
+        known = {each.split("=")[0] for each in self.fixed}
         for service in services:
             name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+            if f"{name}.{namespace}.svc" in known:
+                continue
             address = service["spec"].get("clusterIP")
             if address and address != "None":
                 # In a Pod, an address of this host would be one of its own.
                 address = re.sub(r"^127\.", "10.", address)
                 lines.append(f"{address} {name}.{namespace}.svc.cluster.local {name}.{namespace}.svc {name}.{namespace} {name}")
+        self.names = {name: line.split()[0] for line in lines for name in line.split()[1:]}
         # Mounted as a file: written in place.
         with open(self.hosts, "w") as file:
             file.write("\n".join(lines) + "\n")
@@ -353,7 +363,29 @@ class Kubelet:
         if self.api.call("GET", f"/api/v1/nodes/{self.node}") is None:
             self.api.call("POST", "/api/v1/nodes", node)
         self.write_hosts([])
+        with open(self.resolver, "w") as file:
+            file.write(f"nameserver {self.address}\n")
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind((self.address, 53))
+        threading.Thread(target=self.serve_names, args=[server], daemon=True).start()
         threading.Thread(target=self.follow_services, daemon=True).start()
+
+    def serve_names(self, server):
+        while True:
+            query, client = server.recvfrom(1500)
+            labels, place = [], 12
+            while query[place]:
+                labels.append(query[place + 1:place + 1 + query[place]].decode())
+                place += 1 + query[place]
+            question, kind = query[12:place + 5], query[place + 1:place + 3]
+            address = self.names.get(".".join(labels).lower())
+            answer = b""
+            if address and kind == b"\0\1":
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4" + socket.inet_aton(address)
+            # Recursion is available; without such a name, NXDOMAIN.
+            flags = b"\x81\x80" if address else b"\x81\x83"
+            counts = b"\0\1" + (b"\0\1" if answer else b"\0\0") + b"\0\0\0\0"
+            server.sendto(query[:2] + flags + counts + question + answer, client)
 
     def take(self, document):
         metadata = document["metadata"]
