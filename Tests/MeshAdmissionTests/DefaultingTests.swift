@@ -13,7 +13,7 @@ import Testing
 
     @Test(arguments: names)
     func `an object without awsName gets App Mesh's`(kind: Kind, name: String?) throws {
-        for spec: JSONValue? in [nil, [:], ["awsName": ""], ["awsName": nil]] {
+        for spec: JSONValue? in [nil, [:], ["awsName": ""], ["awsName": .null]] {
             let outcome = try mutate(kind, object(kind, spec))
             let expected = name ?? spec?["awsName"]?.string
             #expect(outcome.object["spec"]?["awsName"]?.string == expected)

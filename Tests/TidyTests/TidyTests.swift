@@ -82,9 +82,10 @@ import Testing
 @Suite struct ModuleTests {
     /// A module imports only modules before it.
     private static let order = [
-        "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "AWSClient", "MeshManifests",
-        "MeshIdentity", "MeshTelemetry", "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor",
-        "MeshPage", "MeshDaemon", "heddle",
+        "CCurl", "CProcess", "MeshModel", "EnvoyAPI", "HTTPClient", "AWSClient",
+        "KubernetesAPI", "MeshManifests", "MeshAdmission", "MeshIdentity", "MeshTelemetry",
+        "MeshPlan", "MeshSources", "XDSServer", "EnvoySupervisor", "MeshPage", "MeshDaemon",
+        "heddle",
     ]
 
     @Test func `a module imports only modules above it`() {

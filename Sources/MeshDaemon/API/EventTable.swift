@@ -35,7 +35,7 @@ extension LoggedEvent {
             "reason": .string(event.reason), "message": .string(event.message),
             "firstTimestamp": .string(first),
             "lastTimestamp": .string(timestamp(secondsSince1970: Int(event.timeSeconds))),
-            "count": .integer(count), "eventTime": nil, "source": ["component": "heddle"],
+            "count": .integer(count), "eventTime": .null, "source": ["component": "heddle"],
             "reportingComponent": "heddle", "reportingInstance": "",
         ]
     }

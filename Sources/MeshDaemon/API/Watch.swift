@@ -128,7 +128,7 @@ struct Watch: Sendable {
         _ write: BodyWrite
     ) async throws {
         var metadata: JSONValue = [
-            "resourceVersion": .string(String(version)), "creationTimestamp": nil,
+            "resourceVersion": .string(String(version)), "creationTimestamp": .null,
         ]
         metadata["annotations"] = annotations
         let object: JSONValue = [

@@ -36,7 +36,7 @@ import Testing
             "spec": [
                 "version": "1.10", "enabled": "true", "off": "off", "null": "null", "empty": "",
                 "time": "2026-11-23T00:41:19Z", "plain": "some text", "colon": "a: b", "flag": true,
-                "list": [["status": "x", "name": "n"]], "nothing": nil, "none": [],
+                "list": [["status": "x", "name": "n"]], "nothing": .null, "none": [],
                 "script": "one\ntwo\n",
             ], "metadata": ["name": "x"],
         ]
@@ -74,7 +74,7 @@ import Testing
 
     @Test func `JSON is sorted, indented by four and escaped`() {
         let value: JSONValue = [
-            "b": [1, .number(2.5), nil], "a": "q\"\\\n\u{1}é/", "c": [], "d": [:],
+            "b": [1, .number(2.5), .null], "a": "q\"\\\n\u{1}é/", "c": [], "d": [:],
         ]
         #expect(
             JSONText.pretty(value) == """

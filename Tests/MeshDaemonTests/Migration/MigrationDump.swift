@@ -48,6 +48,7 @@ enum MigrationDump {
           listeners: [{portMapping: {port: 8080, protocol: http}}]
           serviceDiscovery: {dns: {hostname: blue.demo.svc.cluster.local}}
         ---
+
         """
 
     private static let tokenFolder = "/var/run/secrets/heddle.dev/token"
