@@ -153,7 +153,7 @@ import Testing
             apiVersion: appmesh.k8s.aws/v1beta2
             kind: VirtualGateway
             metadata: {name: other, namespace: quiet}
-            spec: {namespaceSelector: {}}
+            spec: {namespaceSelector: {}, listeners: [{portMapping: {port: 80, protocol: http}}]}
             """
         let review = review("GatewayRoute", object(.gatewayRoute, [:]))
         let outcome = try send(

@@ -113,7 +113,10 @@ func pod(
                 apiVersion: appmesh.k8s.aws/v1beta2
                 kind: \(kind)
                 metadata: {name: again, namespace: demo}
-                spec: {podSelector: {matchLabels: \(labels)}}
+                spec:
+                  podSelector: {matchLabels: \(labels)}
+                  listeners: [{portMapping: {port: 8080, protocol: http}}]
+                  serviceDiscovery: {dns: {hostname: again.demo}}
                 """
         )
         let app: JSONValue = kind == "VirtualNode" ? "blue" : "ingress"

@@ -35,7 +35,7 @@ import Testing
         let new: JSONValue = ["appmesh.k8s.aws/ports": "1", "a~b": "2"]
         #expect(
             patch(from: [:], to: new) == [
-                .add(path: "/a~0b", "2"), .add(path: "/appmesh.k8s.aws~1ports", "1"),
+                .add(path: "/appmesh.k8s.aws~1ports", "1"), .add(path: "/a~0b", "2"),
             ]
         )
     }

@@ -33,6 +33,14 @@ func injection(
     let mode = annotations.mode ?? ["enabled": .enabled, "disabled": .disabled][namespaceMode]
     guard mode != .disabled, pod.isWellFormed else { return AdmissionVerdict(.allowed(patch: [])) }
     do {
+        if annotations.mode == nil, world.namespaces[ObjectReference(name: pod.namespace)] == nil {
+            // A namespace that was made just before: what its label says is not known yet.
+            throw PodRefusal(
+                problem: "nothing is known of its namespace",
+                remedy: "try again in a moment",
+                dependsOnWorld: true
+            )
+        }
         guard let owner = try owner(of: pod, isRequired: mode == .enabled, in: world) else {
             return AdmissionVerdict(.allowed(patch: []))
         }

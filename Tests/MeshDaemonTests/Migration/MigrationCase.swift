@@ -237,10 +237,10 @@ extension MigrationCase {
             .blocks,
             "VirtualNode demo/green",
             "certificate/1",
-            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:1:certificate/1\"}")),
+            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")),
             mended: node(
                 "green",
-                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:1:certificate/1\"}")
+                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
             )
                 + mapping
         ),
@@ -249,11 +249,11 @@ extension MigrationCase {
             .changes,
             "VirtualNode demo/green",
             "CertificateMapping one stands for it",
-            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:1:certificate/1\"}"))
+            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}"))
                 + mapping,
             mended: node(
                 "green",
-                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:1:certificate/1\"}")
+                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
             )
         ),
         MigrationCase(
@@ -296,7 +296,7 @@ extension MigrationCase {
         apiVersion: heddle.dev/v1alpha1
         kind: CertificateMapping
         metadata: {name: one}
-        spec: {arn: "arn:aws:acm:eu-west-1:1:certificate/1", heddle: {}}
+        spec: {arn: "arn:aws:acm:eu-west-1:123456789012:certificate/1", heddle: {}}
         ---
 
         """
