@@ -160,7 +160,11 @@ struct ChartTemplateTests {
 
     @Test(arguments: ["", ChartValues.ofAppMesh, ChartValues.everything])
     func `the injector reads the settings that the chart writes`(_ values: String) async throws {
-        let objects = try await Helm.objects(values: values)
+        let objects = try await Helm.objects(
+            values: values,
+            "--api-versions",
+            "monitoring.coreos.com/v1"
+        )
         let map = try #require(objects.first { $0.key.hasPrefix("ConfigMap ") }?.value)
         let written = try Self.settings(map)
         let settings = try JSONDecoder()

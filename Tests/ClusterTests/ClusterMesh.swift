@@ -88,8 +88,13 @@ final class ClusterMesh: Sendable {
     /// Applies what the chart's plain manifests hold, but for what this API server does not know and for
     /// Pods of Heddle, whose place processes take.
     private static func install(on server: KubernetesServer) async throws {
-        let text = try String(contentsOfFile: repositoryFile("Manifests/install.yaml"), encoding: .utf8)
-        let left = ["kind: Deployment", "kind: PodDisruptionBudget", "kind: CustomResourceDefinition"]
+        let text = try String(
+            contentsOfFile: repositoryFile("Manifests/install.yaml"),
+            encoding: .utf8
+        )
+        let left = [
+            "kind: Deployment", "kind: PodDisruptionBudget", "kind: CustomResourceDefinition",
+        ]
         let documents = text.components(separatedBy: "\n---\n").filter { document in
             !left.contains { document.contains("\n\($0)\n") || document.hasPrefix("\($0)\n") }
         }
@@ -132,8 +137,9 @@ final class ClusterMesh: Sendable {
         "http://127.0.0.1:\(firstPort + index * 2 + 1)\(path)"
     }
 
-    /// Starts a replica, and waits until it is ready. The first one serves the webhooks, as the Service
-    /// has one address here.
+    /// Starts a replica, and waits until it is ready.
+    ///
+    /// The first one serves the webhooks, as the Service has one address here.
     @discardableResult
     func start(_ options: [String] = [], whenReady: Bool = true) async throws -> TestReplica {
         let index = all.count
@@ -141,7 +147,12 @@ final class ClusterMesh: Sendable {
         var webhooks = "none"
         if index == 0 {
             let address = try await server.kubectl(
-                "get", "service", "heddle", "-n", Self.namespace, "-o",
+                "get",
+                "service",
+                "heddle",
+                "-n",
+                Self.namespace,
+                "-o",
                 "jsonpath={.spec.clusterIP}"
             )
             webhooks = "\(address):443"
@@ -169,7 +180,10 @@ final class ClusterMesh: Sendable {
         try await poll(
             {
                 try? await server.kubectl(
-                    "get", "validatingwebhookconfiguration", "heddle", "-o",
+                    "get",
+                    "validatingwebhookconfiguration",
+                    "heddle",
+                    "-o",
                     "jsonpath={.webhooks[0].clientConfig.caBundle}"
                 )
             },
@@ -183,7 +197,8 @@ final class ClusterMesh: Sendable {
 
     /// The value of the first sample in `/metrics` that begins with `name`.
     func metric(_ name: String, of index: Int = 0) async throws -> Double {
-        let text = try await client.response(to: HTTPRequest("GET", url("/metrics", of: index))).text
+        let text = try await client.response(to: HTTPRequest("GET", url("/metrics", of: index)))
+            .text
         let lines = text.split(separator: "\n").filter { $0.hasPrefix(name) }
         return lines.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }
             .reduce(0, +)
@@ -237,7 +252,8 @@ final class ClusterMesh: Sendable {
         waits: Bool = true
     ) async throws {
         func lines(_ pairs: [String: String]) -> String {
-            "{" + pairs.sorted { $0.key < $1.key }.map { "\"\($0)\": \"\($1)\"" }
+            "{"
+                + pairs.sorted { $0.key < $1.key }.map { "\"\($0)\": \"\($1)\"" }
                 .joined(separator: ", ") + "}"
         }
         try await apply(

@@ -57,12 +57,19 @@ struct ClusterMeshTests {
             #"{"op": "replace", "path": "\#(path)/\#(index)/weight", "value": \#(weight)}"#
         }
         try await cluster.server.kubectl(
-            "patch", "virtualrouter", "color", "-n", "color-app", "--type=json", "-p",
+            "patch",
+            "virtualrouter",
+            "color",
+            "-n",
+            "color-app",
+            "--type=json",
+            "-p",
             "[\(changes.joined(separator: ", "))]"
         )
     }
 
-    @Test func `an example is applied with kubectl and carries traffic between Pods`() async throws {
+    @Test func `an example is applied with kubectl and carries traffic between Pods`() async throws
+    {
         try await ClusterMesh.run { cluster in
             try await runCanary(in: cluster)
             try await cluster.condition("MeshActive", of: "mesh/color-mesh")
@@ -100,13 +107,20 @@ struct ClusterMeshTests {
             try await runCanary(in: cluster)
             #expect(try await answers(1, in: cluster).values.reduce(0, +) == 1)
             try await cluster.server.kubectl(
-                "annotate", "mesh", "color-mesh", "heddle.dev/mtls=STRICT"
+                "annotate",
+                "mesh",
+                "color-mesh",
+                "heddle.dev/mtls=STRICT"
             )
             // In plaintext nobody gets in any more.
             let address = try await cluster.address(of: "blue", in: "color-app")
             try await poll(
                 {
-                    let request = HTTPRequest("GET", "http://\(address):8080/", timeout: .seconds(2))
+                    let request = HTTPRequest(
+                        "GET",
+                        "http://\(address):8080/",
+                        timeout: .seconds(2)
+                    )
                     return (try? await cluster.client.response(to: request).status) ?? 0
                 },
                 until: { $0 == 0 }
@@ -135,7 +149,12 @@ struct ClusterMeshTests {
                 until: { Set($0.keys) == ["blue", "blue-2"] }
             )
             try await cluster.server.kubectl(
-                "delete", "pod", "blue", "-n", "color-app", "--wait=false"
+                "delete",
+                "pod",
+                "blue",
+                "-n",
+                "color-app",
+                "--wait=false"
             )
             var failed = 0
             for _ in 0..<200 {

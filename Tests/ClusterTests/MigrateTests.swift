@@ -89,7 +89,9 @@ struct MigrateTests {
 
     // MARK: The cluster
 
-    private func check(_ kubeconfig: String) async throws -> (status: MeshDaemon.ExitStatus, output: String) {
+    private func check(
+        _ kubeconfig: String
+    ) async throws -> (status: MeshDaemon.ExitStatus, output: String) {
         let output = Mutex("")
         let console = Console(
             nowSeconds: { 0 },

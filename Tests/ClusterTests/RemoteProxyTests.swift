@@ -20,6 +20,7 @@ struct `Proxy of a Pod` {
     {
         let server = try await KubernetesServer.shared()
         let namespace = try await server.makeNamespace()
+        try await server.kubectl("create", "serviceaccount", "default", "-n", namespace)
         let uid = try await server.createPod(namespace, "blue-1")
         let token = try await server.token(
             namespace,
@@ -61,6 +62,7 @@ struct `Proxy of a Pod` {
         }
         let server = try await KubernetesServer.shared()
         let namespace = try await server.makeNamespace()
+        try await server.kubectl("create", "serviceaccount", "default", "-n", namespace)
         let uid = try await server.createPod(namespace, "blue-1")
         let folder = "/tmp/heddle-remote-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

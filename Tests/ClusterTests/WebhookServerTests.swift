@@ -98,7 +98,7 @@ struct WebhookServerTests {
         try await withServer(minimum) { server in
             func speaks(_ version: String) async throws -> Bool {
                 let script =
-                    "openssl s_client -connect localhost:\(server.port) \(version) </dev/null"
+                    "exec openssl s_client -connect 127.0.0.1:\(server.port) \(version) </dev/null"
                 let output = try await runCommand("/bin/sh", ["-c", script]).output
                 return output.contains("BEGIN CERTIFICATE")
             }

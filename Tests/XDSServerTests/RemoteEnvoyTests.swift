@@ -55,7 +55,9 @@ struct `Envoy of a Pod` {
     private func store() throws -> SnapshotStore {
         let store = SnapshotStore()
         store.admit([blue: RemoteProxy(nodeID: node, podUID: "uid of blue-1")])
-        try store.publish([blue: snapshot(cluster("for-blue"))])
+        // Envoy begins to answer once it has its listeners.
+        let listener = try listener("for-blue", port: freePort(), route: "for-blue")
+        try store.publish([blue: snapshot(cluster("for-blue"), listener)])
         return store
     }
 
@@ -86,9 +88,13 @@ struct `Envoy of a Pod` {
             // The next stream has the next token, and no other would do.
             try await write(server.reviews.token("second", pod: "blue-1"), to: folder, 2)
             server.reviews.forget("first")
+            server.opened.clear()
             store.endStreams()
-            try await until(store) { !$0.isConnected }
-            try await until(store) { $0.isConnected }
+            try await poll {
+                server.opened.value.map(\.service)
+            } until: {
+                $0.contains("envoy.service.discovery.v3.AggregatedDiscoveryService")
+            }
             try store.publish([blue: snapshot(cluster("for-blue", "2"))])
             try await until(store) { $0.sync[.clusters] == .synced }
             withExtendedLifetime(envoy) {}

@@ -278,8 +278,9 @@ import Testing
                 _ = try await client.accept()
                 // It ends when the server closes it: its input does not.
                 let command = [
-                    "sh", "-c",
-                    "sleep 60 | openssl s_client -connect 127.0.0.1:\(server.port) -alpn h2 & wait $!",
+                    "bash", "-c",
+                    "exec openssl s_client -connect 127.0.0.1:\(server.port) -alpn h2 "
+                        + "< <(exec sleep 60 2>/dev/null)",
                 ]
                 let result = try await runCommand("/usr/bin/env", command)
                 #expect(result.output.contains("ALPN protocol: h2"))

@@ -24,8 +24,9 @@ extension SocketAddress {
     }
 }
 
-/// Whether everyone may ask for `path` who can reach the API's TCP port: what shows that Heddle lives,
-/// and the numbers of the mesh. The rest is for this host.
+/// Whether everyone may ask for `path` who can reach the API's TCP port.
+///
+/// That is what shows that Heddle lives, and the numbers of the mesh. The rest is for this host.
 func isPublic(path: String) -> Bool {
     switch path.prefix(while: { $0 != "?" }) {
     case "/healthz", "/livez", "/readyz", "/metrics": true

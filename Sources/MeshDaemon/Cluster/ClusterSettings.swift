@@ -25,7 +25,8 @@ extension ControllerConfiguration {
     /// The API server to ask, and as whom.
     func cluster() throws -> KubernetesConfiguration {
         do {
-            if kubeconfig == nil, context == nil, let own = try KubernetesConfiguration.inCluster() {
+            if kubeconfig == nil, context == nil, let own = try KubernetesConfiguration.inCluster()
+            {
                 return own
             }
             return try .kubeconfig(path: kubeconfig, context: context)

@@ -191,8 +191,9 @@ extension DaemonTelemetry {
         )
     }
 
-    /// What the API shows of the telemetry of a cluster: who was refused. Proxies' statistics, traces
-    /// and logs stay in their Pods.
+    /// What the API shows of the telemetry of a cluster: who was refused.
+    ///
+    /// Proxies' statistics, traces and logs stay in their Pods.
     var sourcesOfCluster: TelemetrySources {
         TelemetrySources(
             map: { self.rounds.current },

@@ -95,7 +95,8 @@ struct ClusterOptions: ParsableArguments {
     func validate() throws {
         for (option, address) in [
             ("--xds-address", xdsAddress), ("--webhook-address", webhookAddress),
-        ] where HostAndPort(address) == nil && !(option == "--webhook-address" && address == "none") {
+        ] where HostAndPort(address) == nil && !(option == "--webhook-address" && address == "none")
+        {
             throw ValidationError("\(option) \"\(address)\" is not host:port")
         }
     }

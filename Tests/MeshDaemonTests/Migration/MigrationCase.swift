@@ -237,7 +237,10 @@ extension MigrationCase {
             .blocks,
             "VirtualNode demo/green",
             "certificate/1",
-            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")),
+            node(
+                "green",
+                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
+            ),
             mended: node(
                 "green",
                 tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
@@ -249,7 +252,10 @@ extension MigrationCase {
             .changes,
             "VirtualNode demo/green",
             "CertificateMapping one stands for it",
-            node("green", tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}"))
+            node(
+                "green",
+                tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
+            )
                 + mapping,
             mended: node(
                 "green",
