@@ -173,7 +173,7 @@ import Testing
         let conditions = try #require(plan.statuses[node]?.conditions)
         let active = try #require(conditions.first { $0.type == "VirtualNodeActive" })
         #expect(active.status == .true)
-        #expect(active.message.contains("0 of 2 Pods are connected and synced"))
+        #expect(active.message.contains("0 of 2 Pods are ready"))
         #expect(active.message.contains("Pod demo/color-2 has no proxy"))
         let ready = try #require(conditions.first { $0.type == "ProxiesReady" })
         #expect(ready.reason == "NotInjected")
@@ -198,28 +198,24 @@ import Testing
         #expect(plan.diagnostics.contains { $0.message.contains("nobody calls it") })
     }
 
-    @Test func `a node is active whether or not its Pods are connected, and tells how many are`()
-        throws
+    @Test func `a node is active whether or not its Pods are ready, and tells how many are`() throws
     {
         let pods = (1...3).map { pod("color-\($0)", "10.0.1.\($0)") }
         var observations = observations([
-            "color-1": .running, "color-2": .running, "color-3": .running,
+            "color-1": .running, "color-2": .running, "color-3": .starting,
         ])
-        for name in ["color-1", "color-2"] {
-            let id = ProxyID(ObjectReference(namespace: "demo", name: name))
-            observations.proxies[id]?.xds.isConnected = true
-            for type in ResourceType.allCases {
-                observations.proxies[id]?.xds.sync[type] = name == "color-1" ? .synced : .pending
-            }
+        // color-2 is connected to another replica, if at all.
+        let first = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
+        observations.proxies[first]?.xds.isConnected = true
+        for type in ResourceType.allCases {
+            observations.proxies[first]?.xds.sync[type] = .synced
         }
         let plan = plan(world(pods), observations)
         let node = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
         let conditions = try #require(plan.statuses[node]?.conditions)
         let active = try #require(conditions.first { $0.type == "VirtualNodeActive" })
         #expect(active.status == .true)
-        #expect(
-            active.message == "It is valid and in force: 1 of 3 Pods are connected and synced."
-        )
+        #expect(active.message == "It is valid and in force: 2 of 3 Pods are ready.")
         let ready = try #require(conditions.first { $0.type == "ProxiesReady" })
         #expect(ready.message.hasPrefix("2 of 3 proxies are ready; Pod demo/color-3: "))
     }

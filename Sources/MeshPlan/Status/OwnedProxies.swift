@@ -42,9 +42,7 @@ struct OwnedProxies {
             return condition(
                 .unknown,
                 "Disconnected",
-                members.count == 1
-                    ? "Its proxy is not connected."
-                    : "None of its \(members.count) proxies is connected."
+                disconnectedMessage
             )
         }
         let late = connected.filter { !$0.unanswered.isEmpty }
@@ -160,18 +158,24 @@ struct OwnedProxies {
         )
     }
 
-    /// How many Pods are connected and have all that they were sent; nil without any.
+    /// That no proxy is connected; of Pods, some may be so to another replica.
+    private var disconnectedMessage: String {
+        let place = members.contains { $0.plan.pod != nil } ? " to the replica that says so" : ""
+        return members.count == 1
+            ? "Its proxy is not connected\(place)."
+            : "None of its \(members.count) proxies is connected\(place)."
+    }
+
+    /// How many Pods are ready; nil without any.
     ///
     /// Nothing depends on it: App Mesh's objects were active before any Pod was there.
     var podSummary: String? {
         let pods = members.filter { $0.plan.pod != nil }
         guard !pods.isEmpty || !uninjected.isEmpty else { return nil }
-        let synced = pods.count { member in
-            member.observation?.xds.isConnected == true && member.unanswered.isEmpty
-        }
+        let ready = pods.count(where: \.isReady)
         let count = pods.count + uninjected.count
         let noun = count == 1 ? "Pod is" : "Pods are"
-        let summary = "\(synced) of \(count) \(noun) connected and synced"
+        let summary = "\(ready) of \(count) \(noun) ready"
         return uninjectedMessage.map { "\(summary), and \($0)" } ?? summary
     }
 

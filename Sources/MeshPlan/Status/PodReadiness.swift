@@ -1,6 +1,10 @@
 internal import MeshModel
 
-/// Whether a Pod serves: Kubernetes says that it is ready, and its proxy is connected and configured.
+/// Whether a Pod serves: Kubernetes says that it is ready, and its proxy is configured if it is
+/// connected.
+///
+/// A proxy that is not connected may be so to another replica, whose observations are not known here:
+/// kubelet had it say that it has a configuration.
 ///
 /// - Parameters:
 ///   - pod: The Pod.
@@ -32,7 +36,10 @@ func readiness(
     if let message = unhealthyMessage(observation?.xds.health ?? [:], proxy?.probes ?? []) {
         return condition(.false, "Unhealthy", sentence(message))
     }
-    return configurationReadiness(observation?.xds ?? XDSObservation())
+    guard let xds = observation?.xds, xds.isConnected else {
+        return condition(.true, "Ready", "The Pod is ready.")
+    }
+    return configurationReadiness(xds)
         ?? condition(.true, "Ready", "The Pod is ready, and its proxy has its configuration.")
 }
 
