@@ -56,8 +56,13 @@ struct `Envoy of a Pod` {
         let store = SnapshotStore()
         store.admit([blue: RemoteProxy(nodeID: node, podUID: "uid of blue-1")])
         // Envoy begins to answer once it has its listeners.
-        let listener = try listener("for-blue", port: freePort(), route: "for-blue")
-        try store.publish([blue: snapshot(cluster("for-blue"), listener)])
+        try store.publish([
+            blue: snapshot(
+                cluster("for-blue"),
+                listener("for-blue", port: freePort(), route: "for-blue"),
+                routes("for-blue", to: .text("hello"))
+            )
+        ])
         return store
     }
 
