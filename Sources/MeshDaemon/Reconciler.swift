@@ -82,7 +82,8 @@ struct Reconciler: Service {
             group.addTask {
                 // Some things end after a time and not because something was observed.
                 while (try? await Task.sleep(for: .milliseconds(200))) != nil {
-                    if inputs.newest.withLock({ $0.isWaiting }) { changed.yield() }
+                    let due = inputs.newest.withLock { $0.dueSeconds }
+                    if let due, due <= nowSeconds() { changed.yield() }
                 }
             }
             var cycle = Cycle(after: earlier, options)
@@ -98,8 +99,8 @@ struct Reconciler: Service {
                     cycle.reconcile(world, newest, with: self)
                 }
                 metrics.reconciled(in: duration)
-                let isWaiting = cycle.isWaiting
-                inputs.newest.withLock { $0.isWaiting = isWaiting }
+                let dueSeconds = cycle.dueSeconds
+                inputs.newest.withLock { $0.dueSeconds = dueSeconds }
             }
             stopping()
             group.cancelAll()
@@ -114,8 +115,9 @@ struct Reconciler: Service {
         var processes: [ProxyID: ProxyProcesses] = [:]
         var identity = IdentityObservations()
         var telemetry: [ObjectID: TelemetryObservation] = [:]
-        /// Whether something of the last plan ends after a time, or the first plan may not wait longer.
-        var isWaiting = true
+        /// From when on to plan though nothing changes, in seconds since 1970: something of the last plan
+        /// ends after a time, or the first plan may not wait longer.
+        var dueSeconds: Int? = 0
     }
 
     private final class InputBoard: Sendable {
@@ -136,9 +138,9 @@ struct Reconciler: Service {
         /// The proxies that are told first of the last plan, and until when the others wait for them.
         var first: (proxies: Set<ProxyID>, deadline: ContinuousClock.Instant)?
 
-        /// Whether a plan shall be made though nothing changes.
-        var isWaiting: Bool {
-            last.isInTransition || first != nil || last.addresses != savedAddresses
+        /// From when on a plan shall be made though nothing changes; nil is never.
+        var dueSeconds: Int? {
+            first != nil || last.addresses != savedAddresses ? 0 : last.dueSeconds(observations)
         }
 
         init(after earlier: EarlierRun, _ options: PlanOptions) {
@@ -200,11 +202,13 @@ struct Reconciler: Service {
         /// after a second.
         private mutating func publishRest(_ reconciler: Reconciler) {
             guard let first else { return }
-            let observations = reconciler.store.currentObservations
-            let isAnswered = first.proxies.allSatisfy { id in
-                guard let xds = observations[id], xds.isConnected else { return true }
-                return xds.sync[.routes] != .pending && xds.sync[.listeners] != .pending
-            }
+            let newest = reconciler.store.currentObservations
+            let isAnswered =
+                !last.areElsewhere(first.proxies, observations)
+                && first.proxies.allSatisfy { id in
+                    guard let xds = newest[id], xds.isConnected else { return true }
+                    return xds.sync[.routes] != .pending && xds.sync[.listeners] != .pending
+                }
             guard isAnswered || .now >= first.deadline else { return }
             self.first = nil
             publish(last.proxies.mapValues(\.snapshot), of: last, reconciler)

@@ -114,9 +114,9 @@ public struct Planner: Sendable {
     ) -> Plan {
         resources.turn()
         endpoints = [:]
-        awaitingTLS = previous.awaitingTLS(observations)
+        awaitingTLS = previous.awaitingTLS(observations, nowSeconds: nowSeconds)
         let taken = previous.takenSeconds(observations, nowSeconds: nowSeconds)
-        let isOver = previous.isOver(taken, nowSeconds: nowSeconds)
+        let isOver = previous.isOver(taken, observations, nowSeconds: nowSeconds)
         var resolution = Resolution(of: world, after: previous.designations, options)
         resolution.checkBackendGroups()
         resolution.designateGateways()
@@ -152,7 +152,9 @@ public struct Planner: Sendable {
             let id = ProxyID(reference)
             if plan.proxies[id] == nil { plan.proxies[id] = previous.proxies[id] }
         }
-        plan.transition.awaitingTLS = awaitingTLS.intersection(plan.transition.offeringTLS)
+        for id in awaitingTLS.intersection(plan.transition.offeringTLS) {
+            plan.transition.awaitingTLS[id] = previous.transition.awaitingTLS[id] ?? nowSeconds
+        }
         // What begins to leave with this plan has not been answered.
         let isSame =
             plan.transition.leavingCallers == previous.transition.leavingCallers

@@ -8,8 +8,9 @@ public import MeshModel
 struct Transition: Hashable, Codable, Sendable {
     /// The proxies whose listeners have the TLS of a whole mesh.
     var offeringTLS: Set<ProxyID> = []
-    /// Those of them that had none before and have not told that they took it.
-    var awaitingTLS: Set<ProxyID> = []
+    /// Those of them that had none before and have not told that they took it, by when it was offered,
+    /// in seconds since 1970.
+    var awaitingTLS: [ProxyID: Int] = [:]
     /// Those that had it before and keep it beside plaintext until no caller uses it.
     var leavingTLS: Set<ProxyID> = []
     /// Who may call each node.
@@ -25,27 +26,43 @@ struct Transition: Hashable, Codable, Sendable {
     /// For how long it is kept after all have answered: Envoy's main thread does that, and its workers
     /// and what is on its way follow.
     static let graceSeconds = 2
+
+    /// After how long a proxy counts as having answered that another replica serves, whose observations
+    /// are not known here: replicas plan the same within moments, and a proxy leaves one that hangs.
+    static let presumedSeconds = 30
 }
 
 extension Plan {
     /// The proxies of this plan that are not known to take TLS, as far as `observations` tell.
-    func awaitingTLS(_ observations: Observations) -> Set<ProxyID> {
+    func awaitingTLS(_ observations: Observations, nowSeconds: Int) -> Set<ProxyID> {
         let known = proxies.keys.filter { id in
             guard transition.offeringTLS.contains(id) else { return false }
-            guard transition.awaitingTLS.contains(id) else { return true }
+            guard let offeredSeconds = transition.awaitingTLS[id] else { return true }
             let listener = proxies[id]?.snapshot[.listeners][IngressListener.name]
-            return observations.proxies[id]?.xds.listeners[IngressListener.name]
-                == listener?.version
+            let version = observations.proxies[id]?.xds.listeners[IngressListener.name]
+            return version == listener?.version
+                || isElsewhere(id, observations)
+                    && nowSeconds >= offeredSeconds + Transition.presumedSeconds
         }
         return Set(proxies.keys).subtracting(known)
     }
 
+    /// Whether `id` is of a Pod that serves, and connected to another replica if to any.
+    private func isElsewhere(_ id: ProxyID, _ observations: Observations) -> Bool {
+        guard proxies[id]?.pod != nil, let observation = observations.proxies[id] else {
+            return false
+        }
+        return !observation.xds.isConnected && observation.process?.phase == .running
+    }
+
     /// Whether the transition goes on with `observations`.
     func goesOn(_ observations: Observations, nowSeconds: Int) -> Bool {
-        guard transition.awaitingTLS.isSubset(of: awaitingTLS(observations)) else { return true }
+        let awaiting = awaitingTLS(observations, nowSeconds: nowSeconds)
+        guard transition.awaitingTLS.keys.allSatisfy(awaiting.contains) else { return true }
         guard transition.isLeaving else { return false }
         let taken = takenSeconds(observations, nowSeconds: nowSeconds)
-        return taken != transition.takenSeconds || isOver(taken, nowSeconds: nowSeconds)
+        return taken != transition.takenSeconds
+            || isOver(taken, observations, nowSeconds: nowSeconds)
     }
 
     /// When all proxies had answered, as far as `observations` tell; nil while one has not.
@@ -54,9 +71,11 @@ extension Plan {
     }
 
     /// Whether nothing needs to be kept any longer for proxies that have answered at `takenSeconds`.
-    func isOver(_ takenSeconds: Int?, nowSeconds: Int) -> Bool {
+    func isOver(_ takenSeconds: Int?, _ observations: Observations, nowSeconds: Int) -> Bool {
         guard let takenSeconds, takenSeconds == transition.takenSeconds else { return false }
-        return nowSeconds >= takenSeconds + Transition.graceSeconds
+        let isPresumed = proxies.keys.contains { isElsewhere($0, observations) }
+        return nowSeconds >= takenSeconds
+            + (isPresumed ? Transition.presumedSeconds : Transition.graceSeconds)
     }
 
     /// Whether every proxy that is connected has answered all that this plan has for it.
@@ -73,8 +92,18 @@ extension Plan {
 }
 
 extension Plan {
-    /// Whether something ends after a time, so that a plan shall be made then though nothing changed.
-    public var isInTransition: Bool { transition.isLeaving }
+    /// From when on a plan shall be made though nothing changed, in seconds since 1970, as something of
+    /// this one ends after a time; nil when nothing does.
+    public func dueSeconds(_ observations: Observations) -> Int? {
+        if transition.isLeaving { return 0 }
+        return transition.awaitingTLS.filter { isElsewhere($0.key, observations) }.values.min()
+            .map { $0 + Transition.presumedSeconds }
+    }
+
+    /// Whether `proxies` may be told of by another replica, which tells this one nothing.
+    public func areElsewhere(_ proxies: Set<ProxyID>, _ observations: Observations) -> Bool {
+        proxies.contains { isElsewhere($0, observations) }
+    }
 
     /// The proxies of `previous` that let callers in by this plan which they refuse by that one: they
     /// have to know before the callers do.

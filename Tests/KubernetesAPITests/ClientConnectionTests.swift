@@ -30,9 +30,9 @@ struct ClientConnectionTests {
         async throws
     {
         let server = try await KubernetesServer.shared()
-        let relay = try await ConnectionRelay(to: server.server)
+        let proxy = try await ConnectionProxy(server.server)
         let client = try ClientServerTests.client(
-            try server.kubeconfig(server: "https://\(relay.address)")
+            try server.kubeconfig(server: proxy.endpoint)
         )
         let namespace = try await Self.fill(server, client)
         let key = ObjectKey(namespace: namespace, name: "large")
@@ -47,7 +47,7 @@ struct ClientConnectionTests {
         var iterator = events.makeAsyncIterator()
         try await client.patch(Self.configMaps, key, .merge, ["data": ["a": "1"]])
         _ = try await iterator.next()
-        let before = try await relay.counts()
+        let before = try await proxy.counts()
         let sizes = try await withThrowingTaskGroup(of: Int.self) { group in
             for _ in 0..<20 {
                 group.addTask {
@@ -58,7 +58,7 @@ struct ClientConnectionTests {
             return try await group.reduce(into: []) { $0.append($1) }
         }
         #expect(sizes == Array(repeating: 140_000, count: 20))
-        let after = try await relay.counts()
+        let after = try await proxy.counts()
         #expect(after.connections == 1)
         #expect(after.received - before.received < 20 * 140_000 / 4)
         #expect(client.requestCounts[RequestKind(verb: "get", code: 200)] == 20)
@@ -67,9 +67,9 @@ struct ClientConnectionTests {
     @Test func `a connection that is cut is made again, and what can be repeated is`() async throws
     {
         let server = try await KubernetesServer.shared()
-        let relay = try await ConnectionRelay(to: server.server)
+        let proxy = try await ConnectionProxy(server.server)
         let client = try ClientServerTests.client(
-            try server.kubeconfig(server: "https://\(relay.address)")
+            try server.kubeconfig(server: proxy.endpoint)
         )
         let start = try await client.list(ConfigMap.self, Self.configMaps)
         let events = client.watch(
@@ -84,21 +84,21 @@ struct ClientConnectionTests {
         } until: {
             $0 == 1
         }
-        try await relay.cut()
+        try await proxy.cut()
         let error = await #expect(throws: KubernetesError.self) { try await reader.value }
         #expect(error?.kind == .unreachable)
         _ = try await client.list(ConfigMap.self, Self.configMaps)
-        #expect(try await relay.counts().connections == 2)
+        #expect(try await proxy.counts().connections == 2)
     }
 
     @Test func `connections without any answer are given up, and others made`() async throws {
         let server = try await KubernetesServer.shared()
-        let relay = try await ConnectionRelay(to: server.server)
+        let proxy = try await ConnectionProxy(server.server)
         var options = KubernetesClient.Options()
         // As long as it takes until silence counts.
         options.requestTimeout = .seconds(6)
         let client = KubernetesClient(
-            try .kubeconfig(path: try server.kubeconfig(server: "https://\(relay.address)")),
+            try .kubeconfig(path: try server.kubeconfig(server: proxy.endpoint)),
             options: options,
             logger: Logger(label: "test")
         )
@@ -115,7 +115,7 @@ struct ClientConnectionTests {
         } until: {
             $0 == 1
         }
-        try await relay.stall()
+        try await proxy.freeze()
         let error = await #expect(throws: KubernetesError.self) {
             try await client.list(ConfigMap.self, Self.configMaps)
         }
@@ -199,7 +199,7 @@ struct ClientConnectionTests {
 
     @Test func `the server is asked through a proxy`() async throws {
         let server = try await KubernetesServer.shared()
-        let relay = try await ConnectionRelay(to: "127.0.0.1:1")
+        let proxy = try await ConnectionProxy("http://127.0.0.1:1")
         let authority = try Data(contentsOf: URL(fileURLWithPath: server.certificateAuthority))
         let port = server.server.split(separator: ":").last ?? ""
         try await TestFolder.use { folder in
@@ -207,7 +207,7 @@ struct ClientConnectionTests {
                 server: https://kubernetes.example:\(port)
                 certificate-authority-data: \(authority.base64EncodedString())
                 tls-server-name: kubernetes.default.svc
-                proxy-url: http://ann:secret@\(relay.address)
+                proxy-url: \(proxy.endpoint.replacing("//", with: "//ann:secret@"))
                 """
             let (certificate, key) = try await server.clientCertificate(user: "ann")
             let path = try folder.kubeconfig(
@@ -216,7 +216,7 @@ struct ClientConnectionTests {
             )
             let client = try ClientServerTests.client(path)
             _ = try await client.list(ConfigMap.self, Self.configMaps)
-            let heads = try await relay.counts().requests
+            let heads = try await proxy.counts().requests
             #expect(heads.allSatisfy { $0.hasPrefix("CONNECT kubernetes.example:\(port) ") })
             #expect(heads.count == 1)
             let password = Data("ann:secret".utf8).base64EncodedString()

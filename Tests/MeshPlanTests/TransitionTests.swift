@@ -101,6 +101,91 @@ import Testing
         #expect(try says(next, front, .endpoints, mark))
     }
 
+    /// The world with Pods in the place of Workloads.
+    private func podWorld(_ annotations: String) -> World {
+        var world = world(annotations)
+        for (index, name) in ["blue", "front"].enumerated() {
+            let reference = ObjectReference(namespace: "demo", name: name)
+            world.workloads[reference]?.spec.pod = PodPlacement(
+                uid: "uid-\(name)",
+                address: "10.1.0.\(index + 1)"
+            )
+        }
+        return world
+    }
+
+    /// What is known when blue is connected to another replica.
+    private func observationsWithoutBlue(_ plan: Plan) -> Observations {
+        var observations = observations(of: plan, behind: [blue])
+        for id in [blue, front] {
+            observations.proxies[id]?.process = ProcessObservation(phase: .running)
+        }
+        observations.proxies[blue]?.xds = XDSObservation()
+        return observations
+    }
+
+    @Test func `what another replica serves counts as having taken TLS after half a minute`()
+        throws
+    {
+        let options = PlanOptions(isInCluster: true)
+        let before = plan(podWorld(""), nowSeconds: 0, options: options)
+        var planner = Planner(options: options)
+        let next = planner.plan(
+            podWorld(permissive),
+            observationsWithoutBlue(before),
+            after: before,
+            nowSeconds: 1
+        )
+        var observations = observationsWithoutBlue(next)
+        #expect(next.dueSeconds(observations) == 31)
+        #expect(planner.plan(observations, nowSeconds: 30) != nil)
+        #expect(try !says(next, front, .endpoints, mark))
+        #expect(planner.plan(observations, nowSeconds: 31) == nil)
+        let last = planner.plan(
+            podWorld(permissive),
+            observations,
+            after: next,
+            nowSeconds: 31
+        )
+        #expect(try says(last, front, .endpoints, mark))
+        #expect(last.dueSeconds(observations) == nil)
+        // Of a Pod that does not serve nothing is presumed.
+        observations.proxies[blue]?.process = ProcessObservation(phase: .starting)
+        #expect(next.dueSeconds(observations) == nil)
+        let waiting = plan(
+            podWorld(permissive),
+            observations,
+            after: next,
+            nowSeconds: 1000,
+            options: options
+        )
+        #expect(try !says(waiting, front, .endpoints, mark))
+    }
+
+    @Test func `what another replica serves has half a minute to end with TLS`() throws {
+        let options = PlanOptions(isInCluster: true)
+        let before = plan(podWorld(permissive), nowSeconds: 0, options: options)
+        var next = before
+        for second in [1, 2, 30] {
+            next = plan(
+                podWorld(""),
+                observationsWithoutBlue(next),
+                after: next,
+                nowSeconds: second,
+                options: options
+            )
+            #expect(try says(next, blue, .listeners, "envoy.transport_sockets.tls"))
+        }
+        next = plan(
+            podWorld(""),
+            observationsWithoutBlue(next),
+            after: next,
+            nowSeconds: 32,
+            options: options
+        )
+        #expect(try !says(next, blue, .listeners, "envoy.transport_sockets.tls"))
+    }
+
     @Test func `a proxy that was never without TLS is called over TLS at once`() throws {
         #expect(try says(plan(world(permissive), nowSeconds: 0), front, .endpoints, mark))
     }
@@ -156,7 +241,7 @@ import Testing
             after: before,
             nowSeconds: 1
         )
-        #expect(next.isInTransition)
+        #expect(next.dueSeconds(Observations()) == 0)
         var same = observations(of: next, behind: [front])
         same.conditions = [:]
         #expect(planner.plan(same, nowSeconds: 2) != nil)

@@ -2,6 +2,8 @@ internal import Foundation
 internal import HTTPClient
 
 /// A TCP proxy before a server, whose connections fail as networks let them.
+///
+/// It is an HTTP proxy, too: a connection that begins with `CONNECT host:port` is passed on to there.
 public final class ConnectionProxy: Sendable {
     /// How it treats connections.
     public enum Mode: String, Sendable {
@@ -11,6 +13,18 @@ public final class ConnectionProxy: Sendable {
         case stall
         /// Accepts no connections; those that are there go on.
         case refuse
+    }
+
+    /// What went through so far.
+    public struct Counts: Decodable, Sendable {
+        /// How many connections were accepted.
+        public var connections: Int
+        /// How many of them have not ended.
+        public var open: Int
+        /// How many bytes came from the server.
+        public var received: Int
+        /// The heads of `CONNECT` requests.
+        public var requests: [String]
     }
 
     /// The scheme of the server, with the address of this proxy.
@@ -43,43 +57,58 @@ public final class ConnectionProxy: Sendable {
     /// router does that has forgotten them; new ones are not concerned.
     public func freeze() async throws { try await ask("freeze") }
 
-    /// How many connections were accepted so far.
-    public func connectionCount() async throws -> Int { try await ask("count") }
+    /// What went through so far.
+    public func counts() async throws -> Counts { try await ask("counts") }
 
     @discardableResult
-    private func ask(_ command: String) async throws -> Int {
+    private func ask(_ command: String) async throws -> Counts {
         let response = try await client.response(to: HTTPRequest("GET", "\(control)/\(command)"))
-        guard let count = Int(response.text) else { throw ServerFailed(output: response.text) }
-        return count
+        return try JSONDecoder().decode(Counts.self, from: Data(response.body))
     }
 
     private static let script = #"""
-        import asyncio, sys
-        host, port, count, listener = sys.argv[1], int(sys.argv[2]), 0, None
+        import asyncio, json, sys
+        host, port, listener = sys.argv[1], int(sys.argv[2]), None
+        counts = {"connections": 0, "open": 0, "received": 0, "requests": []}
         writers, frozen = set(), set()
-        async def pump(reader, writer):
+        async def pump(reader, writer, counted):
             try:
                 while data := await reader.read(65536):
                     await gate.wait()
                     if writer in frozen: await asyncio.Event().wait()
+                    if counted: counts["received"] += len(data)
                     writer.write(data)
                     await writer.drain()
                 if writer in frozen: await asyncio.Event().wait()
             except OSError: pass
             finally: writer.close()
+        async def connect(reader, writer):
+            first, place = await reader.read(8), (host, port)
+            if first == b"CONNECT ":
+                head = first + await reader.readuntil(b"\r\n\r\n")
+                # All names are this host.
+                place, first = ("127.0.0.1", int(head.split()[1].rsplit(b":", 1)[1])), b""
+                counts["requests"].append(head.decode())
+            server = await asyncio.open_connection(*place)
+            if not first: writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            server[1].write(first)
+            return server
         async def accept(reader, writer):
-            global count
-            count += 1
+            counts["connections"] += 1
+            counts["open"] += 1
             writers.add(writer)
+            ends = [writer]
             try:
                 await gate.wait()
-                server_reader, server_writer = await asyncio.open_connection(host, port)
-            except OSError:
-                writers.discard(writer)
-                return writer.transport.abort()
-            writers.add(server_writer)
-            await asyncio.gather(pump(reader, server_writer), pump(server_reader, writer))
-            writers.difference_update((writer, server_writer))
+                server_reader, server_writer = await connect(reader, writer)
+                ends.append(server_writer)
+                writers.add(server_writer)
+                await asyncio.gather(
+                    pump(reader, server_writer, False), pump(server_reader, writer, True))
+            except (OSError, asyncio.IncompleteReadError): writer.transport.abort()
+            finally:
+                counts["open"] -= 1
+                writers.difference_update(ends)
         async def listen(port):
             global listener
             listener = await asyncio.start_server(accept, "127.0.0.1", port)
@@ -96,7 +125,7 @@ public final class ConnectionProxy: Sendable {
                 listener.close()
                 listener = None
             if command in ("serve", "stall") and not listener: await listen(own_port)
-            text = str(count).encode()
+            text = json.dumps(counts).encode()
             while (await reader.readline()).strip(): pass
             writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
                 % (len(text), text))

@@ -183,6 +183,8 @@ public enum MigrationCheckName: String, CaseIterable, Codable, Sendable {
     case notInjected = "not-injected"
     /// Pods that the injector refuses.
     case refusedPod = "refused-pod"
+    /// Pods that wait for what App Mesh's controller told of them.
+    case readinessGate = "readiness-gate"
     /// Pods in the network of their Kubernetes node.
     case hostNetwork = "host-network"
     /// Pods on Fargate.

@@ -6,6 +6,7 @@ extension MigratingCluster {
         for group in groups where isOfMesh(group) {
             checkSelection(of: group)
             checkProxy(of: group)
+            checkReadinessGates(of: group)
             checkRedirection(of: group)
             checkAnnotations(of: group)
         }
@@ -198,6 +199,24 @@ extension MigratingCluster {
                 )
             )
         }
+    }
+
+    /// What App Mesh's injector added to a Pod is not in its template.
+    private mutating func checkReadinessGates(of group: PodGroup) {
+        let gate = "conditions.appmesh.k8s.aws/aws-cloudmap-healthy"
+        guard let template = group.template, template.readinessGates.contains(gate) else { return }
+        report(
+            MigrationFinding(
+                .blocks,
+                .readinessGate,
+                group.controller,
+                field: "spec.template.spec.readinessGates",
+                value: gate,
+                "App Mesh's controller told by this condition that Cloud Map finds a Pod healthy; nobody "
+                    + "does any more, so that new Pods never become ready",
+                remedy: "take the gate away"
+            )
+        )
     }
 
     // MARK: How its traffic is redirected

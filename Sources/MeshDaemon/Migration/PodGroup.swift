@@ -25,6 +25,8 @@ struct MigratingPod {
     var containers: [Container]
     var initContainers: [Container]
     var usesHostNetwork: Bool
+    /// `spec.readinessGates`.
+    var readinessGates: [String]
     /// What the injector is told of it, by its annotation or by its Namespace: `enabled`, `disabled`.
     var injectionMode: String?
 
@@ -86,6 +88,9 @@ extension MigratingPod {
         containers = (spec?["containers"]?.array ?? []).map(Container.init)
         initContainers = (spec?["initContainers"]?.array ?? []).map(Container.init)
         usesHostNetwork = spec?["hostNetwork"]?.bool ?? false
+        readinessGates = (spec?["readinessGates"]?.array ?? []).compactMap {
+            $0["conditionType"]?.string
+        }
     }
 }
 

@@ -9,6 +9,8 @@ public struct Pod: KubernetesObject, Hashable {
     public var metadata: ObjectMetadata
     /// `status.podIP`.
     public var address: String?
+    /// The rest of `status.podIPs`.
+    public var otherAddresses: [String] = []
     /// `spec.nodeName`.
     public var nodeName: String?
     /// `status.phase`, such as `Running`.
@@ -60,6 +62,7 @@ public struct Pod: KubernetesObject, Hashable {
                 pod: PodPlacement(
                     uid: metadata.uid ?? "",
                     address: address,
+                    otherAddresses: otherAddresses,
                     nodeName: nodeName,
                     zone: zone,
                     hasProxy: proxy != nil
@@ -124,7 +127,10 @@ extension Pod {
         metadata.keepOwn()
         let spec = document.spec
         let status = document.status
-        address = status?.podIP.flatMap { $0.isEmpty ? nil : $0 }
+        let first = status?.podIP.flatMap { $0.isEmpty ? nil : $0 }
+        address = first
+        otherAddresses = (status?.podIPs ?? []).compactMap(\.ip)
+            .filter { !$0.isEmpty && $0 != first }
         nodeName = spec?.nodeName
         phase = status?.phase ?? "Pending"
         isReady =
@@ -220,8 +226,11 @@ private struct PodDocument: Decodable {
             var status: String?
         }
 
+        struct PodIP: Decodable { var ip: String? }
+
         var phase: String?
         var podIP: String?
+        var podIPs: [PodIP]?
         var conditions: [Condition]?
         var containerStatuses: [ContainerStatus]?
         var initContainerStatuses: [ContainerStatus]?

@@ -83,7 +83,7 @@ struct InformerFaultTests {
             try await proxy.freeze()
             let deleted = try await server.churn(namespace, count: 20, using: &generator)
             try await server.expect(view, in: namespace, deleted: deleted)
-            #expect(try await proxy.connectionCount() > 1)
+            #expect(try await proxy.counts().connections > 1)
         }
     }
 

@@ -323,7 +323,18 @@ extension MigrationCase {
             gateway + template("livenessProbe: {exec: {command: [sh, -c, curl]}}"),
             mended: gateway + template("livenessProbe: {tcpSocket: {port: 8088}}")
         ),
+        MigrationCase(
+            .readinessGate,
+            .blocks,
+            "Deployment demo/edge",
+            "conditions.appmesh.k8s.aws/aws-cloudmap-healthy",
+            gateway + template("", healthGate),
+            mended: gateway + template("", "")
+        ),
     ]
+
+    private static let healthGate =
+        "readinessGates: [{conditionType: conditions.appmesh.k8s.aws/aws-cloudmap-healthy}]"
 
     private static let keepsImage = "appmesh.k8s.aws/virtualGatewaySkipImageOverride: enabled"
     private static let gateway = """
@@ -337,7 +348,7 @@ extension MigrationCase {
 
         """
 
-    private static func template(_ probe: String) -> String {
+    private static func template(_ probe: String, _ field: String = "") -> String {
         """
         apiVersion: apps/v1
         kind: Deployment
@@ -345,7 +356,7 @@ extension MigrationCase {
         spec:
           template:
             metadata: {labels: {app: edge}}
-            spec: {containers: [{name: envoy, image: "envoyproxy/envoy:v1.40.0", \(probe)}]}
+            spec: {containers: [{name: envoy, image: "envoyproxy/envoy:v1.40.0", \(probe)}], \(field)}
         ---
 
         """
