@@ -36,9 +36,9 @@ func readiness(
     if let message = unhealthyMessage(observation?.xds.health ?? [:], proxy?.probes ?? []) {
         return condition(.false, "Unhealthy", sentence(message))
     }
-    guard let xds = observation?.xds, xds.isConnected else {
-        return condition(.true, "Ready", "The Pod is ready.")
-    }
+    let xds = observation?.xds ?? XDSObservation()
+    if let refusal = refusalReadiness(xds) { return refusal }
+    guard xds.isConnected else { return condition(.true, "Ready", "The Pod is ready.") }
     return configurationReadiness(xds)
         ?? condition(.true, "Ready", "The Pod is ready, and its proxy has its configuration.")
 }
