@@ -151,7 +151,7 @@ let package = Package(
             exclude: ["Kubelet"],
             swiftSettings: handWritten
         ),
-        tests("MeshModelTests", ["MeshModel"]),
+        tests("MeshModelTests", ["MeshModel", "MeshTesting"]),
         tests("MeshPlanTests", ["EnvoyAPI", "MeshModel", "MeshPlan", "MeshTesting", protobuf]),
         tests("GoldenTests", ["MeshModel", "MeshPlan", "MeshTesting"], exclude: ["Cases"]),
         tests(

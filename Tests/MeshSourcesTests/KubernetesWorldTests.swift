@@ -36,6 +36,23 @@ import Testing
         #expect(cluster.diagnostics.isEmpty)
     }
 
+    @Test mutating func `what is nested too deep, and what no kind has, is not read`() throws {
+        let deep = String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000)
+        _ = cluster.take(
+            .all([try document(.virtualNode, "blue", nodeSpec("blue") + #", "x": \#(deep)"#)]),
+            of: .virtualNode
+        )
+        let node = try #require(cluster.world.virtualNodes[blue.reference])
+        #expect(node.manifest.document["x"] == nil)
+        #expect(cluster.diagnostics.isEmpty)
+        let spec = nodeSpec("blue").dropLast() + #", "unknown": \#(deep)}"#
+        _ = cluster.take(
+            .all([try document(.virtualNode, "blue", String(spec))]),
+            of: .virtualNode
+        )
+        #expect(cluster.diagnostics.contains { $0.field == "spec.unknown" })
+    }
+
     @Test mutating func `a status that is written makes no world`() throws {
         let first = try document(.virtualNode, "blue", nodeSpec("blue"))
         _ = cluster.take(.changed(first), of: .virtualNode)

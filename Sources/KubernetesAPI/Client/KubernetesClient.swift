@@ -86,7 +86,7 @@ public final class KubernetesClient: Sendable {
     // MARK: Reading
 
     /// One page of the objects of `resource`, of all namespaces when `namespace` is nil.
-    public func list<Object: Decodable & Sendable>(
+    public func list<Object: JSONReadable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
         namespace: String? = nil,
@@ -105,19 +105,14 @@ public final class KubernetesClient: Sendable {
         } else if let resourceVersion {
             request.query.append(("resourceVersion", resourceVersion))
         }
-        let list = try decode(ObjectList<Object>.self, try await sender.body(of: request), request)
-        return ObjectPage(
-            items: list.items ?? [],
-            resourceVersion: list.metadata.resourceVersion ?? "",
-            next: list.metadata.next.flatMap { $0.isEmpty ? nil : $0 }
-        )
+        return try page(try await sender.body(of: request), request)
     }
 
     /// What happens after `resourceVersion`; it ends when the server ends it, and throws what the
     /// server says.
     ///
     /// It begins with the first event that is asked for. A reader that falls far behind gets an error.
-    public func watch<Object: Decodable & Sendable>(
+    public func watch<Object: JSONReadable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
         namespace: String? = nil,
@@ -304,6 +299,32 @@ public final class KubernetesClient: Sendable {
         }
     }
 
+    private func page<Object: JSONReadable>(
+        _ body: [UInt8],
+        _ request: APIRequest
+    ) throws(KubernetesError) -> ObjectPage<Object> {
+        var place = ""
+        do {
+            let members = try JSONSlices.members(of: body[...])
+            guard let metadata = members["metadata"] else { throw MissingMetadata() }
+            place = "metadata"
+            let read = try JSONDecoder().decode(ListMetadata.self, from: Data(metadata))
+            place = "items"
+            let items = try JSONSlices.elements(of: members["items"] ?? [])
+            let objects = try items.enumerated().map { index, item in
+                place = "items[\(index)]"
+                return try Object(json: item)
+            }
+            return ObjectPage(
+                items: objects,
+                resourceVersion: read.resourceVersion ?? "",
+                next: read.next.flatMap { $0.isEmpty ? nil : $0 }
+            )
+        } catch {
+            throw unreadable(request, error, at: place)
+        }
+    }
+
     private func decode<Value: Decodable>(
         _ type: Value.Type,
         _ body: [UInt8],
@@ -312,30 +333,35 @@ public final class KubernetesClient: Sendable {
         do {
             return try JSONDecoder().decode(type, from: Data(body))
         } catch {
-            throw KubernetesError(
-                .malformed,
-                request: request.summary,
-                problem: "the answer cannot be read: \(decodingProblem(error))"
-            )
+            throw unreadable(request, error)
         }
+    }
+
+    private func unreadable(
+        _ request: APIRequest,
+        _ error: any Error,
+        at place: String = ""
+    ) -> KubernetesError {
+        KubernetesError(
+            .malformed,
+            request: request.summary,
+            problem: "the answer cannot be read: \(decodingProblem(error, at: place))"
+        )
     }
 }
 
-/// A list as the server sends it.
-private struct ObjectList<Object: Decodable>: Decodable {
-    struct Metadata: Decodable {
-        var resourceVersion: String?
-        var next: String?
+/// An answer that is no list.
+struct MissingMetadata: Error {}
 
-        private enum CodingKeys: String, CodingKey {
-            case resourceVersion
-            case next = "continue"
-        }
+/// `metadata` of a list.
+private struct ListMetadata: Decodable {
+    var resourceVersion: String?
+    var next: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case resourceVersion
+        case next = "continue"
     }
-
-    var metadata: Metadata
-    /// Null when there are none.
-    var items: [Object]?
 }
 
 private struct ObjectWithMetadata: Decodable {

@@ -124,7 +124,7 @@ private final class PresentConfiguration: Sendable {
 }
 
 /// A configuration of webhooks, as far as the keeper needs it.
-struct WebhookConfiguration: KubernetesObject {
+struct WebhookConfiguration: KubernetesObject, Decodable {
     /// One of the webhooks.
     struct Webhook: Decodable, Sendable {
         /// How to reach it.

@@ -239,6 +239,7 @@ private struct Controller {
             host: configuration.xdsAddress.host,
             port: UInt16(configuration.xdsAddress.port),
             audience: settings.token.audience,
+            takesClientCertificates: configuration.takesClientCertificates,
             certificate: { serving.current },
             review: { [client, settings] token in
                 let audiences = [settings.token.audience]

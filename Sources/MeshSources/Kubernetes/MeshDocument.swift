@@ -18,29 +18,27 @@ public struct MeshDocument: KubernetesObject {
 
     /// Reads an object as the API server has it.
     ///
+    /// What no kind has is dropped, and so is what is nested deeper than any field: who may write one
+    /// object shall not be able to hold up the reading of all.
+    ///
     /// Guarantee: whatever the object says, it is read; a mistake becomes a diagnostic.
-    public init(from decoder: any Decoder) throws {
-        let fields = try decoder.container(keyedBy: AnyKey.self)
-        var document: [String: JSONValue] = [:]
-        for key in fields.allKeys where key.stringValue != "metadata" {
-            document[key.stringValue] = try fields.decode(JSONValue.self, forKey: key)
-        }
-        let status = document.removeValue(forKey: "status") ?? .null
-        // Lists of the core group leave out the kind, and Namespaces are all that is read of it so.
-        if document["kind"] == nil {
-            document["apiVersion"] = .string(Kind.namespace.apiVersion)
-            document["kind"] = .string(Kind.namespace.rawValue)
-        }
-        var metadata: [String: JSONValue] = [:]
-        if let own = AnyKey(stringValue: "metadata"), fields.contains(own) {
-            let members = try fields.nestedContainer(keyedBy: AnyKey.self, forKey: own)
-            for key in members.allKeys where key.stringValue != "managedFields" {
-                metadata[key.stringValue] = try members.decode(JSONValue.self, forKey: key)
-            }
-        }
+    public init(json: ArraySlice<UInt8>) throws {
+        let whole = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
+        let members = whole.object ?? [:]
+        var metadata = members["metadata"]?.object ?? [:]
+        metadata["managedFields"] = nil
         metadata["annotations"]?["kubectl.kubernetes.io/last-applied-configuration"] = nil
-        document["metadata"] = .object(metadata)
-        self.init(.object(document), ObjectMetadata(ofMeshObject: metadata), status: status)
+        let document: [String: JSONValue] = [
+            // Lists of the core group leave out the kind, and Namespaces are all that is read of it so.
+            "apiVersion": members["apiVersion"] ?? .string(Kind.namespace.apiVersion),
+            "kind": members["kind"] ?? .string(Kind.namespace.rawValue),
+            "metadata": .object(metadata),
+        ]
+        self.init(
+            .object(document.merging(members.filter { $0.key == "spec" }) { $1 }),
+            ObjectMetadata(ofMeshObject: metadata),
+            status: members["status"] ?? .null
+        )
     }
 
     private init(_ document: JSONValue, _ metadata: ObjectMetadata, status: JSONValue) {
@@ -52,13 +50,11 @@ public struct MeshDocument: KubernetesObject {
     }
 }
 
-/// Any key of a JSON object.
-private struct AnyKey: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-
-    init?(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
+extension JSONValue: JSONReadable {
+    /// Reads a document; what is nested deeper than any object of a cluster becomes null.
+    public init(json: ArraySlice<UInt8>) throws {
+        self = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
+    }
 }
 
 extension ObjectMetadata {
