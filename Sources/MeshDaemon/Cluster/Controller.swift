@@ -120,15 +120,39 @@ private struct Controller {
     }
 
     /// Runs until a signal.
+    ///
+    /// The optimizer of Swift 6.3.1 crashes while it splits this function when what it calls is inlined
+    /// into it, and so none of that is.
     func run() async throws {
         let version = try await serverVersion()
-        let authority = try await ClusterAuthority(
+        let authority = try await authority()
+        let group = try serviceGroup(authority, version)
+        logger.notice(
+            "controller starts",
+            metadata: [
+                "server": "\(version)", "namespace": "\(namespace)", "service": "\(serviceName)",
+            ]
+        )
+        try await group.run()
+    }
+
+    @inline(never)
+    private func authority() async throws -> ClusterAuthority {
+        try await ClusterAuthority(
             secret: ObjectKey(namespace: namespace, name: configuration.authoritySecret),
             client: client,
             stateDirectory: state.path,
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger
         )
+    }
+
+    /// All that runs.
+    @inline(never)
+    private func serviceGroup(
+        _ authority: ClusterAuthority,
+        _ version: String
+    ) throws -> ServiceGroup {
         let serving = try ServingCertificates(
             ServingCertificates.Configuration(
                 authority: authority.files,
@@ -138,18 +162,7 @@ private struct Controller {
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger
         )
-        let identities = try IdentityKeeper(
-            IdentityConfiguration(
-                stateDirectory: state.path,
-                certificateLifetime: configuration.certificateLifetime,
-                broughtAuthority: authority.files,
-                sharedSecret: "\(namespace)/\(configuration.authoritySecret)"
-            ),
-            now: { .seconds(Date.now.timeIntervalSince1970) },
-            logger: logger,
-            publish: { [store] in store.publish(secrets: $0) },
-            isDistributed: { [store] in store.areSecretsDistributed }
-        )
+        let identities = try identityKeeper(authority)
         let sizing = SizingKeeper(
             folder: state.path,
             nowSeconds: { Date.now.timeIntervalSince1970 },
@@ -184,16 +197,26 @@ private struct Controller {
             logger: logger
         )
         group.maximumGracefulShutdownDuration = .seconds(20)
-        logger.notice(
-            "controller starts",
-            metadata: [
-                "server": "\(version)", "namespace": "\(namespace)", "service": "\(serviceName)",
-            ]
+        return ServiceGroup(configuration: group)
+    }
+
+    private func identityKeeper(_ authority: ClusterAuthority) throws -> IdentityKeeper {
+        try IdentityKeeper(
+            IdentityConfiguration(
+                stateDirectory: state.path,
+                certificateLifetime: configuration.certificateLifetime,
+                broughtAuthority: authority.files,
+                sharedSecret: "\(namespace)/\(configuration.authoritySecret)"
+            ),
+            now: { .seconds(Date.now.timeIntervalSince1970) },
+            logger: logger,
+            publish: { [store] in store.publish(secrets: $0) },
+            isDistributed: { [store] in store.areSecretsDistributed }
         )
-        try await ServiceGroup(configuration: group).run()
     }
 
     /// Asks for the version of the cluster's server until it answers: a cluster may start with Heddle.
+    @inline(never)
     private func serverVersion() async throws -> String {
         var told: String?
         while true {
