@@ -362,7 +362,7 @@ private struct Controller {
                 let proxies = ProxyReport(plan, observations, newest, workingDirectory: "/")
                 telemetry.update(plan, newest, proxies)
                 api.publish(
-                    objects: newest.objects,
+                    objects: newest.unorderedObjects,
                     statuses: plan.statuses,
                     problems: plan.problemsOfNoObject,
                     certificates: CertificateReport(plan, observations.identity),
