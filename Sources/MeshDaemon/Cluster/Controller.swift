@@ -1,3 +1,4 @@
+internal import CProcess
 internal import FoundationEssentials
 internal import Glibc
 internal import KubernetesAPI
@@ -22,6 +23,8 @@ internal import XDSServer
 public func runController(_ configuration: ControllerConfiguration, logger: Logger) async throws {
     signal(SIGPIPE, SIG_IGN)
     raiseDescriptorLimit()
+    // Each plan of a large cluster takes and gives back a hundred megabytes, on whichever thread it is.
+    cprocess_limit_arenas(2)
     let settings = try InjectionSettings(at: configuration.injectionSettingsPath)
     let cluster = try configuration.cluster()
     let state = try StateDirectory(configuration.stateDirectory)
