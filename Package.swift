@@ -131,10 +131,10 @@ let package = Package(
         target(
             "MeshDaemon",
             [
-                "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshModel", "MeshManifests",
-                "MeshPage", "MeshPlan", "MeshSources", "MeshTelemetry", "XDSServer",
-                "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, hummingbirdCore,
-                hummingbirdTLS, lifecycle, logging, nio, nioSSL, unixSignals, yams,
+                "CProcess", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshModel",
+                "MeshManifests", "MeshPage", "MeshPlan", "MeshSources", "MeshTelemetry",
+                "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird,
+                hummingbirdCore, hummingbirdTLS, lifecycle, logging, nio, nioSSL, unixSignals, yams,
             ]
         ),
         .executableTarget(

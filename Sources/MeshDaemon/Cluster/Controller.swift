@@ -1,3 +1,4 @@
+internal import CProcess
 internal import FoundationEssentials
 internal import Glibc
 internal import KubernetesAPI
@@ -22,6 +23,8 @@ internal import XDSServer
 public func runController(_ configuration: ControllerConfiguration, logger: Logger) async throws {
     signal(SIGPIPE, SIG_IGN)
     raiseDescriptorLimit()
+    // Each plan of a large cluster takes and gives back a hundred megabytes, on whichever thread it is.
+    cprocess_limit_arenas(2)
     let settings = try InjectionSettings(at: configuration.injectionSettingsPath)
     let cluster = try configuration.cluster()
     let state = try StateDirectory(configuration.stateDirectory)
@@ -133,15 +136,39 @@ private struct Controller {
     }
 
     /// Runs until a signal.
+    ///
+    /// The optimizer of Swift 6.3.1 crashes while it splits this function when what it calls is inlined
+    /// into it, and so none of that is.
     func run() async throws {
         let version = try await serverVersion()
-        let authority = try await ClusterAuthority(
+        let authority = try await authority()
+        let group = try serviceGroup(authority, version)
+        logger.notice(
+            "controller starts",
+            metadata: [
+                "server": "\(version)", "namespace": "\(namespace)", "service": "\(serviceName)",
+            ]
+        )
+        try await group.run()
+    }
+
+    @inline(never)
+    private func authority() async throws -> ClusterAuthority {
+        try await ClusterAuthority(
             secret: ObjectKey(namespace: namespace, name: configuration.authoritySecret),
             client: client,
             stateDirectory: state.path,
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger
         )
+    }
+
+    /// All that runs.
+    @inline(never)
+    private func serviceGroup(
+        _ authority: ClusterAuthority,
+        _ version: String
+    ) throws -> ServiceGroup {
         let serving = try ServingCertificates(
             ServingCertificates.Configuration(
                 authority: authority.files,
@@ -151,18 +178,7 @@ private struct Controller {
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger
         )
-        let identities = try IdentityKeeper(
-            IdentityConfiguration(
-                stateDirectory: state.path,
-                certificateLifetime: configuration.certificateLifetime,
-                broughtAuthority: authority.files,
-                sharedSecret: "\(namespace)/\(configuration.authoritySecret)"
-            ),
-            now: { .seconds(Date.now.timeIntervalSince1970) },
-            logger: logger,
-            publish: { [store] in store.publish(secrets: $0) },
-            isDistributed: { [store] in store.areSecretsDistributed }
-        )
+        let identities = try identityKeeper(authority)
         let sizing = SizingKeeper(
             folder: state.path,
             nowSeconds: { Date.now.timeIntervalSince1970 },
@@ -197,16 +213,26 @@ private struct Controller {
             logger: logger
         )
         group.maximumGracefulShutdownDuration = .seconds(20)
-        logger.notice(
-            "controller starts",
-            metadata: [
-                "server": "\(version)", "namespace": "\(namespace)", "service": "\(serviceName)",
-            ]
+        return ServiceGroup(configuration: group)
+    }
+
+    private func identityKeeper(_ authority: ClusterAuthority) throws -> IdentityKeeper {
+        try IdentityKeeper(
+            IdentityConfiguration(
+                stateDirectory: state.path,
+                certificateLifetime: configuration.certificateLifetime,
+                broughtAuthority: authority.files,
+                sharedSecret: "\(namespace)/\(configuration.authoritySecret)"
+            ),
+            now: { .seconds(Date.now.timeIntervalSince1970) },
+            logger: logger,
+            publish: { [store] in store.publish(secrets: $0) },
+            isDistributed: { [store] in store.areSecretsDistributed }
         )
-        try await ServiceGroup(configuration: group).run()
     }
 
     /// Asks for the version of the cluster's server until it answers: a cluster may start with Heddle.
+    @inline(never)
     private func serverVersion() async throws -> String {
         var told: String?
         while true {
@@ -354,7 +380,7 @@ private struct Controller {
                 let proxies = ProxyReport(plan, observations, newest, workingDirectory: "/")
                 telemetry.update(plan, newest, proxies)
                 api.publish(
-                    objects: newest.objects,
+                    objects: newest.unorderedObjects,
                     statuses: plan.statuses,
                     problems: plan.problemsOfNoObject,
                     certificates: CertificateReport(plan, observations.identity),
