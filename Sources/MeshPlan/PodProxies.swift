@@ -48,8 +48,9 @@ extension Planner {
 
     /// The endpoint that `workload`, a Pod, is for `target`; nil when it is none.
     ///
-    /// It is none before it has an address, and from when it is being deleted or has ended. One that was
-    /// not injected takes plaintext alone.
+    /// It is one from when it has an address and is ready until it is not, or is being deleted: what is not
+    /// ready has no part in a Service either, and Envoy sends requests to unhealthy endpoints as well once
+    /// most of them are. One that was not injected takes plaintext alone.
     func endpoint(
         in pod: PodPlacement,
         of workload: Workload,
@@ -58,13 +59,13 @@ extension Planner {
     ) -> Endpoint? {
         let id = ProxyID(workload.reference)
         guard let address = pod.address, !address.isEmpty,
-            observations.proxies[id]?.isLeaving != true,
+            observations.proxies[id]?.isReady ?? options.assumesServing,
             pod.hasProxy || target.tls?.takesPlaintext != false
         else { return nil }
         return Endpoint(
             address: address,
             port: target.mapping.port,
-            isHealthy: observations.isHealthy(id, target) ?? options.assumesServing,
+            isHealthy: observations.isHealthy(id, target) ?? true,
             healthCheckPort: target.probe?.port,
             takesTLS: pod.hasProxy && takesTLS(id, target),
             zone: pod.zone
@@ -73,13 +74,8 @@ extension Planner {
 }
 
 extension ProxyObservation {
-    /// Whether it shall get no new requests, as it is about to end or has ended.
-    var isLeaving: Bool {
-        switch process?.phase {
-        case .draining, .stopped: true
-        case .starting, .running, .backingOff, nil: false
-        }
-    }
+    /// Whether its Pod is ready; nil before anything is known of that.
+    var isReady: Bool? { process.map { $0.phase == .running } }
 }
 
 extension Resolution {

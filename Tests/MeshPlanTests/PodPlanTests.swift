@@ -123,28 +123,64 @@ import Testing
         }
     }
 
-    @Test func `endpoints are the Pods that can answer, by zone`() throws {
+    @Test func `endpoints are the Pods that are ready, by zone`() throws {
         let pods = [
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1", zone: "b"),
             pod("color-2", "10.0.1.2", zone: "a"), pod("color-3", "10.0.1.3", zone: "b"),
             pod("color-4", nil, zone: "a"), pod("color-5", "10.0.1.5"),
             pod("color-6", "10.0.1.6"), pod("color-7", "10.0.1.7", hasProxy: false),
+            pod("color-8", "10.0.1.8"),
         ]
         let observations = observations([
             "color-1": .running, "color-2": .starting, "color-3": .running, "color-4": .running,
             "color-5": .draining, "color-6": .stopped, "color-7": .running,
+            "color-8": .backingOff,
         ])
         #expect(
             try endpoints(plan(world(pods), observations))
-                == ["10.0.1.7", "a: 10.0.1.2 down", "b: 10.0.1.1", "b: 10.0.1.3"]
+                == ["10.0.1.7", "b: 10.0.1.1", "b: 10.0.1.3"]
         )
+    }
+
+    @Test func `a proxy that connects is no endpoint before its Pod is known to be ready`() throws {
+        let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
+        let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
+        let options = PlanOptions(assumesServing: false, isInCluster: true)
+        var planner = Planner(options: options)
+        var observations = Observations()
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
+        observations.proxies[id] = ProxyObservation(xds: XDSObservation(isConnected: true))
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
+        observations.proxies[id]?.process = ProcessObservation(phase: .running)
+        #expect(planner.plan(observations, nowSeconds: 0) == nil)
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == ["10.0.1.1"])
+    }
+
+    @Test func `a node of which no Pod is ready says so, and has no endpoint`() throws {
+        let pods = [
+            pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2"),
+        ]
+        let observations = observations(["color-1": .starting, "color-2": .backingOff])
+        let plan = plan(world(pods), observations)
+        #expect(try endpoints(plan) == [])
+        let node = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
+        let conditions = try #require(plan.statuses[node]?.conditions)
+        let available = try #require(conditions.first { $0.type == "EndpointsAvailable" })
+        #expect(available.status == .false)
+        #expect(
+            available.message
+                == "None of the Pods demo/color-1, demo/color-2 is ready; callers are "
+                + "answered with 503."
+        )
+        let active = try #require(conditions.first { $0.type == "VirtualNodeActive" })
+        #expect(active.message == "It is valid and in force: 0 of 2 Pods are ready.")
     }
 
     @Test func `a Pod that begins to end is no endpoint any more, in a plan of its own`() throws {
         let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
         var planner = Planner(options: PlanOptions(isInCluster: true))
-        var observations = observations(["color-1": .starting])
-        _ = planner.plan(world, observations, nowSeconds: 0)
+        var observations = observations(["color-1": .running])
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == ["10.0.1.1"])
         let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
         observations.proxies[id]?.process?.phase = .draining
         #expect(planner.plan(observations, nowSeconds: 0) == nil)
