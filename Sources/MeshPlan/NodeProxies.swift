@@ -67,8 +67,6 @@ extension Planner {
                     accessControl == nil ? [:] : callers,
                     shared
                 )
-            } finish: { planner, proxy, pod in
-                proxy.probes = planner.probes(of: pod, node, in: mesh, observations)
             }
             return
         }

@@ -10,14 +10,12 @@ extension Planner {
     ///   - resolution: The world.
     ///   - plan: The plan in the making.
     ///   - make: Makes the plan of a proxy, of which nothing is of its own Pod.
-    ///   - finish: Adds to it what only one Pod has.
     mutating func planPods<Spec: ObjectSpec>(
         _ workloads: [Workload],
         of owner: Object<Spec>,
         _ resolution: inout Resolution,
         into plan: inout Plan,
-        _ make: (inout Planner, Workload) throws -> ProxyPlan,
-        finish: (Planner, inout ProxyPlan, Workload) -> Void = { _, _, _ in }
+        _ make: (inout Planner, Workload) throws -> ProxyPlan
     ) {
         guard let first = workloads.first(where: { $0.injectedPod != nil }) else { return }
         let (served, files) = resolution.secretsInPods(of: owner.id)
@@ -41,7 +39,6 @@ extension Planner {
             proxy.pod = pod
             proxy.concurrency = workload.spec.sidecar.workerCount
             proxy.resources = workload.spec.sidecar
-            finish(self, &proxy, workload)
             plan.proxies[proxy.id] = proxy
         }
     }
@@ -65,7 +62,7 @@ extension Planner {
         return Endpoint(
             address: address,
             port: target.mapping.port,
-            isHealthy: observations.isHealthy(id, target) ?? true,
+            isHealthy: true,
             healthCheckPort: target.probe?.port,
             takesTLS: pod.hasProxy && takesTLS(id, target),
             zone: pod.zone

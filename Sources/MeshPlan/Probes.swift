@@ -50,7 +50,7 @@ extension Planner {
         return node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
             guard let check = listener.possibleHealthCheck,
-                workload.spec.pod != nil || options.allows(mapping.port),
+                options.allows(mapping.port),
                 options.healthChecks(of: listener, in: mesh) == .once
             else { return nil }
             return Probe(

@@ -187,6 +187,41 @@ import Testing
         #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
     }
 
+    @Test func `callers check the health of Pods, whoever shall by the mesh`() throws {
+        var world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
+        world.meshes[ObjectReference(name: "demo")]?.spec.healthChecks = .once
+        let color = ObjectReference(namespace: "demo", name: "color")
+        world.virtualNodes[color]?.spec.listeners[0].healthCheck = HealthCheck(
+            unhealthyThreshold: 2,
+            interval: .seconds(5),
+            timeout: .seconds(2),
+            protocol: .http
+        )
+        var observations = observations(["color-1": .running])
+        let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
+        let port = try #require(Port(8080))
+        // What the proxy would tell of its application counts for callers of one replica alone.
+        observations.proxies[id]?.xds.health = [port: .unhealthy(.timeout)]
+        let plan = plan(world, observations)
+        #expect(plan.proxies[id]?.probes == [])
+        #expect(try endpoints(plan) == ["10.0.1.1"])
+        let cluster = try Envoy_Config_Cluster_V3_Cluster(
+            serializedBytes: #require(
+                plan.proxies[Self.front]?.snapshot[.clusters][
+                    "cds_egress_demo_color_demo_http_8080"
+                ]
+            ).payload
+        )
+        #expect(cluster.healthChecks.count == 1)
+        #expect(
+            plan.diagnostics.map(\.message).contains(
+                "Mesh demo: metadata.annotations[\"heddle.dev/health-checks\"]: once: has no effect "
+                    + "here: what a proxy finds out is known to one replica alone, so that callers do "
+                    + "the health checks"
+            )
+        )
+    }
+
     @Test func `a Pod without a proxy is told of, once where it matters`() throws {
         let pods = [
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"),

@@ -9,13 +9,8 @@ internal import MeshModel
 /// - Parameters:
 ///   - pod: The Pod.
 ///   - observation: What is known of it; nil before anything is.
-///   - proxy: Its proxy; nil when it has none.
 /// - Returns: The condition.
-func readiness(
-    of pod: PodPlacement,
-    _ observation: ProxyObservation?,
-    _ proxy: ProxyPlan?
-) -> Condition {
+func readiness(of pod: PodPlacement, _ observation: ProxyObservation?) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
     }
@@ -32,9 +27,6 @@ func readiness(
         return condition(.false, "PodPending", "The Pod has no address yet.")
     case nil: return condition(.false, "PodNotReady", "The Pod is not ready.")
     case .running: break
-    }
-    if let message = unhealthyMessage(observation?.xds.health ?? [:], proxy?.probes ?? []) {
-        return condition(.false, "Unhealthy", sentence(message))
     }
     guard let xds = observation?.xds, xds.isConnected else {
         return condition(.true, "Ready", "The Pod is ready.")

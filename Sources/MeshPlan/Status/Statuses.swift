@@ -89,7 +89,7 @@ private func readinesses(
         let id = ProxyID(reference)
         let (observation, proxy) = (observations.proxies[id], plan.proxies[id])
         readinesses[id] =
-            workload.spec.pod.map { readiness(of: $0, observation, proxy) }
+            workload.spec.pod.map { readiness(of: $0, observation) }
             ?? readiness(of: observation, proxy, id)
     }
     return readinesses
