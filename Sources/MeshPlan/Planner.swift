@@ -164,6 +164,7 @@ public struct Planner: Sendable {
             && plan.transition.leavingTLS == previous.transition.leavingTLS
         plan.transition.takenSeconds = isSame ? taken : nil
         plan.designations = resolution.designations
+        plan.meshes = resolution.membership.meshes.mapValues(\.reference)
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
             .sorted()

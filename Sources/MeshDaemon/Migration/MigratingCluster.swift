@@ -164,9 +164,9 @@ struct MigratingCluster {
         return found.count == 1 ? found.first : nil
     }
 
-    /// The mesh of `id`, going by the mesh of its namespace.
+    /// The mesh of `id`.
     func mesh(of id: ObjectID) -> Mesh? {
-        plan.designations.meshes[id.namespace].flatMap { world.meshes[$0] }
+        plan.mesh(of: id).flatMap { world.meshes[$0] }
     }
 }
 
