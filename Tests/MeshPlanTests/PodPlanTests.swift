@@ -360,3 +360,38 @@ import Testing
         }
     }
 }
+
+extension PodPlanTests {
+    @Test func `what a Pod refuses that another replica serves is in the status of what it is of`()
+        throws
+    {
+        let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.0.2")])
+        var seen = observations(["front-1": .running, "color-1": .running])
+        let before = plan(world, seen)
+        let node = try #require(world.virtualNodes.values.first { $0.metadata.name == "front" })
+        func status(_ plan: Plan, _ type: String) -> Condition? {
+            plan.statuses[node.id]?.conditions.first { $0.type == type }
+        }
+        #expect(status(before, "ConfigAccepted")?.status == .true)
+        let listener = try #require(before.proxies[Self.front]?.snapshot[.listeners].values.first)
+        func refuse(_ version: String) {
+            seen.proxies[Self.front]?.xds.refusals = [
+                Refusal(
+                    type: .listeners,
+                    resource: listener.name,
+                    version: version,
+                    message: "no such filter",
+                    objects: [node.id]
+                )
+            ]
+        }
+        refuse(listener.version)
+        let refused = plan(world, seen)
+        #expect(status(refused, "ConfigAccepted")?.reason == "RefusedByProxy")
+        #expect(status(refused, "VirtualNodeActive")?.reason == "RefusedByProxy")
+        #expect(status(refused, "ProxiesReady")?.message.contains("no such filter") == true)
+        // Another version was offered since.
+        refuse("older")
+        #expect(plan(world, seen).statuses == before.statuses)
+    }
+}

@@ -56,6 +56,7 @@ private struct Controller {
     let source: KubernetesSource
     let election: LeaderElection
     let writer: KubernetesWriter
+    let sharedRefusals: SharedRefusals
     let api: APIState
     /// What the webhooks decide by, planned or not.
     let world = NewestWorld()
@@ -89,11 +90,12 @@ private struct Controller {
             audit: { telemetry.take($0) }
         )
         source = KubernetesSource(client: client, logger: logger)
+        let hostName = ProcessInfo.processInfo.hostName
         let election = LeaderElection(
             client: client,
             key: ObjectKey(namespace: namespace, name: configuration.leaseName),
             // A Pod that starts anew has its old name, and is another replica.
-            identity: "\(ProcessInfo.processInfo.hostName)_\(UUID().uuidString)",
+            identity: "\(hostName)_\(UUID().uuidString)",
             logger: logger
         )
         self.election = election
@@ -101,6 +103,17 @@ private struct Controller {
             client: client,
             source: source,
             leadershipEnd: { election.leadershipEnd },
+            logger: logger
+        )
+        sharedRefusals = SharedRefusals(
+            client: client,
+            key: ObjectKey(
+                namespace: namespace,
+                name: "\(configuration.leaseName)-refusals"
+            ),
+            // The name of a key; of replicas on one host the ports tell which is which.
+            replica: "\(hostName)-\(configuration.xdsAddress.port)",
+            nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             logger: logger
         )
         let firstVersion = Int(Date.now.timeIntervalSince1970 * 1000)
@@ -155,7 +168,7 @@ private struct Controller {
         var services: [any Service] = [
             telemetry, authority, serving, xds, identities, sizing, election,
             ClosureService { await tellWriter() },
-            apiService(identities), writer,
+            apiService(identities), writer, sharedRefusals,
             CABundleKeeper(
                 client: client,
                 name: configuration.webhookConfiguration,
@@ -319,6 +332,7 @@ private struct Controller {
             host: PodProxies(source: source, store: store),
             identities: identities,
             state: state,
+            sharedRefusals: sharedRefusals,
             sizing: sizing,
             record: { [api, writer] events in
                 api.events.record(events)

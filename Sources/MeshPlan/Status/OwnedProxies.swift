@@ -38,13 +38,18 @@ struct OwnedProxies {
         if members.isEmpty { return withoutProxies("ConfigAccepted") }
         if let refused = refusedMessage { return condition(.false, refusedReason, refused) }
         let connected = members.filter { $0.observation?.xds.isConnected ?? false }
-        guard !connected.isEmpty else {
+        // Of those that another replica serves it is told what they refuse.
+        let elsewhere = members.filter {
+            $0.plan.pod != nil && $0.isReady && !($0.observation?.xds.isConnected ?? false)
+        }
+        guard !connected.isEmpty || !elsewhere.isEmpty else {
             return condition(
                 .unknown,
                 "Disconnected",
                 disconnectedMessage
             )
         }
+        if connected.isEmpty { return condition(.true, "Accepted", elsewhereMessage) }
         let late = connected.filter { !$0.unanswered.isEmpty }
         if let first = late.first {
             let types = first.unanswered.map(\.rawValue).joined(separator: ", ")
@@ -164,6 +169,12 @@ struct OwnedProxies {
         return members.count == 1
             ? "Its proxy is not connected\(place)."
             : "None of its \(members.count) proxies is connected\(place)."
+    }
+
+    private var elsewhereMessage: String {
+        members.count == 1
+            ? "Another replica serves its proxy, which refuses nothing."
+            : "Another replica serves its proxies, which refuse nothing."
     }
 
     /// How many Pods are ready; nil without any.

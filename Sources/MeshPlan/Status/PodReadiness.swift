@@ -28,9 +28,9 @@ func readiness(of pod: PodPlacement, _ observation: ProxyObservation?) -> Condit
     case nil: return condition(.false, "PodNotReady", "The Pod is not ready.")
     case .running: break
     }
-    guard let xds = observation?.xds, xds.isConnected else {
-        return condition(.true, "Ready", "The Pod is ready.")
-    }
+    let xds = observation?.xds ?? XDSObservation()
+    if let refusal = refusalReadiness(xds) { return refusal }
+    guard xds.isConnected else { return condition(.true, "Ready", "The Pod is ready.") }
     return configurationReadiness(xds)
         ?? condition(.true, "Ready", "The Pod is ready, and its proxy has its configuration.")
 }

@@ -12,6 +12,7 @@ func statuses(
         grouping: plan.diagnostics.filter { $0.severity == .error && $0.object != nil },
         by: \.object
     )
+    let observations = observations.withoutRefusalsOfOthers(than: plan)
     var refusals: [ObjectID: [(proxy: ProxyID, refusal: Refusal)]] = [:]
     for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key })
     where plan.proxies[proxy] != nil {
@@ -299,4 +300,20 @@ func sentence(_ text: String) -> String {
 /// `text` with a full stop.
 func ended(_ text: String) -> String {
     text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
+}
+
+extension Observations {
+    /// These without what proxies that are not connected refused of other versions than those of `plan`:
+    /// whoever serves them now has offered these.
+    fileprivate func withoutRefusalsOfOthers(than plan: Plan) -> Observations {
+        var observations = self
+        for (id, observation) in proxies
+        where !observation.xds.isConnected && !observation.xds.refusals.isEmpty {
+            guard let planned = plan.proxies[id], planned.pod != nil else { continue }
+            observations.proxies[id]?.xds.refusals.removeAll {
+                $0.type != .secrets && planned.snapshot[$0.type][$0.resource]?.version != $0.version
+            }
+        }
+        return observations
+    }
 }
