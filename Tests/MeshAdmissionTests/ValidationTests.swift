@@ -430,10 +430,6 @@ private let rules: [Rule] =
         ),
         (.virtualNode, #"{"podSelector": {"matchLabels": {"rollouts-pod-template-hash": "abc"}}}"#),
         (.virtualService, #"{"provider": {"virtualRouter": {"virtualRouterRef": {"name": "r"}}}}"#),
-        (
-            .virtualNode,
-            #"{"serviceDiscovery": {"dns": {"hostname": "a"}, "awsCloudMap": {"namespaceName": "a", "serviceName": "b"}}}"#
-        ),
     ])
     func `everything else may change`(kind: Kind, change: String) throws {
         var spec = Self.old

@@ -147,8 +147,8 @@ import Testing
             ]
         )
         let all = Self.mesh("all", "{}", uid: "all-uid")
-        #expect(mistakes(result(all)).allSatisfy { $0.contains("no Mesh \"demo\" is in use") })
-        #expect(mistakes(result(all)).count == 3)
+        let missing = mistakes(result(all)).filter { $0.contains("no Mesh \"demo\" is in use") }
+        #expect(missing.count == 3)
     }
 
     private func reference(_ name: String) -> ObjectReference {

@@ -192,14 +192,15 @@ import Testing
         async throws
     {
         let store = try store()
-        let (blue, blueNode) = (blue, blueNode)
+        let (blue, red, blueNode) = (blue, red, blueNode)
         try await withRemoteServer(store) { server in
             let token = server.reviews.token("blue", pod: "blue-1")
             try await server.withClient(token: token) { client in
                 client.send(firstRequest(.clusters, node: blueNode))
                 _ = try await client.accept()
                 store.admit([
-                    blue: RemoteProxy(nodeID: "mesh/m/virtualNode/red", podUID: "uid of blue-1")
+                    blue: RemoteProxy(nodeID: "mesh/m/virtualNode/red", podUID: "uid of blue-1"),
+                    red: RemoteProxy(nodeID: blueNode, podUID: "uid of red-1"),
                 ])
                 try store.publish([blue: snapshot(cluster("for-red"))])
                 let error = await #expect(throws: RPCError.self) { try await client.next() }
