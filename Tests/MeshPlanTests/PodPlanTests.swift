@@ -36,7 +36,7 @@ import Testing
     private func pod(
         _ name: String,
         _ address: String?,
-        hasProxy: Bool = true,
+        proxy: PodProxy = .heddle,
         zone: String? = nil
     ) -> Workload {
         Workload(
@@ -51,7 +51,7 @@ import Testing
                     uid: "uid-\(name)",
                     address: address,
                     zone: zone,
-                    hasProxy: hasProxy
+                    proxy: proxy
                 )
             )
         )
@@ -128,7 +128,7 @@ import Testing
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1", zone: "b"),
             pod("color-2", "10.0.1.2", zone: "a"), pod("color-3", "10.0.1.3", zone: "b"),
             pod("color-4", nil, zone: "a"), pod("color-5", "10.0.1.5"),
-            pod("color-6", "10.0.1.6"), pod("color-7", "10.0.1.7", hasProxy: false),
+            pod("color-6", "10.0.1.6"), pod("color-7", "10.0.1.7", proxy: .absent),
             pod("color-8", "10.0.1.8"),
         ]
         let observations = observations([
@@ -225,8 +225,8 @@ import Testing
     @Test func `a Pod without a proxy is told of, once where it matters`() throws {
         let pods = [
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"),
-            pod("color-2", "10.0.1.2", hasProxy: false),
-            pod("other-1", "10.0.9.9", hasProxy: false),
+            pod("color-2", "10.0.1.2", proxy: .absent),
+            pod("other-1", "10.0.9.9", proxy: .absent),
         ]
         let plan = plan(world(pods))
         let color = ObjectReference(namespace: "demo", name: "color-2")
@@ -258,7 +258,7 @@ import Testing
     {
         var world = world([
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"),
-            pod("color-2", "10.0.1.2", hasProxy: false),
+            pod("color-2", "10.0.1.2", proxy: .absent),
         ])
         let mesh = ObjectReference(name: "demo")
         world.meshes[mesh]?.spec.mutualTLS = .permissive
@@ -267,6 +267,51 @@ import Testing
         let plan = plan(world)
         #expect(try endpoints(plan) == ["10.0.1.1"])
         #expect(plan.diagnostics.contains { $0.message.contains("nobody calls it") })
+    }
+
+    @Test func `a Pod with App Mesh's Envoy is no proxy of Heddle's until it is made anew`() throws
+    {
+        var world = world([
+            pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1", proxy: .other),
+            pod("color-2", "10.0.1.2"),
+        ])
+        let ready = observations(["color-1": .running, "color-2": .running])
+        let first = plan(world, ready)
+        let pod = ObjectReference(namespace: "demo", name: "color-1")
+        #expect(first.proxies[ProxyID(pod)] == nil)
+        #expect(try endpoints(first) == ["10.0.1.1", "10.0.1.2"])
+        #expect(
+            first.diagnostics.filter { $0.severity == .warning }.map(\.message) == [
+                "Pod demo/color-1: spec.containers: VirtualNode demo/color selects it and its Envoy is "
+                    + "App Mesh's, or another that does not ask Heddle for its configuration: it goes "
+                    + "on with what it was told last, and has nothing once it is started again; let "
+                    + "the Pod be made anew, as \"kubectl rollout restart\" does"
+            ]
+        )
+        let node = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
+        let conditions = try #require(first.statuses[node]?.conditions)
+        let proxies = try #require(conditions.first { $0.type == "ProxiesReady" })
+        #expect(proxies.status == .false)
+        #expect(
+            proxies.message == "1 of 2 Pods are ready; Pod demo/color-1 runs App Mesh's Envoy: let "
+                + "them be made anew, as \"kubectl rollout restart\" does."
+        )
+        // It knows nothing of the mesh's TLS, and does that of its listener.
+        let mesh = ObjectReference(name: "demo")
+        world.meshes[mesh]?.spec.mutualTLS = .strict
+        let strict = plan(world, ready)
+        #expect(try endpoints(strict) == ["10.0.1.2"])
+        #expect(strict.diagnostics.contains { $0.message.contains("nobody calls it") })
+        world.meshes[mesh]?.spec.mutualTLS = nil
+        world.virtualNodes[node.reference]?.spec.listeners[0].tls = ListenerTLS(
+            mode: .strict,
+            certificate: .file(
+                FileCertificate(certificateChain: "/chain.pem", privateKey: "/key.pem")
+            )
+        )
+        let own = plan(world, ready)
+        #expect(try endpoints(own) == ["10.0.1.1", "10.0.1.2"])
+        #expect(!own.diagnostics.contains { $0.message.contains("nobody calls it") })
     }
 
     @Test func `a node is active whether or not its Pods are ready, and tells how many are`() throws
@@ -321,7 +366,7 @@ import Testing
     }
 
     @Test func `of a Pod's life Kubernetes tells, and Heddle of what it adds`() {
-        let pods = [pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2", hasProxy: false)]
+        let pods = [pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2", proxy: .absent)]
         let before = observations(["color-1": .starting])
         let after = observations(["color-1": .running])
         let empty = plan(world([pods[0]]), before)

@@ -14,7 +14,15 @@ func readiness(of pod: PodPlacement, _ observation: ProxyObservation?) -> Condit
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
     }
-    guard pod.hasProxy else {
+    switch pod.proxy {
+    case .heddle: break
+    case .other:
+        return condition(
+            .false,
+            uninjectedReason,
+            "The Pod's Envoy is App Mesh's, or another that does not ask Heddle."
+        )
+    case .absent:
         return condition(.false, uninjectedReason, "The Pod has no proxy: it was not injected.")
     }
     let why = observation?.process?.lastError.map { ": \($0)" } ?? ""

@@ -121,7 +121,7 @@ private func ownedProxies(
         owner: id,
         noun: resolution.options.instanceNoun,
         workloadCount: workloads.count,
-        uninjected: workloads.filter(\.isUninjected).map { ProxyID($0.reference) },
+        uninjected: workloads.filter(\.isUninjected),
         members: members
     )
 }
