@@ -100,7 +100,4 @@ extension Mesh {
     var isBeingDeleted: Bool {
         manifest.document["metadata"]?["deletionTimestamp"].map { $0 != .null } ?? false
     }
-
-    /// How node ids name the mesh: `mesh/<awsName>`, with its owner where it is shared.
-    var resourceName: String { "mesh/\(spec.awsName)" + (spec.meshOwner.map { "@\($0)" } ?? "") }
 }
