@@ -16,7 +16,7 @@ protocol ProxyHost: Sendable {
     func restore() throws -> EarlierRun
 
     /// Gets ready what proxies need before they hear of `plan`.
-    func prepare(for plan: Plan)
+    func prepare(for plan: Plan, of world: World)
 
     /// Runs the proxies of `plan` and no others; what is broken in `world` is no reason to end one.
     func apply(_ plan: Plan, of world: World)
@@ -65,7 +65,7 @@ struct LocalProxies: ProxyHost {
     /// Makes the folders of access logs: Envoy refuses a listener whose log it can't open.
     ///
     /// If a folder can't be made, that refusal says so.
-    func prepare(for plan: Plan) {
+    func prepare(for plan: Plan, of world: World) {
         let paths = Set(plan.proxies.values.compactMap(\.accessLogPath))
         for path in paths where path.hasPrefix("/") && !path.hasPrefix("/dev/") {
             let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]

@@ -244,7 +244,7 @@ struct Reconciler: Service {
         }
 
         private mutating func publish(_ plan: Plan, of world: World, _ reconciler: Reconciler) {
-            reconciler.host.prepare(for: plan)
+            reconciler.host.prepare(for: plan, of: world)
             reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             let admitting = plan.admitting(after: published)
             // One plan after the other must not put the others off for ever.

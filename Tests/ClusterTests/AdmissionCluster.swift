@@ -17,7 +17,7 @@ final class AdmissionCluster: Sendable {
     private let certificate = Mutex<WebhookCertificate?>(nil)
     private let roots = Mutex<String?>(nil)
     private let isLeading = Mutex(true)
-    private let world = Mutex<World?>(nil)
+    private let world = NewestWorld()
     private let port = Mutex<Int?>(nil)
 
     /// The one that the tests of a suite share.
@@ -37,7 +37,7 @@ final class AdmissionCluster: Sendable {
         )
         let source = KubernetesSource(client: client, logger: logger)
         run(source)
-        Task { for await world in source.worlds { self.world.withLock { $0 = world } } }
+        Task { for await world in source.worlds { self.world.show(world) } }
         var settings = InjectionSettings(
             proxyImage: "envoyproxy/envoy:v1.40.0",
             heddleImage: "heddle:1"
@@ -47,7 +47,7 @@ final class AdmissionCluster: Sendable {
             address: HostAndPort(host: "127.0.0.1", port: 0),
             controller: AdmissionController(settings: settings) { "{\"node\": \"\($0.nodeID)\"}" },
             certificate: { self.certificate.withLock { $0 } },
-            world: { self.world.withLock { $0 } },
+            world: world,
             patience: .seconds(20),
             logger: logger
         ) { port in self.port.withLock { $0 = port } }
@@ -61,7 +61,7 @@ final class AdmissionCluster: Sendable {
         )
         run(keeper)
         try await poll({ self.port.withLock { $0 } }) { $0 != nil }
-        try await poll({ self.world.withLock { $0 != nil } }) { $0 }
+        try await poll({ self.world.current != nil }) { $0 }
         try await configureWebhooks()
         _ = try await poll(bundles) { $0.allSatisfy { $0 != nil } && $0.count == 17 }
     }

@@ -41,7 +41,8 @@ func pod(
     _ name: String,
     namespace: String = "demo",
     metadata: String = "",
-    spec: String = #""containers": [{"name": "app"}, {"name": "envoy"}]"#,
+    spec: String =
+        #""containers": [{"name": "app"}, {"name": "envoy", "volumeMounts": [{"mountPath": "/var/run/secrets/heddle.dev/token"}]}]"#,
     status: String = #""phase": "Running", "podIP": "10.0.0.1""#
 ) throws -> Pod {
     let text = """

@@ -61,13 +61,8 @@ private struct Controller {
     let writer: KubernetesWriter
     let sharedRefusals: SharedRefusals
     let api: APIState
-    /// The newest world that was planned; nil before the first.
+    /// What the webhooks decide by, planned or not.
     let world = NewestWorld()
-
-    /// What the webhooks decide by.
-    final class NewestWorld: Sendable {
-        let value = Mutex<World?>(nil)
-    }
 
     init(
         _ configuration: ControllerConfiguration,
@@ -302,7 +297,7 @@ private struct Controller {
                     privateKey: current.privateKey
                 )
             },
-            world: { [world] in world.value.withLock { $0 } },
+            world: world,
             logger: logger
         )
     }
@@ -316,7 +311,7 @@ private struct Controller {
                 agentAddress: settings.ipFamily == .ipv6 ? "::" : "0.0.0.0"
             ),
             roots: { serving.current.authorities },
-            mesh: { [world] reference in world.value.withLock { $0?.meshes[reference] } }
+            mesh: { [world] reference in world.current?.meshes[reference] }
         )
     }
 
@@ -355,7 +350,11 @@ private struct Controller {
         let report = Mutex(ProblemLog())
         return Reconciler(
             worlds: source.worlds,
-            complete: { [settings] in $0.tracing(by: settings.tracing) },
+            complete: { [settings, world] arrived in
+                let complete = arrived.tracing(by: settings.tracing)
+                world.show(complete)
+                return complete
+            },
             store: store,
             host: PodProxies(source: source, store: store),
             identities: identities,
@@ -375,8 +374,7 @@ private struct Controller {
             ),
             nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             metrics: metrics,
-            show: { [api, telemetry, writer, world, logger] newest, plan, observations, _ in
-                world.value.withLock { $0 = newest }
+            show: { [api, telemetry, writer, logger] newest, plan, observations, _ in
                 let proxies = ProxyReport(plan, observations, newest, workingDirectory: "/")
                 telemetry.update(plan, newest, proxies)
                 api.publish(

@@ -19,8 +19,8 @@ struct OwnedProxies {
     var noun = "Workload"
     /// How many Workloads it selects.
     var workloadCount: Int
-    /// The Pods among them that should have a proxy and have none.
-    var uninjected: [ProxyID] = []
+    /// The Pods among them that should have a proxy of Heddle's and have none.
+    var uninjected: [Workload] = []
     /// By namespace and name.
     var members: [Member]
 
@@ -190,15 +190,36 @@ struct OwnedProxies {
         return uninjectedMessage.map { "\(summary), and \($0)" } ?? summary
     }
 
-    /// Which Pods have no proxy, and what to do.
+    /// Which Pods have no proxy of Heddle's, and what to do.
     private var uninjectedMessage: String? {
-        guard let first = uninjected.first else { return nil }
+        let label = "appmesh.k8s.aws/sidecarInjectorWebhook=enabled"
+        let messages = [
+            uninjectedMessage(
+                .absent,
+                ("has no proxy, as not injected", "have no proxy, as not injected"),
+                "let them be made anew in a namespace with the label \(label)"
+            ),
+            uninjectedMessage(
+                .other,
+                ("runs App Mesh's Envoy", "run App Mesh's Envoy"),
+                "let them be made anew, as \"kubectl rollout restart\" does"
+            ),
+        ]
+        let told = messages.compactMap(\.self)
+        return told.isEmpty ? nil : told.joined(separator: "; ")
+    }
+
+    private func uninjectedMessage(
+        _ proxy: PodProxy,
+        _ verb: (one: String, several: String),
+        _ remedy: String
+    ) -> String? {
+        let pods = uninjected.filter { $0.spec.pod?.proxy == proxy }
+        guard let first = pods.first?.reference else { return nil }
         let who =
-            uninjected.count == 1
-            ? "Pod \(first) has" : "Pod \(first) and \(uninjected.count - 1) more have"
-        return
-            "\(who) no proxy, as not injected: let them be made anew in a namespace with the label "
-            + "appmesh.k8s.aws/sidecarInjectorWebhook=enabled"
+            pods.count == 1
+            ? "Pod \(first) \(verb.one)" : "Pod \(first) and \(pods.count - 1) more \(verb.several)"
+        return "\(who): \(remedy)"
     }
 
     // MARK: Fields
