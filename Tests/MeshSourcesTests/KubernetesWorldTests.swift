@@ -94,6 +94,29 @@ import Testing
         #expect(cluster.diagnostics.isEmpty)
     }
 
+    @Test mutating func `an edit that mends nothing is seen all the same`() throws {
+        _ = cluster.take(
+            .changed(try document(.virtualNode, "blue", nodeSpec("blue"))),
+            of: .virtualNode
+        )
+        func broken(generation: Int, status: String? = nil) throws -> MeshDocument {
+            try document(
+                .virtualNode,
+                "blue",
+                nodeSpec("blue", port: 70000),
+                version: "\(generation)",
+                generation: generation,
+                status: status
+            )
+        }
+        #expect(cluster.take(.changed(try broken(generation: 2)), of: .virtualNode).world)
+        #expect(cluster.take(.changed(try broken(generation: 3)), of: .virtualNode).world)
+        #expect(cluster.world.virtualNodes[blue.reference]?.metadata.generation == 3)
+        // A status alone is none.
+        let told = try broken(generation: 3, status: #"{"observedGeneration": 3}"#)
+        #expect(!cluster.take(.changed(told), of: .virtualNode).world)
+    }
+
     @Test mutating func `an object that never was right is told of, and is nowhere`() throws {
         let broken = try document(.virtualNode, "blue", nodeSpec("blue", port: 0))
         #expect(cluster.take(.changed(broken), of: .virtualNode).world)
