@@ -15,17 +15,17 @@ import Testing
     @Test mutating func `a world is complete when all was listed`() {
         #expect(!reading.isComplete(at: .seconds(1000)))
         #expect(reading.completion == nil)
-        _ = reading.didList(routers)
-        _ = reading.didList(.pods)
+        reading.didList(routers)
+        reading.didList(.pods)
         #expect(!reading.isComplete(at: .seconds(1000)))
-        _ = reading.didList(.nodes)
+        reading.didList(.nodes)
         #expect(reading.isComplete(at: .zero))
     }
 
     @Test(arguments: [(403, 3), (404, 3), (500, 60)])
     mutating func `what fails holds the others up for a while`(code: Int, seconds: Int) {
-        _ = reading.didList(.pods)
-        _ = reading.didList(.nodes)
+        reading.didList(.pods)
+        reading.didList(.nodes)
         _ = reading.didFail(routers, failure(code), at: .seconds(10))
         _ = reading.didFail(routers, failure(code), at: .seconds(12))
         #expect(reading.completion == .seconds(10 + seconds))
@@ -47,13 +47,34 @@ import Testing
                 """
             ]
         )
-        #expect(reading.didList(routers).map(\.message) == ["kubernetes objects can be read again"])
-        #expect(reading.diagnostics.isEmpty)
-        _ = reading.didFail(routers, forbidden("watch virtualrouters.appmesh.k8s.aws"), at: .zero)
-        #expect(reading.diagnostics.first?.problem.contains("may not watch") == true)
+        reading.didList(routers)
+        #expect(reading.diagnostics.first?.problem.contains("those known before stay") == true)
         #expect(
-            reading.diagnostics.first?.problem.contains("those known before stay in force") == true
+            reading.didRecover(routers).map(\.message) == ["kubernetes objects can be read again"]
         )
+        #expect(reading.diagnostics.isEmpty)
+    }
+
+    @Test mutating func `a right to list alone is told of for as long as there is no watch`() {
+        _ = reading.didFail(routers, forbidden("list virtualrouters.appmesh.k8s.aws"), at: .zero)
+        reading.didList(routers)
+        let error = forbidden("watch virtualrouters.appmesh.k8s.aws")
+        #expect(reading.didFail(routers, error, at: .zero).map(\.level) == [.warning])
+        // A list makes up for the watch, again and again.
+        reading.didList(routers)
+        #expect(reading.didFail(routers, error, at: .zero) == [])
+        reading.didList(routers)
+        #expect(
+            reading.diagnostics.map(\.description) == [
+                """
+                error: the service account heddle-system/heddle may not watch \
+                virtualrouters.appmesh.k8s.aws, so that changes are seen by lists alone, up to half \
+                a minute late; grant verbs get, list and watch in a ClusterRole
+                """
+            ]
+        )
+        #expect(reading.didRecover(routers).map(\.level) == [.notice])
+        #expect(reading.diagnostics.isEmpty)
     }
 
     @Test mutating func `without rights on nodes zones are missing`() {

@@ -69,7 +69,7 @@ final class ClusterBoard: Sendable {
             var isListed = false
             switch event {
             case .replaced:
-                lines = state.reading.didList(resource)
+                state.reading.didList(resource)
                 isListed = true
                 change = apply(&state.cluster)
             case .changed, .deleted: change = apply(&state.cluster)

@@ -49,10 +49,9 @@ struct ReadingState: Sendable {
     }
 
     /// All objects of `resource` were told.
-    mutating func didList(_ resource: KubernetesResource) -> [LogLine] {
-        listed.insert(resource)
-        return didRecover(resource)
-    }
+    ///
+    /// A failure lasts until `didRecover`: who may list and not watch sees each change late.
+    mutating func didList(_ resource: KubernetesResource) { listed.insert(resource) }
 
     /// `resource` can't be read at present.
     ///
@@ -66,14 +65,14 @@ struct ReadingState: Sendable {
         let trouble = Trouble(error, resource)
         let last = failures[resource]
         // In what words a server refuses may vary, and each change of a text would be one of the world.
-        if let last, last.trouble.kind == trouble.kind { return [] }
+        if let last, last.trouble.isSame(as: trouble) { return [] }
         let isFirst = !failures.values.contains { $0.trouble.kind == .unavailable }
         failures[resource] = Failure(trouble: trouble, since: last?.since ?? now)
         guard trouble.kind != .unavailable || isFirst else { return [] }
         return [trouble.line]
     }
 
-    /// `resource` can be read again.
+    /// `resource` can be listed and watched again.
     mutating func didRecover(_ resource: KubernetesResource) -> [LogLine] {
         guard let failure = failures.removeValue(forKey: resource) else { return [] }
         let others = failures.values.contains { $0.trouble.kind == .unavailable }
@@ -144,15 +143,18 @@ private struct Trouble {
     }
 
     let kind: Kind
+    /// Whether a watch failed, and lists make up for it.
+    let isOfWatch: Bool
     let resource: KubernetesResource
     let problem: String
     let remedy: String?
 
     init(_ error: KubernetesError, _ resource: KubernetesResource) {
         self.resource = resource
+        isOfWatch = error.request.hasPrefix("watch")
         if error.isForbidden {
             kind = .forbidden
-            let verb = error.request.hasPrefix("watch") ? "watch" : "list"
+            let verb = isOfWatch ? "watch" : "list"
             problem = "\(account(in: error)) may not \(verb) \(resource.qualifiedName)"
             remedy = "grant verbs get, list and watch in a ClusterRole"
         } else if error.isNotFound {
@@ -164,6 +166,11 @@ private struct Trouble {
             problem = error.description
             remedy = nil
         }
+    }
+
+    /// Whether the same has to be done about `other`.
+    func isSame(as other: Trouble) -> Bool {
+        kind == other.kind && (kind == .unavailable || isOfWatch == other.isOfWatch)
     }
 
     var line: LogLine {
@@ -181,9 +188,12 @@ private struct Trouble {
     func diagnostic(wasListed: Bool) -> Diagnostic {
         let isNode = resource == .nodes
         let effect =
-            isNode
-            ? "so that zones of Pods are not known"
-            : wasListed ? "so that those known before stay in force" : "so that none are in force"
+            wasListed && isOfWatch
+            ? "so that changes are seen by lists alone, up to half a minute late"
+            : isNode
+                ? "so that zones of Pods are not known"
+                : wasListed
+                    ? "so that those known before stay in force" : "so that none are in force"
         return Diagnostic(
             isNode ? .warning : .error,
             problem: "\(problem), \(effect)",
