@@ -284,8 +284,9 @@ private struct Controller {
         var monitoring = MonitoringSources()
         monitoring.daemon = { [metrics] in metrics.current }
         monitoring.apiResponses = { [api] in api.responseCounts }
-        monitoring.addCluster = { [client, writer, election] text in
+        monitoring.addCluster = { [client, source, writer, election] text in
             text.add(client.requestCounts)
+            text.add(source.readings)
             text.add(writer.counts)
             text.addLeadership(election.leadershipEnd != nil)
         }
@@ -302,6 +303,11 @@ private struct Controller {
             accessCounts: { [store] in AccessCount.all(of: store) },
             monitoring: monitoring,
             telemetry: telemetry.sourcesOfCluster,
+            waiting: { [source] in
+                source.readings.filter { $0.isEssential && !$0.isListed }.map {
+                    "\($0.resource) are not listed yet" + ($0.problem.map { ": \($0)" } ?? "")
+                }
+            },
             logger: logger
         )
     }

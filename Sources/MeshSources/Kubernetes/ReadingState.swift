@@ -19,12 +19,24 @@ extension Logger {
     }
 }
 
+/// What is known of a kind of objects that a cluster has.
+public struct KubernetesReading: Hashable, Sendable {
+    /// The kind as rights name it: `virtualnodes.appmesh.k8s.aws`.
+    public var resource: String
+    /// Whether all its objects were listed once.
+    public var isListed: Bool
+    /// Whether there is no world before.
+    public var isEssential: Bool
+    /// Why it can't be listed or watched at present; nil when nothing failed.
+    public var problem: String?
+}
+
 /// Which kinds were read, and which can't be.
 ///
-/// A world is complete when each kind has been listed once, or has failed for so long that the others
-/// do not wait for it any longer.
+/// A world is complete when each kind that it can't do without has been listed once, and each other one
+/// has been, or has failed for so long that the others do not wait for it any longer.
 struct ReadingState: Sendable {
-    /// For how long an incomplete world waits.
+    /// For how long an incomplete world waits for a kind that it can do without.
     struct Patience: Hashable, Sendable {
         /// For a kind that this service account may not list, or that the server does not know: soon
         /// after its own start a server may say so of all.
@@ -39,12 +51,22 @@ struct ReadingState: Sendable {
     }
 
     private let resources: [KubernetesResource]
+    private let dispensable: Set<KubernetesResource>
     private let patience: Patience
     private var listed: Set<KubernetesResource> = []
     private var failures: [KubernetesResource: Failure] = [:]
 
-    init(_ resources: [KubernetesResource], patience: Patience) {
+    /// - Parameters:
+    ///   - resources: All kinds.
+    ///   - dispensable: Those without which there is a world, too.
+    ///   - patience: For how long it waits for these.
+    init(
+        _ resources: [KubernetesResource],
+        dispensable: Set<KubernetesResource>,
+        patience: Patience
+    ) {
         self.resources = resources
+        self.dispensable = dispensable
         self.patience = patience
     }
 
@@ -69,7 +91,7 @@ struct ReadingState: Sendable {
         let isFirst = !failures.values.contains { $0.trouble.kind == .unavailable }
         failures[resource] = Failure(trouble: trouble, since: last?.since ?? now)
         guard trouble.kind != .unavailable || isFirst else { return [] }
-        return [trouble.line]
+        return [trouble.line(isAwaited: isAwaited(resource))]
     }
 
     /// `resource` can be listed and watched again.
@@ -95,16 +117,33 @@ struct ReadingState: Sendable {
         }
     }
 
+    /// What is known of each kind, in the order of names.
+    var readings: [KubernetesReading] {
+        resources.map { resource in
+            KubernetesReading(
+                resource: resource.qualifiedName,
+                isListed: listed.contains(resource),
+                isEssential: !dispensable.contains(resource),
+                problem: failures[resource]?.trouble.told
+            )
+        }.sorted { $0.resource < $1.resource }
+    }
+
     /// When a kind that fails is waited for no longer; nil while one has neither failed nor been
-    /// listed.
+    /// listed, or is one that is waited for without end.
     var completion: Duration? {
         let missing = resources.filter { !listed.contains($0) }
         let deadlines = missing.compactMap(deadline)
         return deadlines.count == missing.count ? deadlines.max() : nil
     }
 
+    private func isAwaited(_ resource: KubernetesResource) -> Bool {
+        !dispensable.contains(resource) && !listed.contains(resource)
+    }
+
     private func deadline(of resource: KubernetesResource) -> Duration? {
-        failures[resource].map { failure in
+        guard dispensable.contains(resource) else { return nil }
+        return failures[resource].map { failure in
             failure.since
                 + (failure.trouble.kind == .unavailable ? patience.unavailable : patience.denied)
         }
@@ -173,15 +212,17 @@ private struct Trouble {
         kind == other.kind && (kind == .unavailable || isOfWatch == other.isOfWatch)
     }
 
-    var line: LogLine {
-        LogLine(
+    /// Problem and remedy.
+    var told: String { remedy.map { "\(problem); \($0)" } ?? problem }
+
+    func line(isAwaited: Bool) -> LogLine {
+        let what =
+            kind == .unavailable
+            ? "kubernetes API does not answer" : "kubernetes objects cannot be read"
+        return LogLine(
             level: .warning,
-            message: kind == .unavailable
-                ? "kubernetes API does not answer" : "kubernetes objects cannot be read",
-            metadata: [
-                "resource": resource.qualifiedName,
-                "problem": remedy.map { "\(problem); \($0)" } ?? problem,
-            ]
+            message: isAwaited ? "\(what); not ready before they are listed" : what,
+            metadata: ["resource": resource.qualifiedName, "problem": told]
         )
     }
 
