@@ -123,13 +123,18 @@ final class RequestSender: Sendable {
         _ timeout: Duration?,
         _ read: Read<Value>
     ) async throws -> Value {
-        // A watch lasts, and would take a place for as long.
-        guard request.verb != .watch else {
+        // A watch lasts, and would take a place for as long. An election can't wait behind others: the
+        // server keeps places for Leases, too.
+        guard request.verb != .watch, request.resource != .leases else {
             return try await exchange(request, path, used, deadline, timeout, read)
         }
-        return try await gate.run {
+        let value = try await gate.run(until: deadline) {
             try await exchange(request, path, used, deadline, timeout, read)
         }
+        guard let value else {
+            throw late(request, "too many other requests were under way until its time was over")
+        }
+        return value
     }
 
     private func exchange<Value: Sendable>(
