@@ -229,7 +229,14 @@ private struct Controller {
             certificate: { serving.current },
             review: { [client, settings] token in
                 let audiences = [settings.token.audience]
-                return try await client.review(token: token, audiences: audiences).map {
+                // The server of xDS waits for ten: a request that is cancelled tells nothing of its
+                // connection.
+                let deadline = ContinuousClock.now + .seconds(8)
+                return try await client.review(
+                    token: token,
+                    audiences: audiences,
+                    deadline: deadline
+                ).map {
                     PodIdentity(
                         namespace: $0.namespace,
                         serviceAccount: $0.serviceAccount,
