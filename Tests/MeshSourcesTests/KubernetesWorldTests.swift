@@ -1,3 +1,4 @@
+import Foundation
 import KubernetesAPI
 import MeshModel
 import Testing
@@ -34,6 +35,15 @@ import Testing
         #expect(node.metadata.annotations == ["c": "d"])
         #expect(node.manifest.document["metadata"]?["managedFields"] == nil)
         #expect(cluster.diagnostics.isEmpty)
+    }
+
+    @Test func `only what is read as a Namespace is one without saying so`() throws {
+        let data = Data(#"{"metadata": {"name": "demo", "namespace": "demo"}}"#.utf8)
+        let namespace = try JSONDecoder().decode(NamespaceDocument.self, from: data)
+        #expect(namespace.document.object?.id == ObjectID(.namespace, namespace.metadata.key))
+        let other = try JSONDecoder().decode(MeshDocument.self, from: data)
+        #expect(other.object == nil)
+        #expect(other.diagnostics.contains { $0.severity == .error })
     }
 
     @Test mutating func `a status that is written makes no world`() throws {

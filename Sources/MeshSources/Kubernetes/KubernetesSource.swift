@@ -49,7 +49,9 @@ public struct KubernetesSource: Service {
     /// App Mesh has BackendGroups since its version 1.5 only, Heddle's own kinds refine what the others
     /// say, and Kubernetes nodes are read for their zones.
     private static let dispensable =
-        Set([Kind.backendGroup, .trafficPolicy, .certificateMapping].map { KubernetesResource($0) })
+        Set(
+            [Kind.backendGroup, .trafficPolicy, .certificateMapping].map { KubernetesResource($0) }
+        )
         .union([.nodes])
 
     /// The worlds, the newest only; each Pod that a mesh may select is a Workload in them.
@@ -110,9 +112,13 @@ public struct KubernetesSource: Service {
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             await withTaskGroup { group in
-                for kind in Self.kinds {
+                for kind in Self.kinds where kind != .namespace {
                     let informer = informer(MeshDocument.self, KubernetesResource(kind))
                     group.addTask { await informer.run { board.take($0, of: kind) } }
+                }
+                let namespaces = informer(NamespaceDocument.self, KubernetesResource(.namespace))
+                group.addTask {
+                    await namespaces.run { board.take($0.map(\.document), of: .namespace) }
                 }
                 let nodes = informer(KubernetesNode.self, .nodes)
                 group.addTask { await nodes.run { board.take($0) } }

@@ -19,17 +19,19 @@ public struct MeshDocument: KubernetesObject {
     /// Reads an object as the API server has it.
     ///
     /// Guarantee: whatever the object says, it is read; a mistake becomes a diagnostic.
-    public init(from decoder: any Decoder) throws {
+    public init(from decoder: any Decoder) throws { try self.init(from: decoder, withoutKind: nil) }
+
+    /// Reads an object that is of `kind` when it does not say of which.
+    fileprivate init(from decoder: any Decoder, withoutKind kind: Kind?) throws {
         let fields = try decoder.container(keyedBy: AnyKey.self)
         var document: [String: JSONValue] = [:]
         for key in fields.allKeys where key.stringValue != "metadata" {
             document[key.stringValue] = try fields.decode(JSONValue.self, forKey: key)
         }
         let status = document.removeValue(forKey: "status") ?? .null
-        // Lists of the core group leave out the kind, and Namespaces are all that is read of it so.
-        if document["kind"] == nil {
-            document["apiVersion"] = .string(Kind.namespace.apiVersion)
-            document["kind"] = .string(Kind.namespace.rawValue)
+        if let kind, document["kind"] == nil {
+            document["apiVersion"] = .string(kind.apiVersion)
+            document["kind"] = .string(kind.rawValue)
         }
         var metadata: [String: JSONValue] = [:]
         if let own = AnyKey(stringValue: "metadata"), fields.contains(own) {
@@ -49,6 +51,30 @@ public struct MeshDocument: KubernetesObject {
         self.status = status
         object = decoded.object
         diagnostics = decoded.diagnostics
+    }
+}
+
+/// A Namespace as the API server has it: lists of the core group leave out the kind of what is in them.
+struct NamespaceDocument: KubernetesObject {
+    /// The object, as others are.
+    let document: MeshDocument
+    var metadata: ObjectMetadata { document.metadata }
+
+    init(from decoder: any Decoder) throws {
+        document = try MeshDocument(from: decoder, withoutKind: .namespace)
+    }
+}
+
+extension InformerEvent {
+    /// The event, told of what `transform` makes of each object.
+    func map<Other>(_ transform: (Object) -> Other) -> InformerEvent<Other> {
+        switch self {
+        case .replaced(let objects): .replaced(objects.mapValues(transform))
+        case .changed(let object): .changed(transform(object))
+        case .deleted(let key): .deleted(key)
+        case .failed(let error): .failed(error)
+        case .recovered: .recovered
+        }
     }
 }
 
