@@ -35,7 +35,8 @@ extension MetricsText {
         add(
             "heddle_kubernetes_listed",
             .gauge,
-            help: "1 of a kind whose objects were all listed once, else 0; essential ones are waited for.",
+            help:
+                "1 of a kind whose objects were all listed once, else 0; essential ones are waited for.",
             readings.map { reading in
                 let labels: MetricLabels = [
                     "resource": reading.resource, "essential": "\(reading.isEssential)",

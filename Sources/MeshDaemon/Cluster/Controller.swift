@@ -156,18 +156,21 @@ private struct Controller {
             logger: logger
         )
         let xds = try RemoteXDSService(xdsConfiguration(serving), store: store, logger: logger)
+        let keeper = CABundleKeeper(
+            client: client,
+            name: configuration.webhookConfiguration,
+            roots: { serving.current.authorities },
+            leadershipEnd: { election.leadershipEnd },
+            logger: logger
+        )
         // In the order of start; they stop in reverse. Who writes ends before the Lease is given back.
         var services: [any Service] = [
             telemetry, authority, serving, xds, identities, sizing, election,
-            ClosureService { await tellWriter() },
-            apiService(identities), writer,
-            CABundleKeeper(
-                client: client,
-                name: configuration.webhookConfiguration,
-                roots: { serving.current.authorities },
-                canWrite: { election.leadershipEnd != nil },
-                logger: logger
-            ),
+            ClosureService { await tell(keeper) },
+            ClosureService {
+                for await _ in serving.changes.cancelOnGracefulShutdown() { keeper.look() }
+            },
+            apiService(identities), writer, keeper,
         ]
         if let address = configuration.webhookAddress {
             services.append(webhooks(at: address, serving, version))
@@ -319,9 +322,12 @@ private struct Controller {
         )
     }
 
-    /// Has the writer look at once when this replica begins to lead.
-    private func tellWriter() async {
-        for await _ in election.changes.cancelOnGracefulShutdown() { writer.leadershipChanged() }
+    /// Has those who write look at once when this replica begins to lead.
+    private func tell(_ keeper: CABundleKeeper) async {
+        for await _ in election.changes.cancelOnGracefulShutdown() {
+            writer.leadershipChanged()
+            keeper.look()
+        }
     }
 
     private func reconciler(_ identities: IdentityKeeper, _ sizing: SizingKeeper) -> Reconciler {
