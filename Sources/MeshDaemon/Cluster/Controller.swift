@@ -59,10 +59,16 @@ private struct Controller {
     let api: APIState
     /// The newest world that was planned; nil before the first.
     let world = NewestWorld()
+    let beginning = Beginning()
 
     /// What the webhooks decide by.
     final class NewestWorld: Sendable {
         let value = Mutex<World?>(nil)
+    }
+
+    /// How far the start has come, for those who ask meanwhile.
+    final class Beginning: Sendable {
+        let state = Mutex<(problem: String?, identities: IdentityKeeper?)>((nil, nil))
     }
 
     init(
@@ -119,16 +125,54 @@ private struct Controller {
         )
     }
 
-    /// Runs until a signal.
+    /// Runs until a signal: one is heard, and health told, before the API server has ever answered.
     func run() async throws {
-        let version = try await serverVersion()
-        let authority = try await ClusterAuthority(
+        var group = self.group([apiService, ClosureService { try await serve() }])
+        group.gracefulShutdownSignals = [.sigint, .sigterm]
+        group.maximumGracefulShutdownDuration = .seconds(20)
+        try await ServiceGroup(configuration: group).run()
+    }
+
+    private func group(_ services: [any Service]) -> ServiceGroupConfiguration {
+        ServiceGroupConfiguration(
+            services: services.map {
+                ServiceGroupConfiguration.ServiceConfiguration(
+                    service: $0,
+                    failureTerminationBehavior: .gracefullyShutdownGroup
+                )
+            },
+            logger: logger
+        )
+    }
+
+    /// Begins once the API server answers, and serves until shutdown.
+    private func serve() async throws {
+        let version: String
+        let authority: ClusterAuthority
+        do {
+            (version, authority) = try await cancelWhenGracefulShutdown {
+                (
+                    try await asked { try await client.serverVersion() },
+                    try await asked { try await clusterAuthority() }
+                )
+            }
+        } catch is CancellationError {
+            return logger.notice("controller stops")
+        }
+        try await serve(version, authority)
+    }
+
+    private func clusterAuthority() async throws -> ClusterAuthority {
+        try await ClusterAuthority(
             secret: ObjectKey(namespace: namespace, name: configuration.authoritySecret),
             client: client,
             stateDirectory: state.path,
             now: { .seconds(Date.now.timeIntervalSince1970) },
             logger: logger
         )
+    }
+
+    private func serve(_ version: String, _ authority: ClusterAuthority) async throws {
         let serving = try ServingCertificates(
             ServingCertificates.Configuration(
                 authority: authority.files,
@@ -150,6 +194,7 @@ private struct Controller {
             publish: { [store] in store.publish(secrets: $0) },
             isDistributed: { [store] in store.areSecretsDistributed }
         )
+        beginning.state.withLock { $0.identities = identities }
         let sizing = SizingKeeper(
             folder: state.path,
             nowSeconds: { Date.now.timeIntervalSince1970 },
@@ -170,46 +215,41 @@ private struct Controller {
             ClosureService {
                 for await _ in serving.changes.cancelOnGracefulShutdown() { keeper.look() }
             },
-            apiService(identities), writer, keeper,
+            writer, keeper,
         ]
         if let address = configuration.webhookAddress {
             services.append(webhooks(at: address, serving, version))
         }
         services += [source, reconciler(identities, sizing)]
-        var group = ServiceGroupConfiguration(
-            services: services.map {
-                ServiceGroupConfiguration.ServiceConfiguration(
-                    service: $0,
-                    failureTerminationBehavior: .gracefullyShutdownGroup
-                )
-            },
-            gracefulShutdownSignals: [.sigint, .sigterm],
-            logger: logger
-        )
-        group.maximumGracefulShutdownDuration = .seconds(20)
         logger.notice(
             "controller starts",
             metadata: [
                 "server": "\(version)", "namespace": "\(namespace)", "service": "\(serviceName)",
             ]
         )
-        try await ServiceGroup(configuration: group).run()
+        try await ServiceGroup(configuration: group(services)).run()
     }
 
-    /// Asks for the version of the cluster's server until it answers: a cluster may start with Heddle.
-    private func serverVersion() async throws -> String {
-        var told: String?
+    /// Asks the cluster's server until it answers: a cluster may start with Heddle.
+    private func asked<Value>(_ request: () async throws -> Value) async throws -> Value {
         while true {
             do {
-                return try await client.serverVersion()
+                let value = try await request()
+                beginning.state.withLock { $0.problem = nil }
+                return value
             } catch let error as KubernetesError where error.kind == .unreachable {
-                if told != error.problem {
+                try Task.checkCancellation()
+                let problem = "the API server does not answer: \(error)"
+                let isNews = beginning.state.withLock { state in
+                    defer { state.problem = problem }
+                    return state.problem != problem
+                }
+                if isNews {
                     logger.warning(
                         "the API server does not answer",
                         metadata: ["error": "\(error)"]
                     )
                 }
-                told = error.problem
                 try await Task.sleep(for: .seconds(1))
             }
         }
@@ -290,7 +330,7 @@ private struct Controller {
         )
     }
 
-    private func apiService(_ identities: IdentityKeeper) -> APIService {
+    private var apiService: APIService {
         var monitoring = MonitoringSources()
         monitoring.daemon = { [metrics] in metrics.current }
         monitoring.apiResponses = { [api] in api.responseCounts }
@@ -309,12 +349,18 @@ private struct Controller {
             logs: { _, _, _, _ in
                 throw APIFailure.badRequest("logs of Pods are with kubelet; use kubectl logs")
             },
-            rotation: { try await identities.rotate($0) },
+            rotation: { [beginning] request in
+                guard let identities = beginning.state.withLock({ $0.identities }) else {
+                    throw APIFailure.badRequest("there are no certificates yet; try again")
+                }
+                return try await identities.rotate(request)
+            },
             accessCounts: { [store] in AccessCount.all(of: store) },
             monitoring: monitoring,
             telemetry: telemetry.sourcesOfCluster,
-            waiting: { [source] in
-                source.readings.filter { $0.isEssential && !$0.isListed }.map {
+            waiting: { [source, beginning] in
+                if let problem = beginning.state.withLock({ $0.problem }) { return [problem] }
+                return source.readings.filter { $0.isEssential && !$0.isListed }.map {
                     "\($0.resource) are not listed yet" + ($0.problem.map { ": \($0)" } ?? "")
                 }
             },
