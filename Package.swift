@@ -219,8 +219,9 @@ let package = Package(
         tests(
             "MeshDaemonTests",
             [
-                "MeshDaemon", "MeshManifests", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry",
-                "MeshTesting", "XDSServer", httpTypes, lifecycle, logging,
+                "EnvoySupervisor", "MeshDaemon", "MeshIdentity", "MeshManifests", "MeshModel",
+                "MeshPage", "MeshPlan", "MeshTelemetry", "MeshTesting", "XDSServer", httpTypes,
+                lifecycle, logging,
             ],
             exclude: ["Migration/Dumps"]
         ),

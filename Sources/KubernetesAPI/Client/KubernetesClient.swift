@@ -138,14 +138,16 @@ public final class KubernetesClient: Sendable {
         return AsyncThrowingStream { try await reader.next() }
     }
 
-    /// One object.
+    /// One object, unless `deadline` comes first.
     public func get<Object: Decodable & Sendable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
-        _ key: ObjectKey
+        _ key: ObjectKey,
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> Object {
         let request = APIRequest(.get, resource, key)
-        return try decode(type, try await sender.body(of: request), request)
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(type, body, request)
     }
 
     /// The server's version, such as `v1.31.4-eks-2d5f260`.
@@ -183,21 +185,13 @@ public final class KubernetesClient: Sendable {
         return try decode(Object.self, try await sender.body(of: request), request)
     }
 
-    /// Puts `object` in place of the one with its name; with a `resourceVersion`, of that one only.
-    public func replace<Object: Codable & Sendable>(
-        _ object: Object,
-        _ resource: KubernetesResource,
-        _ key: ObjectKey
-    ) async throws -> Object {
-        try await replace(object, resource, key, deadline: nil)
-    }
-
-    /// Puts `object` in place of the one with its name, unless `deadline` comes first.
+    /// Puts `object` in place of the one with its name, unless `deadline` comes first; with a
+    /// `resourceVersion`, of that one only.
     public func replace<Object: Codable & Sendable>(
         _ object: Object,
         _ resource: KubernetesResource,
         _ key: ObjectKey,
-        deadline: ContinuousClock.Instant?
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> Object {
         var request = APIRequest(.update, resource, key)
         request.body = try encode(object, request)
@@ -258,10 +252,15 @@ public final class KubernetesClient: Sendable {
 
     // MARK: Reviews
 
-    /// Whom `token` proves, if it was made for one of `audiences` (TokenReview).
+    /// Whom `token` proves, if it was made for one of `audiences` (TokenReview), unless `deadline` comes
+    /// first.
     ///
     /// - Throws: `KubernetesError` when the server can't be asked; a token that proves nobody is no error.
-    public func review(token: String, audiences: [String]) async throws -> TokenIdentity? {
+    public func review(
+        token: String,
+        audiences: [String],
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> TokenIdentity? {
         // No server makes longer ones, and every byte would go on to it.
         guard !token.isEmpty, token.utf8.count <= 32 * 1024 else { return nil }
         var request = APIRequest(.create, .tokenReviews, ObjectKey(name: ""))
@@ -269,8 +268,8 @@ public final class KubernetesClient: Sendable {
         request.isRepeatable = true
         let review = TokenReview(token: token, audiences: audiences)
         request.body = try encode(review, request)
-        let answer = try decode(TokenReview.self, try await sender.body(of: request), request)
-        return answer.identity(for: audiences)
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(TokenReview.self, body, request).identity(for: audiences)
     }
 
     // MARK: JSON

@@ -22,20 +22,23 @@ public struct MeshDocument: KubernetesObject {
     /// object shall not be able to hold up the reading of all.
     ///
     /// Guarantee: whatever the object says, it is read; a mistake becomes a diagnostic.
-    public init(json: ArraySlice<UInt8>) throws {
+    public init(json: ArraySlice<UInt8>) throws { try self.init(json: json, withoutKind: nil) }
+
+    /// Reads an object that is of `kind` when it does not say of which.
+    fileprivate init(json: ArraySlice<UInt8>, withoutKind kind: Kind?) throws {
         let whole = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
         let members = whole.object ?? [:]
         var metadata = members["metadata"]?.object ?? [:]
         metadata["managedFields"] = nil
         metadata["annotations"]?["kubectl.kubernetes.io/last-applied-configuration"] = nil
-        let document: [String: JSONValue] = [
-            // Lists of the core group leave out the kind, and Namespaces are all that is read of it so.
-            "apiVersion": members["apiVersion"] ?? .string(Kind.namespace.apiVersion),
-            "kind": members["kind"] ?? .string(Kind.namespace.rawValue),
-            "metadata": .object(metadata),
-        ]
+        var document = members.filter { ["apiVersion", "kind", "spec"].contains($0.key) }
+        document["metadata"] = .object(metadata)
+        if let kind, document["kind"] == nil {
+            document["apiVersion"] = .string(kind.apiVersion)
+            document["kind"] = .string(kind.rawValue)
+        }
         self.init(
-            .object(document.merging(members.filter { $0.key == "spec" }) { $1 }),
+            .object(document),
             ObjectMetadata(ofMeshObject: metadata),
             status: members["status"] ?? .null
         )
@@ -54,6 +57,30 @@ extension JSONValue: JSONReadable {
     /// Reads a document; what is nested deeper than any object of a cluster becomes null.
     public init(json: ArraySlice<UInt8>) throws {
         self = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
+    }
+}
+
+/// A Namespace as the API server has it: lists of the core group leave out the kind of what is in them.
+struct NamespaceDocument: KubernetesObject {
+    /// The object, as others are.
+    let document: MeshDocument
+    var metadata: ObjectMetadata { document.metadata }
+
+    init(json: ArraySlice<UInt8>) throws {
+        document = try MeshDocument(json: json, withoutKind: .namespace)
+    }
+}
+
+extension InformerEvent {
+    /// The event, told of what `transform` makes of each object.
+    func map<Other>(_ transform: (Object) -> Other) -> InformerEvent<Other> {
+        switch self {
+        case .replaced(let objects): .replaced(objects.mapValues(transform))
+        case .changed(let object): .changed(transform(object))
+        case .deleted(let key): .deleted(key)
+        case .failed(let error): .failed(error)
+        case .recovered: .recovered
+        }
     }
 }
 
