@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the controller of a Kubernetes cluster: how soon it serves, what it uses, how often it asks.
 
-    cluster.py --heddle PATH --envoy PATH --kubernetes FOLDER [--nodes N] [--pods N] [--idle SECONDS] [--rounds N]
+    cluster.py --heddle PATH [--envoy PATH] [--kubernetes FOLDER] [--nodes N] [--pods N] [--idle SECONDS] [--rounds N]
 
 Starts etcd and kube-apiserver from FOLDER (see .ci/install-kubernetes) and `heddle run --kubernetes` with the
 rights of Manifests/install.yaml. Through its webhooks it creates --nodes virtual nodes with virtual services, every
@@ -15,7 +15,7 @@ Ports 9901, 9902, 15000, 15001, 18000 and 18001 have to be free. Needs kubectl a
 import argparse
 import contextlib
 import http.client
-import json
+import os
 import pathlib
 import re
 import shutil
@@ -459,8 +459,9 @@ def run(arguments, server):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--heddle", required=True)
-    parser.add_argument("--envoy", required=True)
-    parser.add_argument("--kubernetes", required=True, help="the folder of etcd and kube-apiserver")
+    for name, what in (("envoy", "the program"), ("kubernetes", "the folder of etcd and kube-apiserver")):
+        known = os.environ.get(f"HEDDLE_{name.upper()}")
+        parser.add_argument(f"--{name}", required=not known, default=known, help=f"{what}; default $HEDDLE_{name.upper()}")
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=5000)
     parser.add_argument("--idle", type=float, default=90, help="seconds to watch the idle controller")
