@@ -39,6 +39,7 @@ struct ChartTemplateTests {
         )
         #expect(container["readinessProbe"]?["httpGet"] == ["path": "/readyz", "port": "http"])
         #expect(container["args"]?.array?.prefix(2) == ["run", "--kubernetes"])
+        #expect(container["args"]?.array?.contains("--certificate-lifetime=24h") == true)
         let budget = try #require(objects["PodDisruptionBudget heddle"])
         #expect(budget["apiVersion"] == "policy/v1")
         #expect(budget["spec"]?["maxUnavailable"] == 1)
@@ -218,6 +219,8 @@ struct ChartTemplateTests {
         ("webhooks: {pods: {failurePolicy: Maybe}}", "failurePolicy"),
         ("webhooks: {timeoutSeconds: 31}", "timeoutSeconds"),
         ("authority: {secretName: My Root}", "secretName"),
+        ("certificateLifetime: 5s", "certificateLifetime"),
+        ("certificateLifetime: 1 day", "certificateLifetime"),
         ("egressIgnoredIPs: metadata", "egressIgnoredIPs"),
         ("podDisruptionBudget: {atLeast: 1}", "podDisruptionBudget"),
         ("env: {A: [b]}", "env"),
