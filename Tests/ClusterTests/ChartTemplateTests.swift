@@ -40,6 +40,10 @@ struct ChartTemplateTests {
         #expect(container["readinessProbe"]?["httpGet"] == ["path": "/readyz", "port": "http"])
         #expect(container["args"]?.array?.prefix(2) == ["run", "--kubernetes"])
         #expect(container["args"]?.array?.contains("--certificate-lifetime=24h") == true)
+        // `kubectl exec deployment/heddle -- heddle status` finds the replica by it.
+        let mounts = container["volumeMounts"]?.array ?? []
+        let state = try #require(mounts.first { $0["name"] == "state" }?["mountPath"])
+        #expect(container["env"] == [["name": "HEDDLE_STATE_DIR", "value": state]])
         let budget = try #require(objects["PodDisruptionBudget heddle"])
         #expect(budget["apiVersion"] == "policy/v1")
         #expect(budget["spec"]?["maxUnavailable"] == 1)
