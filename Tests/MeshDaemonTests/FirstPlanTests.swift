@@ -16,7 +16,7 @@ private struct KnownProxies: ProxyHost {
 
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {}
     func restore() throws -> EarlierRun { EarlierRun() }
-    func prepare(for plan: Plan) {}
+    func prepare(for plan: Plan, of world: World) {}
     func apply(_ plan: Plan, of world: World) {}
     func look(at plan: Plan) {}
     func keep(_ addresses: [ProxyID: ProxyAddresses]) -> Bool { true }

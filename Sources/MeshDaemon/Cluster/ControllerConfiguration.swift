@@ -44,7 +44,7 @@ public struct ControllerConfiguration: Sendable {
         webhookConfiguration: String = "heddle",
         injectionSettingsPath: String? = nil,
         stateDirectory: String,
-        certificateLifetime: Duration = .seconds(3600)
+        certificateLifetime: Duration = .seconds(86_400)
     ) {
         self.kubeconfig = kubeconfig
         self.context = context
