@@ -127,6 +127,15 @@ struct ChartTemplateTests {
         )
         let names = ["NetworkPolicy mesh", "ServiceMonitor mesh", "PrometheusRule mesh"]
         for name in names { #expect(objects[name] != nil, "\(name)") }
+        let ingress = objects["NetworkPolicy mesh"]?["spec"]?["ingress"]?.array ?? []
+        #expect(ingress.map { $0["ports"]?.array?.first?["port"] } == ["xds", "webhook", "http"])
+        #expect(
+            ingress.map { $0["from"]?.array?.first }
+                == [
+                    nil, ["ipBlock": ["cidr": "10.0.0.0/28"]],
+                    ["namespaceSelector": ["matchLabels": ["team": "ops"]]],
+                ]
+        )
         let budget = objects["PodDisruptionBudget mesh"]?["spec"]
         #expect(budget?["minAvailable"] == 2)
         #expect(budget?["maxUnavailable"] == nil)
@@ -230,6 +239,7 @@ struct ChartTemplateTests {
         ("env: {A: [b]}", "env"),
         ("serviceMonitor: {interval: often}", "interval"),
         ("networkPolicy: {metricsFrom: everywhere}", "metricsFrom"),
+        ("networkPolicy: {webhookFrom: everywhere}", "webhookFrom"),
     ]
 
     @Test(arguments: wrong)

@@ -118,6 +118,7 @@ enum ChartValues {
         prometheusRule: {enabled: true, labels: {release: prometheus}}
         networkPolicy:
           enabled: true
+          webhookFrom: [{ipBlock: {cidr: 10.0.0.0/28}}]
           metricsFrom: [{namespaceSelector: {matchLabels: {team: ops}}}]
 
         """
