@@ -10,6 +10,9 @@ protocol ProxyHost: Sendable {
     /// Tells what is known of their processes, each time that it changes, until graceful shutdown.
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async
 
+    /// What is known of their processes now; nil when only `observe` knows.
+    var current: [ProxyID: ProxyProcesses]? { get }
+
     /// What an earlier daemon left.
     ///
     /// - Throws: what makes it unsafe to begin without.
@@ -51,6 +54,7 @@ struct LocalProxies: ProxyHost {
     /// The processes that an earlier daemon left running.
     let adopted: [ProxyID: ProxyProcesses]
     let logger: Logger
+    var current: [ProxyID: ProxyProcesses]? { nil }
 
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
         for await processes in supervisor.observations.cancelOnGracefulShutdown() {

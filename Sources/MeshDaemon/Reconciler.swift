@@ -164,7 +164,8 @@ struct Reconciler: Service {
             let before: PlannedState = (last, observations)
             observations.proxies = [:]
             let summaries = reconciler.sizing.summaries
-            for (proxy, processes) in inputs.processes {
+            // Not what was told last, as the world may have been faster.
+            for (proxy, processes) in reconciler.host.current ?? inputs.processes {
                 observations.proxies[proxy] = ProxyObservation(
                     process: processes.process,
                     application: processes.application,

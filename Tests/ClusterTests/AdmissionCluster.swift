@@ -19,6 +19,7 @@ final class AdmissionCluster: Sendable {
     private let isLeading = Mutex(true)
     private let world = NewestWorld()
     private let port = Mutex<Int?>(nil)
+    private let keeper = Mutex<CABundleKeeper?>(nil)
 
     /// The one that the tests of a suite share.
     static func shared() async throws -> AdmissionCluster { try await cluster.value }
@@ -55,10 +56,10 @@ final class AdmissionCluster: Sendable {
         let keeper = CABundleKeeper(
             client: client,
             roots: { self.roots.withLock { $0 } },
-            canWrite: { self.isLeading.withLock { $0 } },
-            interval: .milliseconds(50),
+            leadershipEnd: { self.isLeading.withLock { $0 } ? .now + .seconds(60) : nil },
             logger: logger
         )
+        self.keeper.withLock { $0 = keeper }
         run(keeper)
         try await poll({ self.port.withLock { $0 } }) { $0 != nil }
         try await poll({ self.world.current != nil }) { $0 }
@@ -82,6 +83,7 @@ final class AdmissionCluster: Sendable {
         let root = try String(contentsOfFile: authority.certificate, encoding: .utf8)
         self.certificate.withLock { $0 = certificate }
         roots.withLock { $0 = root }
+        keeper.withLock { $0 }?.look()
         return issued.serial
     }
 
@@ -92,7 +94,10 @@ final class AdmissionCluster: Sendable {
     }
 
     /// Has this replica lead, or not.
-    func lead(_ leads: Bool) { isLeading.withLock { $0 = leads } }
+    func lead(_ leads: Bool) {
+        isLeading.withLock { $0 = leads }
+        keeper.withLock { $0 }?.look()
+    }
 
     /// Applies the configurations as a chart does: without roots.
     func configureWebhooks() async throws {

@@ -162,7 +162,7 @@ private struct InstalledCluster {
         try await Helm.chart(
             "install",
             // Nobody answers for the webhooks.
-            values: "webhooks: {objects: {failurePolicy: Ignore}}",
+            values: [ChartValues.image, "webhooks: {objects: {failurePolicy: Ignore}}"],
             "--create-namespace",
             arguments[0],
             arguments[1]

@@ -24,7 +24,7 @@ func document(
           "creationTimestamp": "2026-11-23T10:00:00Z"},
          "spec": \(spec), "status": \(status ?? "{}")}
         """
-    return try JSONDecoder().decode(MeshDocument.self, from: Data(text.utf8))
+    return try MeshDocument(json: Array(text.utf8)[...])
 }
 
 /// `spec` of a VirtualNode that selects the Pods of `app`.

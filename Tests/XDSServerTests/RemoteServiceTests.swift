@@ -188,6 +188,20 @@ import Testing
         }
     }
 
+    @Test func `a client certificate proves nobody unless that is asked for`() async throws {
+        try await withRemoteServer(try store()) { server in
+            let own = try await server.authority.issue("blue", for: ["spiffe://m/demo/blue"])
+            let error = await #expect(throws: RPCError.self) {
+                let names = ["heddle-proxy": "demo/blue-1"]
+                try await server.withClient(client: own, metadata: names) { client in
+                    _ = try await client.next()
+                }
+            }
+            #expect(error?.code == .unauthenticated)
+            #expect(error?.message.contains("certificate") == false)
+        }
+    }
+
     @Test func `a Pod that another node selects gets nothing of that as the one that it was`()
         async throws
     {
@@ -224,7 +238,7 @@ import Testing
 
     @Test func `a client certificate is good for any proxy of its virtual node`() async throws {
         let node = blueNode
-        try await withRemoteServer(try store()) { server in
+        try await withRemoteServer(try store(), takesClientCertificates: true) { server in
             let own = try await server.authority.issue("blue", for: ["spiffe://m/demo/blue"])
             let names = ["heddle-proxy": "demo/blue-1"]
             try await server.withClient(client: own, metadata: names) { client in

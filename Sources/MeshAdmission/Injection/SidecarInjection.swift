@@ -163,9 +163,9 @@ private func inject(
         try injector.run(node)
         pod = injector.pod
         return injector.warnings
-    case .gateway:
+    case .gateway(let gateway, _):
         var injector = GatewayInjector(pod, owner, annotations, settings, bootstrap)
-        try injector.run()
+        try injector.run(gateway)
         pod = injector.pod
         return injector.warnings
     }

@@ -10,6 +10,12 @@ struct PodProxies: ProxyHost {
     let source: KubernetesSource
     let store: SnapshotStore
 
+    /// What the source knows with each world that it tells: a plan that knew of no ready Pod would leave
+    /// every caller without endpoints.
+    var current: [ProxyID: ProxyProcesses]? {
+        source.currentPods.mapValues { ProxyProcesses(process: $0) }
+    }
+
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
         for await pods in source.pods.cancelOnGracefulShutdown() {
             tell(pods.mapValues { ProxyProcesses(process: $0) })

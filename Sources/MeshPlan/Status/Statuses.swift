@@ -31,7 +31,7 @@ func statuses(
         },
         by: \.object
     )
-    for object in resolution.world.objects {
+    for object in resolution.world.unorderedObjects {
         let id = object.id
         // Most Pods of a cluster belong to no mesh.
         if case .workload(let pod) = object, pod.isUninjected,

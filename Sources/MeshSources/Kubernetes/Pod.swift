@@ -4,7 +4,7 @@ internal import MeshManifests
 public import MeshModel
 
 /// Of a Pod what a mesh needs; the rest is dropped as it arrives.
-public struct Pod: KubernetesObject, Hashable {
+public struct Pod: KubernetesObject, Decodable, Hashable {
     /// Name, namespace, uid, times, labels, and the annotations of App Mesh and Heddle.
     public var metadata: ObjectMetadata
     /// `status.podIP`.
