@@ -134,7 +134,8 @@ extension Resolution {
                 "name the container with Envoy \"envoy\", and let the Pod be made anew"
             )
         }
-        let listeners = world.virtualNodes[owner.reference]?.spec.listeners ?? []
+        let node = owner.kind == .virtualNode ? world.virtualNodes[owner.reference] : nil
+        let listeners = node?.spec.listeners ?? []
         let isMeshStrict = mesh.spec.mutualTLS == .strict
         let takesNoPlaintext =
             !listeners.isEmpty
