@@ -194,7 +194,11 @@ struct LeaderElectionTests {
             let before = try await proxy.counts().connections
             try await proxy.freeze()
             let last = try await renewal()
-            try await poll { try await renewal() } until: { $0 != last }
+            try await poll {
+                try await renewal()
+            } until: {
+                $0 != last
+            }
             let after = try await proxy.counts().connections
             #expect(after > before)
             let unanswered = client.requestCounts.filter { $0.key.code == 0 }.values.reduce(0, +)
