@@ -19,13 +19,11 @@ public struct RemoteXDSService: Service {
         public var audience: String
         /// The newest certificate; asked at each connection, so it returns at once.
         ///
-        /// Open connections
-        /// go on with the one they began with.
+        /// Open connections go on with the one they began with.
         public var certificate: @Sendable () -> ServingCertificate
         /// Whom a token proves, if it is for `audience`; nil when it proves nobody.
         ///
-        /// It throws when
-        /// nobody can be asked, and ends when its task is cancelled.
+        /// It throws when nobody can be asked, and ends when its task is cancelled.
         public var review: @Sendable (_ token: String) async throws -> PodIdentity?
 
         /// Makes a configuration.
@@ -47,6 +45,9 @@ public struct RemoteXDSService: Service {
     /// The port on which it listens.
     public let port: UInt16
     let connections: ConnectionRegistry
+    /// How many connections were refused so far, as too many others had not proved yet who they are: the
+    /// sign of an attack.
+    public var refusedConnections: Int { connections.refusedCount }
     private let host: String
     private let descriptor: CInt
     private let store: SnapshotStore
