@@ -147,12 +147,15 @@ public final class KubernetesClient: Sendable {
         return try decode(type, body, request)
     }
 
-    /// The server's version, such as `v1.31.4-eks-2d5f260`.
-    public func serverVersion() async throws -> String {
+    /// The server's version, such as `v1.31.4-eks-2d5f260`, unless `deadline` comes first.
+    public func serverVersion(
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> String {
         struct Version: Decodable { var gitVersion: String }
         var request = APIRequest(.get, .pods, ObjectKey(name: ""))
         request.rootPath = "version"
-        return try decode(Version.self, try await sender.body(of: request), request).gitVersion
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(Version.self, body, request).gitVersion
     }
 
     // MARK: Writing

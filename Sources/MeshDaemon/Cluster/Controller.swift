@@ -158,7 +158,10 @@ private struct Controller {
         do {
             (version, authority) = try await cancelWhenGracefulShutdown {
                 (
-                    try await asked { try await client.serverVersion() },
+                    // Whoever looks at `/readyz` gets to know soon why nothing happens.
+                    try await asked {
+                        try await client.serverVersion(deadline: .now + .seconds(5))
+                    },
                     try await asked { try await clusterAuthority() }
                 )
             }
