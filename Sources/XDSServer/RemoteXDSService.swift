@@ -51,6 +51,9 @@ public struct RemoteXDSService: Service {
     /// The port on which it listens.
     public let port: UInt16
     let connections: ConnectionRegistry
+    /// How many connections were refused so far, as too many others had not proved yet who they are: the
+    /// sign of an attack.
+    public var refusedConnections: Int { connections.refusedCount }
     private let host: String
     private let descriptor: CInt
     private let store: SnapshotStore

@@ -63,7 +63,8 @@ struct ClientGateTests {
         try await silent.set(.stall)
         let found = #"{"metadata": {"name": "a"}}"#
         let server = try await ScriptedServer([
-            .of(silent.endpoint), ScriptedServer.Answer(200, found),
+            ScriptedServer.Answer(200, found), .of(silent.endpoint),
+            ScriptedServer.Answer(200, found),
         ])
         var options = KubernetesClient.Options()
         options.maxRequestsInFlight = 1
@@ -73,10 +74,12 @@ struct ClientGateTests {
             logger: Logger(label: "test")
         )
         let key = ObjectKey(namespace: "demo", name: "a")
+        // Until the first answer nobody knows whether requests can share a connection, and others wait.
+        _ = try await client.get(Lease.self, .pods, key)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { _ = try await client.get(Lease.self, .pods, key) }
             defer { group.cancelAll() }
-            try await poll({ try await server.requests().count }, until: { $0 == 1 })
+            try await poll({ try await server.requests().count }, until: { $0 == 2 })
             let error = await #expect(throws: KubernetesError.self) {
                 let deadline = ContinuousClock.now + .milliseconds(100)
                 _ = try await client.get(Lease.self, .pods, key, deadline: deadline)

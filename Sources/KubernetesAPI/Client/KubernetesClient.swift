@@ -91,20 +91,13 @@ public final class KubernetesClient: Sendable {
         _ resource: KubernetesResource,
         namespace: String? = nil,
         fieldSelector: String? = nil,
-        labelSelector: String? = nil,
-        resourceVersion: String? = nil,
         limit: Int = 500,
         next: String? = nil
     ) async throws -> ObjectPage<Object> {
         var request = APIRequest(.list, resource, ObjectKey(namespace: namespace ?? "", name: ""))
-        request.query = Self.selectors(fieldSelector, labelSelector)
+        if let fieldSelector { request.query.append(("fieldSelector", fieldSelector)) }
         if limit > 0 { request.query.append(("limit", "\(limit)")) }
-        if let next {
-            // A further page is of the first one's version.
-            request.query.append(("continue", next))
-        } else if let resourceVersion {
-            request.query.append(("resourceVersion", resourceVersion))
-        }
+        if let next { request.query.append(("continue", next)) }
         return try page(try await sender.body(of: request), request)
     }
 
@@ -117,13 +110,12 @@ public final class KubernetesClient: Sendable {
         _ resource: KubernetesResource,
         namespace: String? = nil,
         fieldSelector: String? = nil,
-        labelSelector: String? = nil,
         from resourceVersion: String,
         timeoutSeconds: Int
     ) -> AsyncThrowingStream<WatchEvent<Object>, any Error> {
         var request = APIRequest(.watch, resource, ObjectKey(namespace: namespace ?? "", name: ""))
         let seconds = min(max(timeoutSeconds, 1), 24 * 3600)
-        request.query = Self.selectors(fieldSelector, labelSelector)
+        if let fieldSelector { request.query.append(("fieldSelector", fieldSelector)) }
         request.query += [
             ("watch", "true"), ("allowWatchBookmarks", "true"),
             ("resourceVersion", resourceVersion), ("timeoutSeconds", "\(seconds)"),
@@ -150,12 +142,15 @@ public final class KubernetesClient: Sendable {
         return try decode(type, body, request)
     }
 
-    /// The server's version, such as `v1.31.4-eks-2d5f260`.
-    public func serverVersion() async throws -> String {
+    /// The server's version, such as `v1.31.4-eks-2d5f260`, unless `deadline` comes first.
+    public func serverVersion(
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> String {
         struct Version: Decodable { var gitVersion: String }
         var request = APIRequest(.get, .pods, ObjectKey(name: ""))
         request.rootPath = "version"
-        return try decode(Version.self, try await sender.body(of: request), request).gitVersion
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(Version.self, body, request).gitVersion
     }
 
     // MARK: Writing
@@ -171,18 +166,6 @@ public final class KubernetesClient: Sendable {
         request.body = try encode(object, request)
         let body = try await sender.body(of: request, deadline: deadline)
         return try decode(Object.self, body, request)
-    }
-
-    /// Creates `object` below another one, as `token` of a ServiceAccount or `eviction` of a Pod.
-    public func create<Object: Codable & Sendable>(
-        _ object: Object,
-        _ resource: KubernetesResource,
-        _ key: ObjectKey,
-        subresource: String
-    ) async throws -> Object {
-        var request = APIRequest(.create, resource, key, subresource: subresource)
-        request.body = try encode(object, request)
-        return try decode(Object.self, try await sender.body(of: request), request)
     }
 
     /// Puts `object` in place of the one with its name, unless `deadline` comes first; with a
@@ -273,15 +256,6 @@ public final class KubernetesClient: Sendable {
     }
 
     // MARK: JSON
-
-    private static func selectors(
-        _ field: String?,
-        _ label: String?
-    ) -> [(name: String, value: String)] {
-        [("fieldSelector", field), ("labelSelector", label)].compactMap { name, value in
-            value.map { (name, $0) }
-        }
-    }
 
     private func encode(
         _ value: some Encodable,

@@ -46,6 +46,16 @@ extension MetricsText {
         )
     }
 
+    /// Adds how many connections of proxies were refused before they had said who they are.
+    mutating func addRefusedConnections(_ count: Int) {
+        add(
+            "heddle_xds_connections_refused_total",
+            .counter,
+            help: "Connections refused, as too many others had not proved yet who they are.",
+            [([:], Double(count))]
+        )
+    }
+
     /// Adds whether this replica writes.
     mutating func addLeadership(_ isLeading: Bool) {
         add(

@@ -67,7 +67,13 @@ private struct Controller {
 
     /// How far the start has come, for those who ask meanwhile.
     final class Beginning: Sendable {
-        let state = Mutex<(problem: String?, identities: IdentityKeeper?)>((nil, nil))
+        struct State {
+            var problem: String?
+            var identities: IdentityKeeper?
+            var xds: RemoteXDSService?
+        }
+
+        let state = Mutex(State())
     }
 
     init(
@@ -163,7 +169,10 @@ private struct Controller {
         do {
             (version, authority) = try await cancelWhenGracefulShutdown {
                 (
-                    try await asked { try await client.serverVersion() },
+                    // Whoever looks at `/readyz` gets to know soon why nothing happens.
+                    try await asked {
+                        try await client.serverVersion(deadline: .now + .seconds(5))
+                    },
                     try await asked { try await clusterAuthority() }
                 )
             }
@@ -220,6 +229,7 @@ private struct Controller {
             logger: logger
         )
         let xds = try RemoteXDSService(xdsConfiguration(serving), store: store, logger: logger)
+        beginning.state.withLock { $0.xds = xds }
         let keeper = CABundleKeeper(
             client: client,
             name: configuration.webhookConfiguration,
@@ -366,11 +376,13 @@ private struct Controller {
         var monitoring = MonitoringSources()
         monitoring.daemon = { [metrics] in metrics.current }
         monitoring.apiResponses = { [api] in api.responseCounts }
-        monitoring.addCluster = { [client, source, writer, election] text in
+        monitoring.addCluster = { [client, source, writer, election, beginning] text in
             text.add(client.requestCounts)
             text.add(source.readings)
             text.add(writer.counts)
             text.addLeadership(election.leadershipEnd != nil)
+            let xds = beginning.state.withLock { $0.xds }
+            text.addRefusedConnections(xds?.refusedConnections ?? 0)
         }
         telemetry.addTo(&monitoring)
         return APIService(
