@@ -249,6 +249,7 @@ final class ClusterMesh: Sendable {
         in namespace: String,
         labels: [String: String],
         annotations: [String: String] = [:],
+        probe: [String] = ["curl", "-sf", "http://127.0.0.1:8080/"],
         waits: Bool = true
     ) async throws {
         func lines(_ pairs: [String: String]) -> String {
@@ -271,7 +272,7 @@ final class ClusterMesh: Sendable {
               - name: app
                 image: example.com/application
                 command: [python3, \(TestKubelet.application), \(name), "8080"]
-                readinessProbe: {exec: {command: [curl, -sf, "http://127.0.0.1:8080/"]}}
+                readinessProbe: {exec: {command: \(probe)}}
             """
         )
         if waits { try await waitUntilReady(pod: name, in: namespace) }

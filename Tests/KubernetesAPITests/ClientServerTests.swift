@@ -190,7 +190,7 @@ struct ClientServerTests {
 
     @Test func `a status patch of a stale version is a conflict`() async throws {
         try await server.createPod(namespace, "blue")
-        struct Pod: KubernetesObject { var metadata: ObjectMetadata }
+        struct Pod: KubernetesObject, Decodable { var metadata: ObjectMetadata }
         let pod = try await client.get(Pod.self, .pods, key("blue"))
         let patch = PodStatus(
             metadata: .init(resourceVersion: pod.metadata.resourceVersion),

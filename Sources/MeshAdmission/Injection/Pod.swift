@@ -112,7 +112,11 @@ struct Pod {
         let base = volumeName(name)
         var candidate = base
         var number = 2
-        while let present = list("volumes").first(where: { $0["name"]?.string == candidate }) {
+        let volumes = Dictionary(
+            list("volumes").map { ($0["name"]?.string ?? "", $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        while let present = volumes[candidate] {
             if isSame(present, source) { return candidate }
             candidate = "\(base.prefix(60))-\(number)"
             number += 1

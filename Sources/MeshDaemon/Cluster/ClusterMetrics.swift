@@ -30,6 +30,22 @@ extension MetricsText {
         )
     }
 
+    /// Adds which kinds of objects were read.
+    mutating func add(_ readings: [KubernetesReading]) {
+        add(
+            "heddle_kubernetes_listed",
+            .gauge,
+            help:
+                "1 of a kind whose objects were all listed once, else 0; essential ones are waited for.",
+            readings.map { reading in
+                let labels: MetricLabels = [
+                    "resource": reading.resource, "essential": "\(reading.isEssential)",
+                ]
+                return (labels, reading.isListed ? 1 : 0)
+            }
+        )
+    }
+
     /// Adds whether this replica writes.
     mutating func addLeadership(_ isLeading: Bool) {
         add(

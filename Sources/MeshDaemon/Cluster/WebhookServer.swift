@@ -5,7 +5,6 @@ import HummingbirdCore
 import HummingbirdTLS
 public import Logging
 public import MeshAdmission
-public import MeshModel
 import MeshTelemetry
 import NIOCore
 import NIOSSL
@@ -36,7 +35,7 @@ public struct WebhookServer: Service {
     ///   - minimumVersion: The oldest version of TLS.
     ///   - controller: Decides.
     ///   - certificate: What to serve with now; nil while there is none.
-    ///   - world: The objects that there are; nil while they are being read.
+    ///   - world: The objects that there are; none while they are being read.
     ///   - patience: How long to wait for objects that were applied just before, without which an
     ///     object would be refused.
     ///   - logger: Where to report to.
@@ -46,7 +45,7 @@ public struct WebhookServer: Service {
         minimumVersion: TLSVersion = .tls12,
         controller: AdmissionController,
         certificate: @escaping @Sendable () -> WebhookCertificate?,
-        world: @escaping @Sendable () -> World?,
+        world: NewestWorld,
         patience: Duration = .seconds(2),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }

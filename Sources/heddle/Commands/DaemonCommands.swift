@@ -222,6 +222,7 @@ struct RunCommand: AsyncParsableCommand {
             kubeconfig: cluster.kubeconfig,
             context: cluster.context,
             xdsAddress: HostAndPort(cluster.xdsAddress) ?? everywhere,
+            takesClientCertificates: cluster.takesClientCertificates,
             webhookAddress: HostAndPort(cluster.webhookAddress),
             httpAddress: HostAndPort(httpAddress),
             serviceName: cluster.serviceName,
