@@ -67,7 +67,14 @@ private struct Controller {
 
     /// How far the start has come, for those who ask meanwhile.
     final class Beginning: Sendable {
-        let state = Mutex<(problem: String?, identities: IdentityKeeper?)>((nil, nil))
+        struct State {
+            var problem: String?
+            var identities: IdentityKeeper?
+            /// Nil where no webhooks are served.
+            var bundles: CABundleKeeper?
+        }
+
+        let state = Mutex(State())
     }
 
     init(
@@ -237,6 +244,7 @@ private struct Controller {
             writer, sharedRefusals, keeper,
         ]
         if let address = configuration.webhookAddress {
+            beginning.state.withLock { $0.bundles = keeper }
             services.append(webhooks(at: address, serving, version))
         }
         services += [source, reconciler(identities, sizing)]
@@ -391,10 +399,12 @@ private struct Controller {
             monitoring: monitoring,
             telemetry: telemetry.sourcesOfCluster,
             waiting: { [source, beginning] in
-                if let problem = beginning.state.withLock({ $0.problem }) { return [problem] }
-                return source.readings.filter { $0.isEssential && !$0.isListed }.map {
+                let (problem, bundles) = beginning.state.withLock { ($0.problem, $0.bundles) }
+                if let problem { return [problem] }
+                let unread = source.readings.filter { $0.isEssential && !$0.isListed }.map {
                     "\($0.resource) are not listed yet" + ($0.problem.map { ": \($0)" } ?? "")
                 }
+                return unread + (bundles?.waiting ?? [])
             },
             logger: logger
         )
