@@ -112,6 +112,65 @@ struct CABundleKeeperTests {
         }
     }
 
+    @Test func `a replica waits until the API server has had its roots`() async throws {
+        let server = try await KubernetesServer.shared()
+        let namespace = try await server.makeNamespace()
+        try await configure(server, namespace)
+        let log = Log()
+        let client = KubernetesClient(
+            try .kubeconfig(path: server.kubeconfig),
+            logger: log.logger
+        )
+        let own = try roots(server)
+        let current = Mutex(own)
+        let isLeading = Mutex(false)
+        let keeper = CABundleKeeper(
+            client: client,
+            name: namespace,
+            roots: { current.withLock { $0 } },
+            leadershipEnd: { isLeading.withLock { $0 } ? .now + .seconds(60) : nil },
+            logger: log.logger
+        )
+        #expect(keeper.waiting.count == 2)
+        try await running(keeper) {
+            let told = try await poll({ keeper.waiting }, until: { $0.count == 1 })
+            // There is no validating one to wait for.
+            #expect(
+                told.first?.hasPrefix("MutatingWebhookConfiguration \(namespace) has another root")
+                    == true
+            )
+            isLeading.withLock { $0 = true }
+            keeper.look()
+            try await poll({ keeper.waiting }, until: { $0.isEmpty })
+            #expect(!(try await bundle(server, namespace)).isEmpty)
+            // Another root later takes no replica away.
+            isLeading.withLock { $0 = false }
+            current.withLock { $0 = own.replacing("M", with: "N") }
+            #expect(keeper.waiting == [])
+        }
+    }
+
+    @Test func `who may not read the configurations waits for nothing`() async throws {
+        let server = try await KubernetesServer.shared()
+        let namespace = try await server.makeNamespace()
+        try await configure(server, namespace)
+        let kubeconfig = try await server.createServiceAccount(namespace, "heddle", rules: [])
+        let log = Log()
+        let client = KubernetesClient(try .kubeconfig(path: kubeconfig), logger: log.logger)
+        let roots = try roots(server)
+        let keeper = CABundleKeeper(
+            client: client,
+            name: namespace,
+            roots: { roots },
+            leadershipEnd: { nil },
+            logger: log.logger
+        )
+        #expect(!keeper.waiting.isEmpty)
+        try await running(keeper) {
+            try await poll({ keeper.waiting }, until: { $0.isEmpty })
+        }
+    }
+
     @Test func `a write ends with the Lease`() async throws {
         let server = try await KubernetesServer.shared()
         let namespace = try await server.makeNamespace()

@@ -68,7 +68,7 @@ struct APIHandler: Sendable {
     var monitoring = MonitoringSources()
     /// What happens in the mesh.
     var telemetry = TelemetrySources()
-    /// What the first plan waits for, one line each.
+    /// What readiness waits for beside the first plan, or what that waits for, one line each.
     var waiting: @Sendable () -> [String] = { [] }
 
     /// Answers one request.
@@ -96,8 +96,8 @@ struct APIHandler: Sendable {
         switch route {
         case .health: return .text("ok")
         case .readiness:
-            guard !state.isPublished else { return .text("ok") }
-            let lines = ["nothing planned yet"] + waiting()
+            let lines = (state.isPublished ? [] : ["nothing planned yet"]) + waiting()
+            guard !lines.isEmpty else { return .text("ok") }
             return .text(lines.joined(separator: "\n"), status: 503)
         case .version: return .document(Discovery.version)
         case .coreVersions: return .document(Discovery.coreVersions)

@@ -31,7 +31,7 @@ public struct APIService: Service {
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
     ///   - monitoring: What `/metrics` tells beside all that.
     ///   - telemetry: What happens in the mesh.
-    ///   - waiting: What the first plan waits for, one line each.
+    ///   - waiting: What readiness waits for beside the first plan, or what that waits for, one line each.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.

@@ -19,6 +19,7 @@ public struct CABundleKeeper: Service {
     private let leadershipEnd: @Sendable () -> ContinuousClock.Instant?
     private let firstPause: Duration
     private let logger: Logger
+    private let present = PresentConfigurations()
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
 
@@ -51,11 +52,20 @@ public struct CABundleKeeper: Service {
     /// Has the keeper look again, as there are other roots or another leader.
     public func look() { signal.yield() }
 
+    /// What is in the way of requests to this replica's webhooks, one line each; none once the API server
+    /// has had its roots.
+    ///
+    /// Who may not read the configurations waits for nothing. A root that takes the place of another
+    /// later is no reason either: it comes to all replicas at once, and none would be left.
+    public var waiting: [String] {
+        guard let roots = roots() else { return ["there is no root for the webhooks yet"] }
+        return present.waiting(for: Self.resources, name, certificates(in: roots))
+    }
+
     /// Runs until a graceful shutdown or cancellation.
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
-                let present = PresentConfigurations()
                 for resource in Self.resources {
                     let informer = informer(of: resource)
                     group.addTask {
@@ -145,22 +155,66 @@ public struct CABundleKeeper: Service {
 
 /// The configurations that there are now.
 private final class PresentConfigurations: Sendable {
-    private let all = Mutex<[KubernetesResource: WebhookConfiguration]>([:])
+    private struct State {
+        var all: [KubernetesResource: WebhookConfiguration] = [:]
+        /// Those that were read, or can't be.
+        var settled: Set<KubernetesResource> = []
+        /// Whether nothing was waited for once.
+        var isDone = false
+    }
+
+    private let state = Mutex(State())
 
     func configuration(of resource: KubernetesResource) -> WebhookConfiguration? {
-        all.withLock { $0[resource] }
+        state.withLock { $0.all[resource] }
     }
 
     func take(_ event: InformerEvent<WebhookConfiguration>, of resource: KubernetesResource) {
-        all.withLock { all in
+        state.withLock { state in
             switch event {
-            case .replaced(let objects): all[resource] = objects.values.first
-            case .changed(let object): all[resource] = object
-            case .deleted: all[resource] = nil
+            case .replaced(let objects):
+                state.all[resource] = objects.values.first
+                state.settled.insert(resource)
+            case .changed(let object): state.all[resource] = object
+            case .deleted: state.all[resource] = nil
+            case .failed(let error) where error.isForbidden: state.settled.insert(resource)
             case .failed, .recovered: break
             }
         }
     }
+
+    func waiting(
+        for resources: [KubernetesResource],
+        _ name: String,
+        _ roots: Set<String>
+    ) -> [String] {
+        state.withLock { state in
+            guard !state.isDone else { return [] }
+            let lines = resources.compactMap { resource in
+                guard state.settled.contains(resource) else {
+                    return "\(resource.kind) \(name) is not read yet"
+                }
+                guard let configuration = state.all[resource], !configuration.trusts(roots) else {
+                    return nil
+                }
+                return
+                    "\(resource.kind) \(name) has another root in caBundle than this replica's; who "
+                    + "holds the Lease writes it"
+            }
+            state.isDone = lines.isEmpty
+            return lines
+        }
+    }
+}
+
+/// The certificates of a file in PEM, without the spaces and line ends that each writer has of its own.
+private func certificates(in file: String) -> Set<String> {
+    let parts = file.split(separator: "-----BEGIN CERTIFICATE-----").compactMap {
+        $0.firstRange(of: "-----END CERTIFICATE-----").map { end in
+            $0[..<end.lowerBound].filter { !$0.isWhitespace }
+        }
+    }
+    return Set(parts)
 }
 
 /// A configuration of webhooks, as far as the keeper needs it.
@@ -178,6 +232,16 @@ struct WebhookConfiguration: KubernetesObject, Decodable {
 
     var metadata: ObjectMetadata
     var webhooks: [Webhook]?
+
+    /// Whether each webhook has all of `roots` in its `caBundle`.
+    fileprivate func trusts(_ roots: Set<String>) -> Bool {
+        (webhooks ?? []).allSatisfy { webhook in
+            guard let bundle = webhook.clientConfig.caBundle,
+                let file = Data(base64Encoded: bundle)
+            else { return false }
+            return roots.isSubset(of: certificates(in: String(decoding: file, as: UTF8.self)))
+        }
+    }
 
     /// The operations (RFC 6902) that give `bundle` to each webhook that has another; none when all
     /// have it.

@@ -71,6 +71,8 @@ private struct Controller {
             var problem: String?
             var identities: IdentityKeeper?
             var xds: RemoteXDSService?
+            /// Nil where no webhooks are served.
+            var bundles: CABundleKeeper?
         }
 
         let state = Mutex(State())
@@ -247,6 +249,7 @@ private struct Controller {
             writer, sharedRefusals, keeper,
         ]
         if let address = configuration.webhookAddress {
+            beginning.state.withLock { $0.bundles = keeper }
             services.append(webhooks(at: address, serving, version))
         }
         services += [source, reconciler(identities, sizing)]
@@ -403,10 +406,12 @@ private struct Controller {
             monitoring: monitoring,
             telemetry: telemetry.sourcesOfCluster,
             waiting: { [source, beginning] in
-                if let problem = beginning.state.withLock({ $0.problem }) { return [problem] }
-                return source.readings.filter { $0.isEssential && !$0.isListed }.map {
+                let (problem, bundles) = beginning.state.withLock { ($0.problem, $0.bundles) }
+                if let problem { return [problem] }
+                let unread = source.readings.filter { $0.isEssential && !$0.isListed }.map {
                     "\($0.resource) are not listed yet" + ($0.problem.map { ": \($0)" } ?? "")
                 }
+                return unread + (bundles?.waiting ?? [])
             },
             logger: logger
         )
