@@ -55,7 +55,7 @@ final class AdmissionCluster: Sendable {
         let keeper = CABundleKeeper(
             client: client,
             roots: { self.roots.withLock { $0 } },
-            canWrite: { self.isLeading.withLock { $0 } },
+            leadershipEnd: { self.isLeading.withLock { $0 } ? .now + .seconds(10) : nil },
             interval: .milliseconds(50),
             logger: logger
         )

@@ -163,15 +163,17 @@ public final class KubernetesClient: Sendable {
 
     // MARK: Writing
 
-    /// Creates `object`.
+    /// Creates `object`, unless `deadline` comes first.
     public func create<Object: Codable & Sendable>(
         _ object: Object,
         _ resource: KubernetesResource,
-        namespace: String = ""
+        namespace: String = "",
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> Object {
         var request = APIRequest(.create, resource, ObjectKey(namespace: namespace, name: ""))
         request.body = try encode(object, request)
-        return try decode(Object.self, try await sender.body(of: request), request)
+        let answer = try await sender.body(of: request, deadline: deadline)
+        return try decode(Object.self, answer, request)
     }
 
     /// Creates `object` below another one, as `token` of a ServiceAccount or `eviction` of a Pod.

@@ -13,7 +13,7 @@ public struct CABundleKeeper: Service {
     private let client: KubernetesClient
     private let name: String
     private let roots: @Sendable () -> String?
-    private let canWrite: @Sendable () -> Bool
+    private let leadershipEnd: @Sendable () -> ContinuousClock.Instant?
     private let interval: Duration
     private let logger: Logger
 
@@ -23,21 +23,21 @@ public struct CABundleKeeper: Service {
     ///   - client: Asks the API.
     ///   - name: The name of both configurations.
     ///   - roots: The root certificates now, in PEM; nil while there are none.
-    ///   - canWrite: Whether this replica leads.
+    ///   - leadershipEnd: Until when this replica leads; nil when it does not.
     ///   - interval: How often to look whether roots or leadership changed.
     ///   - logger: Where to report to.
     public init(
         client: KubernetesClient,
         name: String = "heddle",
         roots: @escaping @Sendable () -> String?,
-        canWrite: @escaping @Sendable () -> Bool,
+        leadershipEnd: @escaping @Sendable () -> ContinuousClock.Instant?,
         interval: Duration = .seconds(2),
         logger: Logger
     ) {
         self.client = client
         self.name = name
         self.roots = roots
-        self.canWrite = canWrite
+        self.leadershipEnd = leadershipEnd
         self.interval = interval
         self.logger = logger
     }
@@ -97,12 +97,18 @@ public struct CABundleKeeper: Service {
 
     /// Writes the roots where they are not, if this replica may.
     private func mend(_ configuration: WebhookConfiguration, _ resource: KubernetesResource) async {
-        guard let roots = roots(), canWrite() else { return }
+        guard let roots = roots(), let end = leadershipEnd() else { return }
         let bundle = Data(roots.utf8).base64EncodedString()
         let operations = configuration.patch(to: bundle)
         guard !operations.isEmpty else { return }
         do {
-            try await client.patch(resource, configuration.metadata.key, .json, operations)
+            try await client.patch(
+                resource,
+                configuration.metadata.key,
+                .json,
+                operations,
+                deadline: end
+            )
             logger.info(
                 "wrote the root certificates to the webhooks",
                 metadata: ["kind": "\(resource.kind)", "name": "\(name)"]

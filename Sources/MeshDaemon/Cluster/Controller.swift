@@ -165,7 +165,7 @@ private struct Controller {
                 client: client,
                 name: configuration.webhookConfiguration,
                 roots: { serving.current.authorities },
-                canWrite: { election.leadershipEnd != nil },
+                leadershipEnd: { election.leadershipEnd },
                 logger: logger
             ),
         ]

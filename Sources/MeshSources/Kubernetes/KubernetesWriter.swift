@@ -251,7 +251,12 @@ public final class KubernetesWriter: Service, Sendable {
             switch write {
             case .create(let event):
                 let namespace = event.metadata.namespace ?? "default"
-                _ = try await client.create(event, .events, namespace: namespace)
+                _ = try await client.create(
+                    event,
+                    .events,
+                    namespace: namespace,
+                    deadline: deadline
+                )
             case .repeated(let name, let change):
                 try await client.patch(.events, name, .merge, change, deadline: deadline)
             }
