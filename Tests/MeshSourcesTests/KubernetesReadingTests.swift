@@ -8,7 +8,7 @@ import Testing
 @Suite struct KubernetesReadingTests {
     private var reading = ReadingState(
         [KubernetesResource(.virtualRouter), .pods, .nodes],
-        patience: ReadingState.Patience(denied: .seconds(3), unavailable: .seconds(60))
+        deniedPatience: .seconds(3)
     )
     private let routers = KubernetesResource(.virtualRouter)
 
@@ -22,15 +22,29 @@ import Testing
         #expect(reading.isComplete(at: .zero))
     }
 
-    @Test(arguments: [(403, 3), (404, 3), (500, 60)])
-    mutating func `what fails holds the others up for a while`(code: Int, seconds: Int) {
+    @Test(arguments: [403, 404])
+    mutating func `what is denied holds the others up for a moment`(code: Int) {
         _ = reading.didList(.pods)
         _ = reading.didList(.nodes)
         _ = reading.didFail(routers, failure(code), at: .seconds(10))
         _ = reading.didFail(routers, failure(code), at: .seconds(12))
-        #expect(reading.completion == .seconds(10 + seconds))
-        #expect(!reading.isComplete(at: .seconds(9 + seconds)))
-        #expect(reading.isComplete(at: .seconds(10 + seconds)))
+        #expect(reading.completion == .seconds(13))
+        #expect(!reading.isComplete(at: .seconds(12)))
+        #expect(reading.isComplete(at: .seconds(13)))
+    }
+
+    @Test mutating func `what fails in another way is waited for`() {
+        _ = reading.didList(.pods)
+        _ = reading.didList(.nodes)
+        _ = reading.didFail(routers, failure(500), at: .seconds(10))
+        #expect(reading.completion == nil)
+        #expect(!reading.isComplete(at: .seconds(100_000)))
+        // A server that has just started may deny what it soon will not.
+        _ = reading.didFail(routers, failure(404), at: .seconds(100_000))
+        #expect(reading.completion == .seconds(100_003))
+        #expect(!reading.isComplete(at: .seconds(100_002)))
+        _ = reading.didList(routers)
+        #expect(reading.isComplete(at: .seconds(100_002)))
     }
 
     @Test mutating func `a missing right names account, verb and remedy, and is logged once`() {

@@ -246,7 +246,7 @@ struct KubernetesSourceTests {
         board = ClusterBoard(
             ReadingState(
                 [KubernetesResource(.virtualNode), .pods],
-                patience: ReadingState.Patience(denied: .seconds(3), unavailable: .seconds(60))
+                deniedPatience: .seconds(3)
             ),
             Burst(quiet: .milliseconds(20), limit: .milliseconds(200)),
             time.steady,

@@ -6,8 +6,9 @@ public import ServiceLifecycle
 /// Watches a cluster and tells what world its objects and Pods describe, each time they change.
 ///
 /// A burst of changes is one world. The first world comes when every kind has been listed, so that a
-/// half cluster never takes anything away from a proxy; a kind that can't be listed, for lack of rights
-/// or of its CRD, holds the others up for a moment only. A list that fails later takes nothing away.
+/// half cluster never takes anything away from a proxy. A kind that can't be listed for lack of rights or
+/// of its CRD holds the others up for a moment only; one that can't for other reasons does until it can.
+/// A list that fails later takes nothing away.
 ///
 /// What can't be read is a diagnostic of the world, and one line in the log for as long as it lasts.
 public struct KubernetesSource: Service {
@@ -19,20 +20,16 @@ public struct KubernetesSource: Service {
         public var limit: Duration
         /// For how long the first world waits for a kind that may not be listed, or is not known.
         public var deniedPatience: Duration
-        /// For how long the first world waits for a kind that can't be listed for other reasons.
-        public var unavailablePatience: Duration
 
         /// Makes a timing.
         public init(
             quiet: Duration = .milliseconds(20),
             limit: Duration = .milliseconds(200),
-            deniedPatience: Duration = .seconds(3),
-            unavailablePatience: Duration = .seconds(60)
+            deniedPatience: Duration = .seconds(3)
         ) {
             self.quiet = quiet
             self.limit = limit
             self.deniedPatience = deniedPatience
-            self.unavailablePatience = unavailablePatience
         }
     }
 
@@ -73,12 +70,8 @@ public struct KubernetesSource: Service {
         self.time = time
         self.logger = logger
         let resources = Self.kinds.map { KubernetesResource($0) } + [.pods, .nodes]
-        let patience = ReadingState.Patience(
-            denied: timing.deniedPatience,
-            unavailable: timing.unavailablePatience
-        )
         board = ClusterBoard(
-            ReadingState(resources, patience: patience),
+            ReadingState(resources, deniedPatience: timing.deniedPatience),
             Burst(quiet: timing.quiet, limit: timing.limit),
             time,
             logger

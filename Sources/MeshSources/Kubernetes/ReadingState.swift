@@ -21,31 +21,26 @@ extension Logger {
 
 /// Which kinds were read, and which can't be.
 ///
-/// A world is complete when each kind has been listed once, or has failed for so long that the others
-/// do not wait for it any longer.
+/// A world is complete when each kind has been listed once, or the server has said for a while that it
+/// has none to list. One that fails in another way is waited for however long that takes: a world
+/// without it would take from proxies what they have.
 struct ReadingState: Sendable {
-    /// For how long an incomplete world waits.
-    struct Patience: Hashable, Sendable {
-        /// For a kind that this service account may not list, or that the server does not know: soon
-        /// after its own start a server may say so of all.
-        var denied: Duration
-        /// For a kind that can't be listed for other reasons.
-        var unavailable: Duration
-    }
-
     private struct Failure {
         var trouble: Trouble
-        var since: Duration
+        /// Since when the kind is denied; nil when it is not.
+        var deniedSince: Duration?
     }
 
     private let resources: [KubernetesResource]
-    private let patience: Patience
+    /// For how long an incomplete world waits for a kind that this service account may not list, or that
+    /// the server does not know: soon after its own start a server may say so of all.
+    private let deniedPatience: Duration
     private var listed: Set<KubernetesResource> = []
     private var failures: [KubernetesResource: Failure] = [:]
 
-    init(_ resources: [KubernetesResource], patience: Patience) {
+    init(_ resources: [KubernetesResource], deniedPatience: Duration) {
         self.resources = resources
-        self.patience = patience
+        self.deniedPatience = deniedPatience
     }
 
     /// All objects of `resource` were told.
@@ -68,7 +63,10 @@ struct ReadingState: Sendable {
         // In what words a server refuses may vary, and each change of a text would be one of the world.
         if let last, last.trouble.kind == trouble.kind { return [] }
         let isFirst = !failures.values.contains { $0.trouble.kind == .unavailable }
-        failures[resource] = Failure(trouble: trouble, since: last?.since ?? now)
+        failures[resource] = Failure(
+            trouble: trouble,
+            deniedSince: trouble.kind == .unavailable ? nil : last?.deniedSince ?? now
+        )
         guard trouble.kind != .unavailable || isFirst else { return [] }
         return [trouble.line]
     }
@@ -96,8 +94,7 @@ struct ReadingState: Sendable {
         }
     }
 
-    /// When a kind that fails is waited for no longer; nil while one has neither failed nor been
-    /// listed.
+    /// When the kinds that are not listed are waited for no longer; nil while one of them is not denied.
     var completion: Duration? {
         let missing = resources.filter { !listed.contains($0) }
         let deadlines = missing.compactMap(deadline)
@@ -105,10 +102,7 @@ struct ReadingState: Sendable {
     }
 
     private func deadline(of resource: KubernetesResource) -> Duration? {
-        failures[resource].map { failure in
-            failure.since
-                + (failure.trouble.kind == .unavailable ? patience.unavailable : patience.denied)
-        }
+        failures[resource]?.deniedSince.map { $0 + deniedPatience }
     }
 
     /// What can't be read, sorted.
