@@ -279,7 +279,7 @@ private struct Server: LiveObjects {
             ) == true
         )
         #expect(next() == nil)
-        now = .seconds(30)
+        now = .seconds(10)
         finish(try #require(next()), .written(resourceVersion: "2"))
         #expect(queue.troubles.diagnostics.isEmpty)
         #expect(queue.takeNotes().lines.map(\.level) == [.notice])

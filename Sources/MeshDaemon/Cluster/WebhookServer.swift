@@ -97,11 +97,15 @@ public struct WebhookServer: Service {
         quiet.logLevel = max(logger.logLevel, .notice)
         let application = Application(
             responder: CallbackResponder<BasicRequestContext> { request, _ in
-                await handler.respond(to: request)
+                var response = await handler.respond(to: request)
+                // The server of Kubernetes would keep the connection, and each that leads to a replica
+                // which stands still would cost an admission its whole time. A new one is led to a
+                // replica that is ready.
+                response.headers[.connection] = "close"
+                return response
             },
             server: try .tls(
-                // The server of Kubernetes keeps connections that it does not use.
-                .http1(configuration: .init(idleTimeout: .seconds(120))),
+                .http1(configuration: .init(idleTimeout: .seconds(30))),
                 tlsConfiguration: configuration
             ),
             configuration: ApplicationConfiguration(

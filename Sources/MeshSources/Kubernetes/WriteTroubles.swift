@@ -48,7 +48,7 @@ struct WriteTroubles: Sendable {
         let isTold = error.isForbidden ? spell.denial != nil : !spell.objects.isEmpty
         spell.objects.insert(id)
         if error.isForbidden {
-            spell.until = now + .seconds(30)
+            spell.until = now + .seconds(10)
             spell.denial = denial(of: target, error)
         }
         spells[target] = spell
