@@ -61,7 +61,7 @@ func statuses(
                 ?? accepted(object, type, readiness, owned)
             let others =
                 [
-                    certificates, endpointsAvailable(object, resolution),
+                    certificates, endpointsAvailable(object, resolution, readiness),
                     telemetryExported(object, observations),
                 ].compactMap { $0 }
                 + (owned?.conditions ?? []) + processNotes(object, plan, observations)
@@ -225,7 +225,11 @@ private func accepted(
 /// Whether callers of a node that is found through Cloud Map find anything; nil for other objects.
 ///
 /// Cloud Map itself is not asked, so that nothing answers without a Workload or Pod.
-private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) -> Condition? {
+private func endpointsAvailable(
+    _ object: MeshObject,
+    _ resolution: Resolution,
+    _ readiness: [ProxyID: Condition]
+) -> Condition? {
     guard case .virtualNode(let node) = object, !node.spec.listeners.isEmpty,
         case .awsCloudMap(let namespaceName, let serviceName, let attributes, _) =
             node.spec.serviceDiscovery
@@ -233,8 +237,24 @@ private func endpointsAvailable(_ object: MeshObject, _ resolution: Resolution) 
     let type = "EndpointsAvailable"
     let noun = resolution.options.instanceNoun
     if let workloads = resolution.instances[node.reference] {
-        let names = workloads.prefix(3).map(\.reference.description).joined(separator: ", ")
-        let others = workloads.count > 3 ? " and \(workloads.count - 3) more" : ""
+        // Workloads that are not ready are endpoints, which callers probe; Pods are none.
+        let serving = workloads.filter { workload in
+            workload.spec.pod == nil || workload.isUninjected
+                || readiness[ProxyID(workload.reference)]?.status == .true
+        }
+        guard !serving.isEmpty else {
+            let pods =
+                workloads.count == 1
+                ? "Its one Pod is not ready" : "None of its \(workloads.count) Pods is ready"
+            return Condition(
+                type: type,
+                status: .false,
+                reason: "NoReadyPod",
+                message: "\(pods), so that callers find nothing."
+            )
+        }
+        let names = serving.prefix(3).map(\.reference.description).joined(separator: ", ")
+        let others = serving.count > 3 ? " and \(serving.count - 3) more" : ""
         return Condition(
             type: type,
             status: .true,
