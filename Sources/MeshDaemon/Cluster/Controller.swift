@@ -52,6 +52,7 @@ private struct Controller {
     let serviceName: String
     let metrics = DaemonMetrics()
     let telemetry: DaemonTelemetry
+    let connections: ConnectionWatch
     let store: SnapshotStore
     let source: KubernetesSource
     let election: LeaderElection
@@ -88,6 +89,7 @@ private struct Controller {
             logger: logger
         )
         self.telemetry = telemetry
+        connections = ConnectionWatch(logger: logger)
         let metrics = metrics
         store = SnapshotStore(
             report: { metrics.count($0) },
@@ -172,7 +174,7 @@ private struct Controller {
         if let address = configuration.webhookAddress {
             services.append(webhooks(at: address, serving, version))
         }
-        services += [source, reconciler(identities, sizing)]
+        services += [connections, source, reconciler(identities, sizing)]
         var group = ServiceGroupConfiguration(
             services: services.map {
                 ServiceGroupConfiguration.ServiceConfiguration(
@@ -334,8 +336,11 @@ private struct Controller {
             ),
             nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             metrics: metrics,
-            show: { [api, telemetry, writer, world, logger] newest, plan, observations, _ in
+            show: {
+                [api, telemetry, connections, writer, world, logger] newest, plan, observations, _
+                in
                 world.value.withLock { $0 = newest }
+                connections.take(plan, observations)
                 let proxies = ProxyReport(plan, observations, newest, workingDirectory: "/")
                 telemetry.update(plan, newest, proxies)
                 api.publish(
