@@ -403,7 +403,12 @@ private let rules: [Rule] =
             "spec.serviceDiscovery.awsCloudMap"
         ),
         (
-            .virtualNode, #"{"serviceDiscovery": {"dns": {"hostname": "a"}}}"#,
+            .virtualNode,
+            #"{"serviceDiscovery": {"dns": {"hostname": "a"}, "awsCloudMap": {"namespaceName": "a", "serviceName": "c"}}}"#,
+            "spec.serviceDiscovery.awsCloudMap"
+        ),
+        (
+            .virtualNode, #"{"serviceDiscovery": {"awsCloudMap": null}}"#,
             "spec.serviceDiscovery.awsCloudMap"
         ),
         // App Mesh's webhook crashed at this one.
@@ -430,6 +435,16 @@ private let rules: [Rule] =
         ),
         (.virtualNode, #"{"podSelector": {"matchLabels": {"rollouts-pod-template-hash": "abc"}}}"#),
         (.virtualService, #"{"provider": {"virtualRouter": {"virtualRouterRef": {"name": "r"}}}}"#),
+        (
+            .virtualNode,
+            #"{"serviceDiscovery": {"dns": {"hostname": "a"}, "awsCloudMap": {"namespaceName": "a", "serviceName": "b"}}}"#
+        ),
+        // App Mesh refused this one, as AWS could not do it.
+        (.virtualNode, #"{"serviceDiscovery": {"dns": {"hostname": "a"}}}"#),
+        (
+            .virtualNode,
+            #"{"serviceDiscovery": {"dns": {"hostname": "a"}, "awsCloudMap": null}}"#
+        ),
     ])
     func `everything else may change`(kind: Kind, change: String) throws {
         var spec = Self.old

@@ -41,6 +41,7 @@ struct GatewayInjector {
         if !annotations.keepsGatewayImage || !hasOwnStart {
             container["args"] = .array(try arguments(of: container))
         }
+        if !annotations.keepsGatewayImage { warnOfProbes(of: container) }
         try setEnvironment(of: &container)
         if container["readinessProbe"] ?? .null == .null {
             container["readinessProbe"] = proxy.readinessProbe
@@ -55,6 +56,31 @@ struct GatewayInjector {
             let resources = try ContainerResources(settings.sidecar.resources, annotations)
             let asSidecar = proxy.features.hasNativeSidecars
             try pod.addXRay(settings, annotations, resources, asSidecar: asSidecar)
+        }
+    }
+
+    /// Tells of probes that AWS' image answered and Heddle's Envoy does not.
+    private mutating func warnOfProbes(of container: JSONValue) {
+        let instead =
+            "; take it away, or let it ask GET /ready on port "
+            + "\(settings.sidecar.readinessPort)"
+        for probe in KubeletProbe.probes(of: container)
+        where probe.port == settings.sidecar.envoyAdminAccessPort {
+            warnings.append(
+                "container envoy: \(probe.name) asks port \(probe.port), Envoy's admin interface, which "
+                    + "listens on 127.0.0.1 alone, and fails" + instead
+            )
+        }
+        for name in KubeletProbe.names {
+            let words = container[name]?["exec"]?["command"]?.array?.compactMap(\.string) ?? []
+            let command = words.joined(separator: " ")
+            guard let program = ["curl", "wget"].first(where: { command.contains($0) }) else {
+                continue
+            }
+            warnings.append(
+                "container envoy: \(name) runs \(program), which a stock Envoy's image has not, and "
+                    + "fails" + instead
+            )
         }
     }
 

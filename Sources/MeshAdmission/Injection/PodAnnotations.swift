@@ -84,6 +84,12 @@ struct PodAnnotations {
         if toggle(.preview) == true {
             warnings.append("\(Name.preview.key) has no effect: there is no preview channel")
         }
+        for unknown in unknownAnnotations(annotations) {
+            let hint = unknown.suggestion.map { "; did you mean \($0)?" } ?? ""
+            warnings.append(
+                "\(unknown.key) has no effect: the injector has no such annotation\(hint)"
+            )
+        }
     }
 
     private mutating func refuse(_ name: Name, _ problem: String, _ remedy: String) {
@@ -228,6 +234,22 @@ struct PodAnnotations {
             return
         }
         xRayConfiguration = mounts(.xrayAgentConfigMount, "volumeName:mountPath").first
+    }
+}
+
+/// The annotations `appmesh.k8s.aws/...` of a Pod that mean nothing, each with the one that it may have
+/// been meant to be; sorted.
+public func unknownAnnotations(
+    _ annotations: [String: String]
+) -> [(key: String, suggestion: String?)] {
+    let prefix = "appmesh.k8s.aws/"
+    let names = PodAnnotations.Name.allCases.map(\.rawValue)
+    // The injector itself writes these, for App Mesh's CNI plugin.
+    let written = ["proxyEgressPort", "proxyIngressPort", "ignoredUID", "ignoredGID"]
+    return annotations.keys.sorted().compactMap { key in
+        let name = String(key.dropFirst(prefix.count))
+        guard key.hasPrefix(prefix), !(names + written).contains(name) else { return nil }
+        return (key, nearestName(to: name, among: names).map { prefix + $0 })
     }
 }
 

@@ -155,12 +155,12 @@ private func inject(
     _ bootstrap: @escaping AdmissionController.Bootstrap
 ) throws -> [String] {
     switch owner {
-    case .node(let node, _):
+    case .node(let node, let mesh):
         if pod.document["spec"]?["hostNetwork"]?.bool == true {
             return ["hostNetwork is true: the Pod gets no proxy, as that would redirect its host"]
         }
         var injector = NodeInjector(pod, owner, annotations, settings, bootstrap)
-        try injector.run(node)
+        try injector.run(node, in: mesh)
         pod = injector.pod
         return injector.warnings
     case .gateway(let gateway, _):

@@ -208,7 +208,7 @@ private func changes(of request: AdmissionRequest, _ kind: Kind) -> [Diagnostic]
     }
     if kind == .virtualNode,
         let before = value(value(old, "serviceDiscovery") ?? [:], "awsCloudMap"),
-        before != value(value(new, "serviceDiscovery") ?? [:], "awsCloudMap")
+        !mayReplace(cloudMap: before, by: value(new, "serviceDiscovery") ?? [:])
     {
         changed.append("spec.serviceDiscovery.awsCloudMap")
     }
@@ -222,6 +222,16 @@ private func changes(of request: AdmissionRequest, _ kind: Kind) -> [Diagnostic]
             remedy: "leave them as they are, or delete the object and create it anew"
         )
     ]
+}
+
+/// Whether a node that was found through Cloud Map may be found as `discovery` says.
+///
+/// Of App Mesh's refusals of a change one is left out: DNS in place of Cloud Map. AWS could not change how a
+/// node is found; in a cluster Heddle does not ask Cloud Map, so that a node which has no Pods there has
+/// no other way out but to be deleted, and its share of requests is answered with 503 meanwhile.
+private func mayReplace(cloudMap: JSONValue, by discovery: JSONValue) -> Bool {
+    func has(_ key: String) -> Bool { discovery[key].map { $0 != .null } ?? false }
+    return discovery["awsCloudMap"] == cloudMap || !has("awsCloudMap") && has("dns")
 }
 
 private func immutableReferences(of kind: Kind) -> [String] {

@@ -55,6 +55,7 @@ private struct Controller {
     let serviceName: String
     let metrics = DaemonMetrics()
     let telemetry: DaemonTelemetry
+    let connections: ConnectionWatch
     let store: SnapshotStore
     let source: KubernetesSource
     let election: LeaderElection
@@ -101,18 +102,19 @@ private struct Controller {
             logger: logger
         )
         self.telemetry = telemetry
+        connections = ConnectionWatch(logger: logger)
         let metrics = metrics
         store = SnapshotStore(
             report: { metrics.count($0) },
             audit: { telemetry.take($0) }
         )
         source = KubernetesSource(client: client, logger: logger)
-        let hostName = ProcessInfo.processInfo.hostName
+        // A Pod that starts anew has its old name, and is another replica.
+        let identity = "\(ProcessInfo.processInfo.hostName)_\(UUID().uuidString)"
         let election = LeaderElection(
             client: client,
             key: ObjectKey(namespace: namespace, name: configuration.leaseName),
-            // A Pod that starts anew has its old name, and is another replica.
-            identity: "\(hostName)_\(UUID().uuidString)",
+            identity: identity,
             logger: logger
         )
         self.election = election
@@ -128,8 +130,7 @@ private struct Controller {
                 namespace: namespace,
                 name: "\(configuration.leaseName)-refusals"
             ),
-            // The name of a key; of replicas on one host the ports tell which is which.
-            replica: "\(hostName)-\(configuration.xdsAddress.port)",
+            replica: identity,
             nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             logger: logger
         )
@@ -252,7 +253,7 @@ private struct Controller {
             beginning.state.withLock { $0.bundles = keeper }
             services.append(webhooks(at: address, serving, version))
         }
-        services += [source, reconciler(identities, sizing)]
+        services += [connections, source, reconciler(identities, sizing)]
         return services
     }
 
@@ -453,7 +454,9 @@ private struct Controller {
             ),
             nowSeconds: { Int(Date.now.timeIntervalSince1970) },
             metrics: metrics,
-            show: { [api, telemetry, writer, logger] newest, plan, observations, _ in
+            show: {
+                [api, telemetry, connections, writer, logger] newest, plan, observations, _ in
+                connections.take(plan, observations)
                 let proxies = ProxyReport(plan, observations, newest, workingDirectory: "/")
                 telemetry.update(plan, newest, proxies)
                 api.publish(

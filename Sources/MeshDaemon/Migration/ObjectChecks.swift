@@ -53,18 +53,8 @@ extension MigratingCluster {
             )
         }
         if diagnostic.field.contains(".acm."), diagnostic.problem.hasPrefix("nothing stands for") {
-            return report(
-                MigrationFinding(
-                    .blocks,
-                    .certificateUnmapped,
-                    object,
-                    field: diagnostic.field,
-                    value: value,
-                    "nothing stands for an ARN of ACM, which means nothing outside AWS",
-                    remedy: "apply a CertificateMapping with that spec.arn: heddle: {}, a file, or "
-                        + "acmPrivateCA"
-                )
-            )
+            // Reported of every ARN, also where another mistake hides it.
+            return
         }
         if diagnostic.severity == .error, diagnostic.field.hasSuffix("ARN"),
             diagnostic.problem.hasPrefix("no ")

@@ -141,6 +141,7 @@ public final class KubernetesWriter: Service, Sendable {
             isPod ? board.podUID(event.object.reference) : board.live(event.object)?.uid
         // Of what is gone nobody reads any more.
         guard let uid else { return }
+        if event.severity == .warning { state.objects.didTell(of: event.object) }
         if !state.events.add(event, uid: uid, at: now) {
             state.count("event", event.object.kind.rawValue, "dropped")
         }
