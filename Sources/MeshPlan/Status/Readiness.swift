@@ -71,7 +71,7 @@ func configurationReadiness(_ xds: XDSObservation) -> Condition? {
             "ConfigurationRefused",
             sentence(
                 "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
-            )
+            ) + remedy(of: refusal)
         )
     }
     // An update on its way does not make a proxy that serves unready.
