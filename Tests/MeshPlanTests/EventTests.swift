@@ -174,6 +174,29 @@ import Testing
         ]
     }
 
+    @Test func `a file that a proxy lacks is told of with what to do`() throws {
+        let refusing = Self.state {
+            $0.xds.refusals = [
+                Refusal(
+                    type: .secrets,
+                    resource: "file:/certs/ca.pem",
+                    version: "2",
+                    message: "Invalid path: /certs/ca.pem",
+                    objects: [ProxyConditionTests.node]
+                )
+            ]
+        }
+        for reason in ["RefusedByProxy", "ConfigurationRefused"] {
+            let told = try #require(self.message(Self.state(), refusing, reason))
+            #expect(
+                told.hasSuffix(
+                    ". Put the file where this Envoy runs, in a Pod by the annotation "
+                        + "appmesh.k8s.aws/secretMounts, or correct the path."
+                )
+            )
+        }
+    }
+
     @Test func `a refusal is told of at the proxy and at its node, and when it is over`() {
         #expect(
             reasons(Self.state(), Self.refusing) == [
@@ -182,7 +205,7 @@ import Testing
         )
         #expect(
             message(Self.state(), Self.refusing, "RefusedByProxy")
-                == "Proxy demo/blue-0 refused listeners ingress 2: invalid regex; it has none."
+                == "Proxy demo/blue-0 refused listeners ingress 2: invalid regex; it has none before it."
         )
         #expect(
             reasons(Self.refusing, Self.state()) == [

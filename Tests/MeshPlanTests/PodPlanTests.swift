@@ -95,7 +95,7 @@ import Testing
         }
         let none = try available(observations(["color-1": .starting, "color-2": .starting]))
         #expect(none.status == .false)
-        #expect(none.reason == "NoReadyPod")
+        #expect(none.reason == "NoPodReady")
         #expect(none.message == "None of its 2 Pods is ready, so that callers find nothing.")
         let one = try available(observations(["color-1": .starting, "color-2": .running]))
         #expect(one.status == .true)

@@ -13,7 +13,7 @@ func gatewayRouteBreaches(_ spec: Field) -> [Breach] {
             Breach(
                 spec,
                 "Missing GatewayRoute Type in GatewayRoute Spec",
-                "give one of httpRoute, http2Route, grpcRoute and tcpRoute"
+                "give one of httpRoute, http2Route and grpcRoute; tcpRoute is for one host without Kubernetes"
             )
         ]
     }

@@ -87,7 +87,7 @@ func refusalReadiness(_ xds: XDSObservation) -> Condition? {
         reason: "ConfigurationRefused",
         message: sentence(
             "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
-        )
+        ) + remedy(of: refusal)
     )
 }
 

@@ -196,12 +196,22 @@ private func refused(
 
 /// What `proxy`, and as many others, refused, and why.
 func refusalMessage(_ refusal: Refusal, by proxy: ProxyID, others: Int) -> String {
-    let kept = refusal.keptVersion.map { "it keeps \($0)" } ?? "it has none"
+    let kept = refusal.keptVersion.map { "it keeps \($0)" } ?? "it has none before it"
     let also = others == 0 ? "" : ", and \(others) more"
     return sentence(
         "proxy \(proxy)\(also) refused \(refusal.type.rawValue) \(refusal.resource) "
             + "\(refusal.version): \(refusal.message); \(kept)"
-    )
+    ) + remedy(of: refusal)
+}
+
+/// What there is to do about `refusal` where its reason tells, as a further sentence.
+func remedy(of refusal: Refusal) -> String {
+    // Secrets from files have the files' names.
+    guard refusal.type == .secrets, refusal.resource.hasPrefix("file:"),
+        refusal.message.contains("Invalid path")
+    else { return "" }
+    return " Put the file where this Envoy runs, in a Pod by the annotation "
+        + "appmesh.k8s.aws/secretMounts, or correct the path."
 }
 
 private func accepted(
@@ -256,7 +266,7 @@ private func endpointsAvailable(
         return Condition(
             type: type,
             status: .true,
-            reason: "Workloads",
+            reason: "\(noun)s",
             message: "Its endpoints are the \(noun)s \(names)\(others)"
                 + (pods.isEmpty ? "." : ", as far as they are ready.")
         )
@@ -266,7 +276,7 @@ private func endpointsAvailable(
     return Condition(
         type: type,
         status: .false,
-        reason: "NoWorkload",
+        reason: "No\(noun)",
         message: "No \(noun) is selected by its podSelector, and none is registered in "
             + "\(serviceName).\(namespaceName)\(with); add a \(noun) that it selects, let the "
             + "VirtualNode of one name this Cloud Map service, or name the endpoints by "
