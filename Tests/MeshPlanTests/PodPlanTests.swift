@@ -96,10 +96,11 @@ import Testing
         let none = try available(observations(["color-1": .starting, "color-2": .starting]))
         #expect(none.status == .false)
         #expect(none.reason == "NoPodReady")
-        #expect(none.message == "None of its 2 Pods is ready, so that callers find nothing.")
+        let names = "demo/color-1, demo/color-2"
+        #expect(none.message == "None of the Pods \(names) is ready; callers are answered with 503.")
         let one = try available(observations(["color-1": .starting, "color-2": .running]))
         #expect(one.status == .true)
-        #expect(one.message == "Its endpoints are the Pods demo/color-2.")
+        #expect(one.message == "Its endpoints are the Pods \(names), as far as they are ready.")
     }
 
     /// Address and health of each endpoint of the node color, as front has them.

@@ -209,12 +209,14 @@ private final class PresentConfigurations: Sendable {
 
 /// The certificates of a file in PEM, without the spaces and line ends that each writer has of its own.
 private func certificates(in file: String) -> Set<String> {
-    let parts = file.split(separator: "-----BEGIN CERTIFICATE-----").compactMap {
-        $0.firstRange(of: "-----END CERTIFICATE-----").map { end in
-            $0[..<end.lowerBound].filter { !$0.isWhitespace }
+    let parts = file.split(separator: "-----BEGIN CERTIFICATE-----")
+    return Set(
+        parts.compactMap { part in
+            part.firstRange(of: "-----END CERTIFICATE-----").map { end in
+                part[..<end.lowerBound].filter { !$0.isWhitespace }
+            }
         }
-    }
-    return Set(parts)
+    )
 }
 
 /// A configuration of webhooks, as far as the keeper needs it.
