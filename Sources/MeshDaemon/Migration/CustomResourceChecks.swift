@@ -44,10 +44,8 @@ extension MigratingCluster {
             return
         }
         let installed = schemaPaths(schema, at: "spec")
-        let known = fields(of: kind).filter {
-            $0.hasPrefix("spec.") && !Self.fieldsOfFiles.contains($0)
-        }
-        let missing = known.subtracting(installed).sorted()
+        let known = fields(of: kind).filter { $0.hasPrefix("spec.") }
+        let missing = known.subtracting(installed).filter { !isOfFiles($0, kind) }.sorted()
         if !missing.isEmpty {
             report(
                 MigrationFinding(
@@ -80,14 +78,22 @@ extension MigratingCluster {
         }
     }
 
-    /// Fields that Heddle reads in files and no definition has, its own among them: some are of AWS' API
-    /// alone, and the decoder of references has a namespace, which that of a Mesh can't have.
-    private static let fieldsOfFiles: Set = [
+    /// Whether Heddle reads a field in files, and its own definitions do not have it.
+    ///
+    /// Some are of AWS' API alone, the gateways of TCP are of one host, and the decoder of references has
+    /// a namespace, which that of a Mesh can't have.
+    private func isOfFiles(_ field: String, _ kind: Kind) -> Bool {
+        let fields = Self.fieldsOfFiles + (kind == .virtualGateway ? [Self.poolOfGateways] : [])
+        return fields.contains { field == $0 || field.hasPrefix("\($0).") }
+    }
+
+    private static let fieldsOfFiles = [
         "spec.meshRef.namespace", "spec.listeners[].tls.validation.trust.acm",
-        "spec.listeners[].tls.validation.trust.acm.certificateAuthorityARNs",
         "spec.serviceDiscovery.awsCloudMap.ipPreference",
         "spec.serviceDiscovery.dns.ipPreference", "spec.tcpRoute",
     ]
+
+    private static let poolOfGateways = "spec.listeners[].connectionPool.tcp"
 
     private func listed(_ paths: [String]) -> String {
         paths.prefix(3).joined(separator: ", ")

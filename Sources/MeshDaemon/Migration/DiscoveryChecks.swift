@@ -39,8 +39,8 @@ extension MigratingCluster {
                     "its Pods are its endpoints, over EDS; nobody registers them in Cloud Map any more, "
                         + "nor takes out those that are registered",
                     remedy:
-                        "where something outside the mesh looks them up in Cloud Map, give it another "
-                        + "way; then delete the service there"
+                        "keep the service there until the names that applications call resolve "
+                        + "without it, as by CoreDNS, and nothing outside the mesh looks them up"
                 )
             )
         }

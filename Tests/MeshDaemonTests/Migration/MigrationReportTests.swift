@@ -59,6 +59,47 @@ import Testing
         #expect(report.objects.first { $0.object == cart }?.effect == .blocks)
     }
 
+    @Test func `Heddle's own definitions have every field, and none that it does not know`() throws
+    {
+        var definitions = URL(fileURLWithPath: #filePath)
+        for _ in 0..<4 { definitions.deleteLastPathComponent() }
+        let cluster = try clusterDump(
+            paths: [definitions.appendingPathComponent("Manifests/crds").path]
+        )
+        #expect(cluster.all("CustomResourceDefinition", in: "apiextensions.k8s.io").count == 9)
+        #expect(migrationReport(of: cluster).findings.filter { $0.check == .customResources } == [])
+    }
+
+    @Test func `a Kubernetes node that does not tell its version says nothing of sidecars`() {
+        let node = """
+            apiVersion: v1
+            kind: Node
+            metadata: {name: node-1}
+            status: {nodeInfo: {kubeletVersion: ""}}
+            """
+        let report = MigrationDump.report(MigrationDump.demo + node)
+        #expect(!report.findings.contains { $0.check == .kubernetes })
+    }
+
+    @Test(arguments: [nil, "Invalid"])
+    func `what App Mesh made of an object is told by conditions of its own`(_ reason: String?) {
+        let status = """
+            {conditions: [{type: VirtualNodeActive, status: "False"\(reason.map { ", reason: \($0)" } ?? "")}]}
+            """
+        let report = MigrationDump.report(
+            MigrationDump.demo + """
+                apiVersion: appmesh.k8s.aws/v1beta2
+                kind: VirtualNode
+                metadata: {name: green, namespace: demo}
+                spec: {backends: [{virtualService: {virtualServiceRef: {name: none}}}]}
+                status: \(status)
+                """
+        )
+        let finding = report.findings.first { $0.check == .invalid }
+        #expect(finding?.effect == .changes)
+        #expect(finding?.problem.hasSuffix("with App Mesh either)") == (reason == nil))
+    }
+
     @Test func `many objects with one problem take few lines unless all are asked for`() {
         let nodes = (1...300).map { index in
             """
