@@ -18,12 +18,15 @@ struct MigratingCluster {
     private(set) var selecting: Set<ObjectID> = []
     /// What Heddle would make of it.
     private(set) var plan = Plan()
+    /// What could not be looked at.
+    private(set) var gaps: [MigrationGap]
     /// What was found.
     private(set) var findings: [MigrationFinding] = []
 
     /// Reads `cluster`; `options` are those with which Heddle is to run.
     init(_ cluster: ClusterDocuments, options: PlanOptions) {
         self.cluster = cluster
+        gaps = cluster.gaps
         groups = podGroups(of: cluster)
         for document in cluster.documents where isMeshDocument(document) { add(document) }
         assumeDesignations()
@@ -108,8 +111,29 @@ struct MigratingCluster {
 
     /// Whether every object of `kind` is here.
     func isKnown(_ kind: Kind) -> Bool {
-        let name = kind.group.isEmpty ? kind.plural : "\(kind.plural).\(kind.group)"
-        return cluster.isComplete(name)
+        cluster.isComplete(resourceName(kind))
+    }
+
+    /// Notes that an object needs one of a kind that could not be read.
+    ///
+    /// A dump has nothing of a kind that was left out of it, or of which the cluster has none: either way it
+    /// does not tell whether the object works, so that the answer is incomplete.
+    mutating func reportNeed(of kind: Kind, _ diagnostic: Diagnostic) {
+        let name = resourceName(kind)
+        guard let object = diagnostic.object,
+            let index = gaps.firstIndex(where: { $0.resource == name && !$0.isFailure })
+        else { return }
+        gaps[index] = MigrationGap(
+            resource: name,
+            reason:
+                "the dump has none, and \(object): \(diagnostic.field) needs one; dump them too, or, "
+                + "where the cluster has none, add it or take the reference away",
+            isFailure: true
+        )
+    }
+
+    private func resourceName(_ kind: Kind) -> String {
+        kind.group.isEmpty ? kind.plural : "\(kind.plural).\(kind.group)"
     }
 
     // MARK: Pods

@@ -32,6 +32,7 @@ extension MigratingCluster {
         let kubelets = cluster.all("Node", in: "").compactMap {
             $0.value(at: "status.nodeInfo.kubeletVersion")?.string
         }
+        .filter { minorVersion($0) != nil }
         func isOld(_ version: String) -> Bool { minorVersion(version).map { $0 < 29 } ?? false }
         let oldest = kubelets.min { minorVersion($0) ?? 0 < minorVersion($1) ?? 0 }
         guard let version = cluster.serverVersion ?? oldest else { return }
@@ -100,7 +101,7 @@ extension MigratingCluster {
             summary: summary,
             objects: objects,
             findings: sortedFindings,
-            gaps: cluster.gaps
+            gaps: gaps
         )
     }
 

@@ -36,7 +36,7 @@ extension MigratingCluster {
     }
 
     private mutating func checkDiagnostic(_ diagnostic: Diagnostic) {
-        guard !isOfUnknownKind(diagnostic) else { return }
+        if let kind = unknownKind(diagnostic) { return reportNeed(of: kind, diagnostic) }
         let object = diagnostic.object.map { MigrationObject($0) }
         let value = valueText(diagnostic)
         if let id = diagnostic.object, let designation = designation(diagnostic) {
@@ -77,7 +77,10 @@ extension MigratingCluster {
     }
 
     private mutating func reportAsItIs(_ diagnostic: Diagnostic, _ object: MigrationObject?) {
-        let wasActive = diagnostic.object.flatMap(wasActive) ?? true
+        let condition = diagnostic.object.flatMap(activeCondition)
+        let wasActive = condition.map { $0["status"] == "True" } ?? true
+        // App Mesh's controller gave no reasons: a condition with one is Heddle's, of the same mistake.
+        let isOfAppMesh = condition?["reason"]?.string == nil
         let effect: MigrationEffect
         let check: MigrationCheckName
         switch diagnostic.severity {
@@ -99,23 +102,22 @@ extension MigratingCluster {
                 object,
                 field: diagnostic.field,
                 place + diagnostic.problem
-                    + (wasActive ? "" : " (it is not active with App Mesh either)"),
+                    + (wasActive || !isOfAppMesh ? "" : " (it is not active with App Mesh either)"),
                 remedy: diagnostic.remedy ?? ""
             )
         )
     }
 
-    /// Whether App Mesh's controller had the object in force; nil when it has not said.
-    private func wasActive(_ id: ObjectID) -> Bool? {
-        guard let type = id.kind.conditionType,
-            let conditions = documents[id]?.value(at: "status.conditions")?.array
-        else { return nil }
-        return conditions.first { $0["type"]?.string == type }.map { $0["status"] == "True" }
+    /// The condition that says whether the object is in force; nil when nothing has said.
+    private func activeCondition(_ id: ObjectID) -> JSONValue? {
+        guard let type = id.kind.conditionType else { return nil }
+        return documents[id]?.value(at: "status.conditions")?.array?
+            .first { $0["type"]?.string == type }
     }
 
-    /// Whether the mistake is that something is missing whose kind could not be read.
-    private func isOfUnknownKind(_ diagnostic: Diagnostic) -> Bool {
-        Kind.allCases.contains { kind in
+    /// The kind that could not be read, when the mistake is that one of it is missing.
+    private func unknownKind(_ diagnostic: Diagnostic) -> Kind? {
+        Kind.allCases.first { kind in
             !isKnown(kind)
                 && (diagnostic.problem.hasPrefix("no \(kind.rawValue) ")
                     || kind == .virtualGateway
