@@ -27,6 +27,7 @@ final class ConnectionRegistry: Sendable {
         /// Those that have proved nothing, by what gRPC calls their peers.
         var unproven: [String: Unproven] = [:]
         var ofAddress: [String: Int] = [:]
+        var refused = 0
         var ended = 0
     }
 
@@ -40,7 +41,10 @@ final class ConnectionRegistry: Sendable {
         state.withLock { state in
             let ofAddress = state.ofAddress[address] ?? 0
             guard state.unproven.count < limits.unproven, ofAddress < limits.unprovenOfOneAddress
-            else { return false }
+            else {
+                state.refused += 1
+                return false
+            }
             state.unproven[peer] = Unproven(address: address, end: end)
             state.ofAddress[address] = ofAddress + 1
             return true
@@ -73,6 +77,9 @@ final class ConnectionRegistry: Sendable {
 
     /// How many were ended because their streams were refused.
     var endedCount: Int { state.withLock { $0.ended } }
+
+    /// How many connections were refused, as too many had proved nothing.
+    var refusedCount: Int { state.withLock { $0.refused } }
 
     private func forget(_ peer: String) {
         state.withLock { state in

@@ -29,6 +29,9 @@ private struct Server: LiveObjects {
     private func status(
         _ kind: Kind = .virtualNode,
         _ value: Condition.Status = .true,
+        reason: String? = nil,
+        message: String = "It is.",
+        observedGeneration: Int = 1,
         fields: [String: JSONValue] = [:]
     ) -> ObjectStatus {
         ObjectStatus(
@@ -36,11 +39,11 @@ private struct Server: LiveObjects {
                 Condition(
                     type: "\(kind.rawValue)Active",
                     status: value,
-                    reason: value == .true ? "Active" : "Invalid",
-                    message: "It is."
+                    reason: reason ?? (value == .true ? "Active" : "Invalid"),
+                    message: message
                 )
             ],
-            observedGeneration: 1,
+            observedGeneration: observedGeneration,
             fields: fields
         )
     }
@@ -165,6 +168,46 @@ private struct Server: LiveObjects {
         #expect(next() != nil)
     }
 
+    @Test mutating func `a message alone is written now and then, and its last state in the end`()
+        throws
+    {
+        try put(blue)
+        queue.want([blue: status(message: "0 of 500 Pods are ready.")], server)
+        finish(try #require(next()), .written(resourceVersion: "2"))
+        try put(blue, version: 2, status: status(message: "0 of 500 Pods are ready.").document)
+        for count in 1...500 {
+            queue.want([blue: status(message: "\(count) of 500 Pods are ready.")], server)
+            #expect(next() == nil)
+        }
+        now += .seconds(10)
+        let write = try #require(next())
+        let message = write.body["status"]?["conditions"]?.array?.first?["message"]
+        #expect(message == "500 of 500 Pods are ready.")
+    }
+
+    @Test(arguments: [
+        (Condition.Status.false, "Invalid", 1), (.true, "Other", 1), (.true, "Active", 2),
+    ])
+    mutating func `what somebody waits for is written at once`(
+        value: Condition.Status,
+        reason: String,
+        generation: Int
+    ) throws {
+        try put(blue)
+        queue.want([blue: status()], server)
+        finish(try #require(next()), .written(resourceVersion: "2"))
+        try put(blue, version: 2, status: status().document)
+        let changed = status(
+            .virtualNode,
+            value,
+            reason: reason,
+            message: "It is another.",
+            observedGeneration: generation
+        )
+        queue.want([blue: changed], server)
+        #expect(next() != nil)
+    }
+
     @Test mutating func `two who write one status take turns ever more slowly`() throws {
         try put(blue)
         queue.want([blue: status()], server)
@@ -236,10 +279,76 @@ private struct Server: LiveObjects {
             ) == true
         )
         #expect(next() == nil)
-        now = .seconds(30)
+        now = .seconds(10)
         finish(try #require(next()), .written(resourceVersion: "2"))
         #expect(queue.troubles.diagnostics.isEmpty)
         #expect(queue.takeNotes().lines.map(\.level) == [.notice])
+    }
+
+    @Test(arguments: [
+        (
+            500,
+            #"Internal error occurred: failed calling webhook "vn.appmesh.k8s.aws": no endpoints"#
+        ),
+        (403, #"admission webhook "vn.appmesh.k8s.aws" denied the request: no"#),
+    ])
+    mutating func
+        `a webhook that refuses finalizers does not hold back the status, and is asked again soon`(
+            code: Int,
+            problem: String
+        ) throws
+    {
+        let red = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "red"))
+        try put(blue, metadata: finalizers(Self.resources))
+        queue.want([blue: status(), red: status()], server)
+        finish(try #require(next()), .failed(failure(code, "patch", problem)))
+        let write = try #require(next())
+        #expect(write.part == .status)
+        finish(write, .written(resourceVersion: "2"))
+        try put(blue, version: 2, metadata: finalizers(Self.resources), status: status().document)
+        #expect(next() == nil)
+        #expect(queue.troubles.diagnostics.isEmpty, "no right is missing")
+        // However often it was refused, one object asks again every five seconds, and not each.
+        try put(red, metadata: finalizers(Self.resources), status: status().document)
+        for _ in 1...12 {
+            #expect(next() == nil)
+            now += .seconds(5)
+            let trial = try #require(next())
+            #expect(trial.part == .finalizers)
+            #expect(next() == nil, "the other waits for what becomes of it")
+            finish(trial, .failed(failure(code, "patch", problem)))
+        }
+        now += .seconds(5)
+        finish(try #require(next()), .written(resourceVersion: "3"))
+        now += .seconds(5)
+        #expect(next()?.part == .finalizers)
+    }
+
+    @Test mutating func `an object that was wrong before this replica led has an event`() throws {
+        try put(blue, status: status().document)
+        queue.want([blue: status(.virtualNode, .false)], server)
+        finish(try #require(next()), .written(resourceVersion: "2"))
+        #expect(queue.takeNotes().events.map(\.reason) == ["Invalid"])
+        // As another leader sees it, and one that told of it when it happened.
+        var others = [WriteQueue](
+            repeating: WriteQueue(writesPerSecond: 100, concurrency: 4),
+            count: 2
+        )
+        others[0].want([blue: status(.virtualNode, .false)], server)
+        others[0].didTell(of: blue)
+        let write = try #require(others[0].next(at: moment, server).write)
+        others[0].finish(
+            write,
+            .written(resourceVersion: "2"),
+            at: moment,
+            chance: 1,
+            server
+        )
+        #expect(others[0].takeNotes().events.isEmpty)
+        try put(blue, version: 2, status: status(.virtualNode, .false).document)
+        others[1].want([blue: status(.virtualNode, .false)], server)
+        #expect(others[1].next(at: moment, server).write == nil)
+        #expect(others[1].takeNotes().events.isEmpty)
     }
 
     @Test mutating func `a write that was given up is made later`() throws {

@@ -21,7 +21,8 @@ struct NodeInjector {
         proxy = ProxyContainer(owner, settings, annotations, bootstrap)
     }
 
-    mutating func run(_ node: VirtualNode) throws {
+    mutating func run(_ node: VirtualNode, in mesh: Mesh) throws {
+        warnOfProbes(node, in: mesh)
         let resources = try ContainerResources(settings.sidecar.resources, annotations)
         redirect(node, resources)
         // Started first, and so ended last.
@@ -29,16 +30,23 @@ struct NodeInjector {
             try pod.addXRay(settings, annotations, resources, asSidecar: hasNativeSidecars)
         }
         if !pod.hasContainer(ProxyContainer.name) { try addProxy(resources) }
-        if pod.document["spec"]?["securityContext"]?["fsGroup"].map({ $0 == .null }) ?? true {
-            // Files of tokens and Secrets can be read by the proxy's user.
-            var context = pod.document["spec"]?["securityContext"] ?? [:]
-            if context == .null { context = [:] }
-            context["fsGroup"] = .integer(ProxyContainer.user)
-            pod.document["spec"]?["securityContext"] = context
-        }
+        pod.letProxyReadFiles()
         for name in settings.imagePullSecrets
         where !pod.list("imagePullSecrets").contains(where: { $0["name"]?.string == name }) {
             pod.append(["name": .string(name)], to: "imagePullSecrets")
+        }
+    }
+
+    /// Tells of probes by kubelet that the proxy will refuse.
+    private mutating func warnOfProbes(_ node: VirtualNode, in mesh: Mesh) {
+        let probes = KubeletProbe.all(in: pod.document["spec"])
+        for probe in refusedProbes(probes, pod.annotations, node, in: mesh) {
+            // No more than 256 characters of a warning are shown.
+            warnings.append(
+                "container \(probe.container): kubelet's \(probe.name) of port \(probe.port) fails, as "
+                    + "\(node.id) takes nothing but TLS there (STRICT); use exec, a port of no "
+                    + "listener, or PERMISSIVE"
+            )
         }
     }
 
@@ -109,6 +117,12 @@ struct NodeInjector {
             hasSDS: proxy.hasSDS,
             own: annotations.environment
         )
+        for name in environment.overridden(annotations.environment) {
+            warnings.append(
+                "\(PodAnnotations.Name.sidecarEnv.key): \(name) has no effect, as the chart's values "
+                    + "say it for all Pods"
+            )
+        }
         let drain = drain
         let arguments = try proxy.arguments(
             workers: proxy.workers(annotations.environment) ?? resources.workerCount,

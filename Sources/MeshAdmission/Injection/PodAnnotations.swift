@@ -47,11 +47,21 @@ struct PodAnnotations {
     /// What has no effect.
     private(set) var warnings: [String] = []
 
-    private let given: [String: String]
+    private var given: [String: String]
+
+    /// The longest value that is read, in bytes, and the most mounts: whoever makes a Pod decides how long
+    /// reading takes, and all others wait for that.
+    private static let limits = (bytes: 16_384, mounts: 64)
 
     /// Reads `annotations`.
     init(_ annotations: [String: String]) {
         given = annotations
+        for name in Name.allCases {
+            let count = given[name.key]?.utf8.count ?? 0
+            guard count > Self.limits.bytes else { continue }
+            refuse(name, "it is \(count) bytes long", "write at most \(Self.limits.bytes)")
+            given[name.key] = nil
+        }
         mode = toggle(.sidecarInjectorWebhook).map { $0 ? .enabled : .disabled }
         cpuRequest = quantity(.cpuRequest)
         memoryRequest = quantity(.memoryRequest)
@@ -73,6 +83,12 @@ struct PodAnnotations {
         readXRayConfiguration()
         if toggle(.preview) == true {
             warnings.append("\(Name.preview.key) has no effect: there is no preview channel")
+        }
+        for unknown in unknownAnnotations(annotations) {
+            let hint = unknown.suggestion.map { "; did you mean \($0)?" } ?? ""
+            warnings.append(
+                "\(unknown.key) has no effect: the injector has no such annotation\(hint)"
+            )
         }
     }
 
@@ -105,6 +121,7 @@ struct PodAnnotations {
     private mutating func numbers(_ name: Name) -> [Int]? {
         guard let value = given[name.key] else { return nil }
         var ports: [Int] = []
+        var seen: Set<Int> = []
         for part in parts(value) {
             // App Mesh's injector writes port 0 itself for a node without listeners.
             guard part != "0" else { continue }
@@ -114,7 +131,7 @@ struct PodAnnotations {
                 refuse(name, "\(quoted(part)) is not a port", "write ports with commas between")
                 return nil
             }
-            if !ports.contains(port) { ports.append(port) }
+            if seen.insert(port).inserted { ports.append(port) }
         }
         return ports
     }
@@ -152,6 +169,10 @@ struct PodAnnotations {
                 continue
             }
             if !mounts.contains(mount) { mounts.append(mount) }
+            guard mounts.count <= Self.limits.mounts else {
+                refuse(name, "there are too many mounts", "write at most \(Self.limits.mounts)")
+                return []
+            }
         }
         return mounts
     }
@@ -177,7 +198,7 @@ struct PodAnnotations {
 
     private mutating func readEnvironmentJSON() {
         guard let value = given[Name.sidecarEnvJson.key] else { return }
-        let document = try? JSONDecoder().decode(JSONValue.self, from: Data(value.utf8))
+        let document = try? BoundedJSON.value(of: Array(value.utf8)[...], depth: 4)
         let objects = document?.array?.map(\.object)
         guard let objects, !objects.contains(where: { $0 == nil }) else {
             refuse(
@@ -213,6 +234,22 @@ struct PodAnnotations {
             return
         }
         xRayConfiguration = mounts(.xrayAgentConfigMount, "volumeName:mountPath").first
+    }
+}
+
+/// The annotations `appmesh.k8s.aws/...` of a Pod that mean nothing, each with the one that it may have
+/// been meant to be; sorted.
+public func unknownAnnotations(
+    _ annotations: [String: String]
+) -> [(key: String, suggestion: String?)] {
+    let prefix = "appmesh.k8s.aws/"
+    let names = PodAnnotations.Name.allCases.map(\.rawValue)
+    // The injector itself writes these, for App Mesh's CNI plugin.
+    let written = ["proxyEgressPort", "proxyIngressPort", "ignoredUID", "ignoredGID"]
+    return annotations.keys.sorted().compactMap { key in
+        let name = String(key.dropFirst(prefix.count))
+        guard key.hasPrefix(prefix), !(names + written).contains(name) else { return nil }
+        return (key, nearestName(to: name, among: names).map { prefix + $0 })
     }
 }
 

@@ -36,6 +36,13 @@ struct ProxyEnvironment {
         addStatistics(settings.stats)
     }
 
+    /// The names of the variables in `own` that have another value in spite of it; sorted.
+    ///
+    /// A sampling rate that is written otherwise is the same.
+    func overridden(_ own: [String: String]) -> [String] {
+        own.filter { $0.key != "XRAY_SAMPLING_RATE" && values[$0.key] != $0.value }.keys.sorted()
+    }
+
     /// `ref:status.hostIP` is the address of the Kubernetes node.
     private mutating func set(_ name: String, address: String) {
         if address == "ref:status.hostIP" {

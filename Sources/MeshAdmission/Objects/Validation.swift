@@ -3,14 +3,18 @@ internal import MeshModel
 
 /// Refuses what App Mesh's webhooks refused, and warns of what its API refused after that.
 ///
-/// What an update leaves as it was is not held against it: finalizers and labels of an object that
-/// breaks a rule can be changed.
+/// Of that, an update is refused that takes an object out of use: it would act as its last version, and be
+/// gone when Heddle starts again. What an update leaves as it was is not held against it: finalizers and
+/// labels of an object that breaks a rule can be changed.
 func validation(of request: AdmissionRequest, _ kind: Kind) -> AdmissionVerdict {
-    var document = request.object
-    if kind.isNamespaced, !request.namespace.isEmpty {
-        document["metadata"]?["namespace"] = .string(request.namespace)
+    func decode(_ object: JSONValue) -> DecodedObject {
+        var document = object
+        if kind.isNamespaced, !request.namespace.isEmpty {
+            document["metadata"]?["namespace"] = .string(request.namespace)
+        }
+        return decodeObject(document)
     }
-    let decoded = decodeObject(document)
+    let decoded = decode(request.object)
     let found = decoded.diagnostics.filter { $0.severity != .note }
     let spec = Field(path: "spec", value: request.object["spec"] ?? [:])
     var refusals: [Diagnostic] = []
@@ -27,11 +31,13 @@ func validation(of request: AdmissionRequest, _ kind: Kind) -> AdmissionVerdict 
                 remedy: breach.remedy
             )
         }
-        // No API that could refuse Heddle's own kinds comes after this.
-        if kind.group != Kind.mesh.group {
-            refusals += found.filter { $0.severity == .error }
-        }
     }
+    // No API that could refuse Heddle's own kinds comes after this.
+    let isRefused = kind.group != Kind.mesh.group && !isUnchanged
+    let losesUse =
+        decoded.object == nil && request.operation == .update
+        && decode(request.oldObject).object != nil
+    if isRefused || losesUse { refusals += found.filter { $0.severity == .error } }
     guard !refusals.isEmpty else {
         return AdmissionVerdict(.allowed(patch: []), warnings: found.map(\.message))
     }
@@ -202,7 +208,7 @@ private func changes(of request: AdmissionRequest, _ kind: Kind) -> [Diagnostic]
     }
     if kind == .virtualNode,
         let before = value(value(old, "serviceDiscovery") ?? [:], "awsCloudMap"),
-        before != value(value(new, "serviceDiscovery") ?? [:], "awsCloudMap")
+        !mayReplace(cloudMap: before, by: value(new, "serviceDiscovery") ?? [:])
     {
         changed.append("spec.serviceDiscovery.awsCloudMap")
     }
@@ -216,6 +222,16 @@ private func changes(of request: AdmissionRequest, _ kind: Kind) -> [Diagnostic]
             remedy: "leave them as they are, or delete the object and create it anew"
         )
     ]
+}
+
+/// Whether a node that was found through Cloud Map may be found as `discovery` says.
+///
+/// Of App Mesh's refusals of a change one is left out: DNS in place of Cloud Map. AWS could not change how a
+/// node is found; in a cluster Heddle does not ask Cloud Map, so that a node which has no Pods there has
+/// no other way out but to be deleted, and its share of requests is answered with 503 meanwhile.
+private func mayReplace(cloudMap: JSONValue, by discovery: JSONValue) -> Bool {
+    func has(_ key: String) -> Bool { discovery[key].map { $0 != .null } ?? false }
+    return discovery["awsCloudMap"] == cloudMap || !has("awsCloudMap") && has("dns")
 }
 
 private func immutableReferences(of kind: Kind) -> [String] {

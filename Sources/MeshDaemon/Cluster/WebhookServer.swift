@@ -5,7 +5,6 @@ import HummingbirdCore
 import HummingbirdTLS
 public import Logging
 public import MeshAdmission
-public import MeshModel
 import MeshTelemetry
 import NIOCore
 import NIOSSL
@@ -38,7 +37,7 @@ public struct WebhookServer: Service {
     ///   - minimumVersion: The oldest version of TLS.
     ///   - controller: Decides.
     ///   - certificate: What to serve with now; nil while there is none.
-    ///   - world: The objects that there are; nil while they are being read.
+    ///   - world: The objects that there are; none while they are being read.
     ///   - patience: How long to wait for objects that were applied just before, without which an
     ///     object would be refused.
     ///   - logger: Where to report to.
@@ -48,7 +47,7 @@ public struct WebhookServer: Service {
         minimumVersion: TLSVersion = .tls12,
         controller: AdmissionController,
         certificate: @escaping @Sendable () -> WebhookCertificate?,
-        world: @escaping @Sendable () -> World?,
+        world: NewestWorld,
         patience: Duration = .seconds(2),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
@@ -101,14 +100,19 @@ public struct WebhookServer: Service {
         let application = Application(
             responder: CallbackResponder<WebhookRequestContext> { request, context in
                 bounds.requestBegan(on: context.channel)
-                return await handler.respond(to: request, from: context.channel.peerAddress)
+                let address = context.channel.peerAddress
+                var response = await handler.respond(to: request, from: address)
+                // The server of Kubernetes would keep the connection, and each that leads to a replica
+                // which stands still would cost an admission its whole time. A new one is led to a
+                // replica that is ready.
+                response.headers[.connection] = "close"
+                return response
             },
             server: try .tls(
-                // The server of Kubernetes keeps connections that it does not use.
                 .http1(
                     configuration: .init(
                         additionalChannelHandlers: [bounds.handler()],
-                        idleTimeout: .seconds(120)
+                        idleTimeout: .seconds(30)
                     )
                 ),
                 tlsConfiguration: configuration

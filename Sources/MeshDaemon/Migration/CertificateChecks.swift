@@ -16,7 +16,21 @@ extension MigratingCluster {
         if field.contains(".acm.") {
             let mapping = world.certificateMappings.values.filter { $0.spec.arn == text }
                 .min { $0.reference < $1.reference }
-            guard let mapping else { return }
+            guard let mapping else {
+                return report(
+                    MigrationFinding(
+                        .blocks,
+                        .certificateUnmapped,
+                        object,
+                        field: field,
+                        value: text,
+                        "nothing stands for an ARN of ACM, which means nothing outside AWS",
+                        remedy:
+                            "apply a CertificateMapping with that spec.arn, as below: heddle: {}, a "
+                            + "file, or acmPrivateCA"
+                    )
+                )
+            }
             report(
                 MigrationFinding(
                     .changes,

@@ -1,3 +1,4 @@
+internal import MeshAdmission
 public import MeshModel
 
 /// What was read of a cluster that Heddle is to take over.
@@ -61,6 +62,7 @@ struct MigrationResource: Hashable {
         MigrationResource("apps", "v1", "deployments", "Deployment"),
         MigrationResource("apps", "v1", "statefulsets", "StatefulSet"),
         MigrationResource("apps", "v1", "daemonsets", "DaemonSet"),
+        MigrationResource("batch", "v1", "cronjobs", "CronJob"),
         MigrationResource("", "v1", "nodes", "Node"),
         MigrationResource(
             "admissionregistration.k8s.io",
@@ -163,9 +165,22 @@ private func kept(_ value: JSONValue?, _ keys: [String]) -> [String: JSONValue] 
             containers.map { container in
                 // What other containers have in their environment is nobody's business.
                 let isProxy = container["name"]?.string == proxyContainerName
-                return .object(
-                    kept(container, ["name", "image"] + (isProxy ? ["env", "volumeMounts"] : []))
+                var slim = kept(
+                    container,
+                    ["name", "image", "ports", "restartPolicy"]
+                        + (isProxy ? ["env", "volumeMounts"] : [])
                 )
+                // Headers and programs of probes may hold secrets too.
+                for name in KubeletProbe.names {
+                    guard let probe = container[name] else { continue }
+                    let actions = ["httpGet", "tcpSocket", "grpc"].compactMap { action in
+                        probe[action].map {
+                            (action, JSONValue.object(kept($0, ["port", "scheme", "host"])))
+                        }
+                    }
+                    slim[name] = .object(Dictionary(uniqueKeysWithValues: actions))
+                }
+                return .object(slim)
             }
         )
     }

@@ -17,6 +17,7 @@ extension MigratingCluster {
             checkEgress(of: mesh)
             checkOwner(of: mesh)
         }
+        checkNamesInCloudMap()
         checkReferences()
     }
 
@@ -39,8 +40,8 @@ extension MigratingCluster {
                     "its Pods are its endpoints, over EDS; nobody registers them in Cloud Map any more, "
                         + "nor takes out those that are registered",
                     remedy:
-                        "where something outside the mesh looks them up in Cloud Map, give it another "
-                        + "way; then delete the service there"
+                        "where anything looks that name up, an application in the mesh too, give the "
+                        + "name another way first; then delete the service in Cloud Map"
                 )
             )
         }
@@ -69,10 +70,43 @@ extension MigratingCluster {
                 "what is registered in Cloud Map from elsewhere is not found: no Pod answers for it, and "
                     + "Heddle does not ask Cloud Map",
                 remedy:
-                    "delete the VirtualNode and create it anew with serviceDiscovery.dns of a name "
-                    + "that DNS has, such as that of a private DNS namespace"
+                    "when Heddle runs and App Mesh's webhooks are gone, and before Pods are restarted: "
+                    + "kubectl -n NAMESPACE patch virtualnode/NAME --type merge -p "
+                    + "'{\"spec\":{\"serviceDiscovery\":{\"awsCloudMap\":null,\"dns\":"
+                    + "{\"hostname\":\"HOST\"}}}}', where HOST is a name that DNS has, such as that of "
+                    + "a private DNS namespace; App Mesh's webhook refuses it"
             )
         )
+    }
+
+    /// Names of services that stand in a zone of Cloud Map: applications look them up before any proxy
+    /// sees a request.
+    private mutating func checkNamesInCloudMap() {
+        let zones = world.virtualNodes.values.compactMap { node -> String? in
+            guard case .awsCloudMap(let zone, _, _, _) = node.spec.serviceDiscovery else {
+                return nil
+            }
+            return ".\(zone)"
+        }
+        for service in world.virtualServices.values.sorted(by: { $0.reference < $1.reference })
+        where zones.contains(where: { service.spec.awsName.hasSuffix($0) }) {
+            report(
+                MigrationFinding(
+                    .changes,
+                    .cloudMapName,
+                    MigrationObject(service.id),
+                    field: "spec.awsName",
+                    value: service.spec.awsName,
+                    "applications look this name up in a zone that Cloud Map fills: once its service there "
+                        + "is deleted they find no address, before any proxy sees a request; until then the "
+                        + "addresses get old, which matters past the mesh alone",
+                    remedy:
+                        "before you delete it there, let the name have any address: by CoreDNS (rewrite "
+                        + "name \(service.spec.awsName) SERVICE.NAMESPACE.svc.cluster.local), or by a "
+                        + "record in a private zone"
+                )
+            )
+        }
     }
 
     private mutating func checkDNS(_ node: VirtualNode, _ hostname: String, isBalanced: Bool) {

@@ -43,6 +43,24 @@ extension MigratingCluster {
         _ finalizers: [String],
         of id: ObjectID
     ) {
+        let referring = objectsReferring(to: id)
+        if !referring.isEmpty {
+            let others = referring.count > 3 ? " and \(referring.count - 3) more" : ""
+            return report(
+                MigrationFinding(
+                    .blocks,
+                    .terminating,
+                    MigrationObject(id),
+                    field: "metadata.deletionTimestamp",
+                    value: referring.prefix(3).map(\.description).joined(separator: ", ") + others,
+                    "it is to be deleted and goes once Heddle has taken away the finalizers, and what is "
+                        + "not refers to it",
+                    remedy:
+                        "describe it under another name, and let what refers to it refer to that; or take "
+                        + "the references away"
+                )
+            )
+        }
         let members = membersOf(id)
         let guards = ["\(finalizerPrefix)mesh-members", "\(finalizerPrefix)virtualgateway-members"]
         let isGuarded = finalizers.contains(where: guards.contains)
@@ -59,8 +77,8 @@ extension MigratingCluster {
                     "it is to be deleted, and nothing keeps it for its members once Heddle has taken away "
                         + "the other finalizers of App Mesh",
                     remedy:
-                        "add the finalizer \(guards[id.kind == .mesh ? 0 : 1]), which Heddle leaves "
-                        + "while there are members, or save the manifest and apply it anew afterwards"
+                        "save the manifest, and apply it anew when it is gone: what has no more finalizers "
+                        + "can't be kept"
                 )
             )
         }
@@ -84,6 +102,31 @@ extension MigratingCluster {
                 remedy: "if you still need it, keep its manifest and apply it anew when it is gone"
             )
         )
+    }
+
+    /// The objects that are to stay and refer to `id`, and the Pods that it selects.
+    private func objectsReferring(to id: ObjectID) -> [MigrationObject] {
+        let key: String
+        switch id.kind {
+        case .virtualNode: key = "virtualNodeRef"
+        case .virtualService: key = "virtualServiceRef"
+        case .virtualRouter: key = "virtualRouterRef"
+        case .mesh, .virtualGateway, .gatewayRoute, .backendGroup, .trafficPolicy, .workload,
+            .namespace, .certificateMapping:
+            return []
+        }
+        var found = Set(groups.filter { owners[$0.controller] == [id] }.map(\.controller))
+        for (other, document) in documents
+        where other != id && document["metadata"]?["deletionTimestamp"]?.string == nil {
+            for (path, name) in texts(in: document["spec"] ?? .null, at: "spec")
+            where name == id.name && path.hasSuffix(".\(key).name") {
+                let namespace = document.value(at: "\(path.dropLast(5)).namespace")?.string
+                if namespace ?? other.namespace == id.namespace {
+                    found.insert(MigrationObject(other))
+                }
+            }
+        }
+        return found.sorted()
     }
 
     /// How many objects belong to the mesh or gateway `id`.

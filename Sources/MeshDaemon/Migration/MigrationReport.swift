@@ -153,6 +153,8 @@ public enum MigrationCheckName: String, CaseIterable, Codable, Sendable {
     case cloudMapExternal = "cloud-map-external"
     /// Nodes in Cloud Map with Pods.
     case cloudMapPods = "cloud-map-pods"
+    /// Names that applications look up in a zone that Cloud Map fills.
+    case cloudMapName = "cloud-map-name"
     /// Nodes in DNS with Pods.
     case endpointsFromPods = "endpoints-from-pods"
     /// Outlier detection that begins to act.
@@ -187,6 +189,8 @@ public enum MigrationCheckName: String, CaseIterable, Codable, Sendable {
     case readinessGate = "readiness-gate"
     /// Pods in the network of their Kubernetes node.
     case hostNetwork = "host-network"
+    /// Probes of kubelet that a mesh's TLS refuses.
+    case probes
     /// Pods on Fargate.
     case fargate
     /// Pods whose traffic a CNI plugin redirects.

@@ -1,3 +1,5 @@
+internal import MeshModel
+
 /// Writes a report for people: counts, what blocks, what changes, and what works in few lines.
 struct MigrationText {
     /// The report.
@@ -27,6 +29,7 @@ struct MigrationText {
             guard !own.isEmpty else { continue }
             parts.append(title(effect, own) + own.map(text).joined())
         }
+        if !mappings.isEmpty { parts.append(mappings) }
         if isComplete { parts.append(subjects) }
         if !report.gaps.isEmpty { parts.append(gaps) }
         parts.append(verdict)
@@ -134,6 +137,40 @@ struct MigrationText {
             .replacing("/NAME", with: "/\(object.name)")
     }
 
+    /// A CertificateMapping for each ARN without one, to be applied as it is or edited.
+    private var mappings: String {
+        let arns = Set(
+            report.findings.filter { $0.check == .certificateUnmapped }.map(\.value)
+        )
+        guard !arns.isEmpty else { return "" }
+        var taken: Set<String> = []
+        let documents = arns.sorted().map { arn in
+            // In a name are small letters, digits and hyphens.
+            let end = (arn.split(separator: "/").last ?? "").lowercased().map {
+                $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-"
+            }
+            let service = arn.contains(":acm-pca:") ? "acm-pca" : "acm"
+            var name = "\(service)-\(String(end.prefix(200)))"
+            while name.hasSuffix("-") { name.removeLast() }
+            let base = name
+            var number = 2
+            while !taken.insert(name).inserted {
+                name = "\(base)-\(number)"
+                number += 1
+            }
+            return """
+                ---
+                apiVersion: \(Kind.certificateMapping.apiVersion)
+                kind: CertificateMapping
+                metadata: {name: \(name)}
+                spec: {arn: \(quotedYAML(arn.printable)), heddle: {}}
+
+                """
+        }
+        return "CERTIFICATE MAPPINGS, to be applied once each says what shall stand for its ARN\n"
+            + documents.joined()
+    }
+
     /// Every object, and what becomes of it.
     private var subjects: String {
         "OBJECTS\n"
@@ -161,7 +198,7 @@ struct MigrationText {
     private var verdict: String {
         let blocking = report.findings.filter { $0.effect == .blocks }
         let failures = report.gaps.filter(\.isFailure).count
-        let steps: Set<MigrationCheckName> = [.controller, .webhooks]
+        let steps: Set<MigrationCheckName> = [.controller, .webhooks, .cloudMapExternal]
         if blocking.isEmpty, failures == 0 { return "Nothing blocks.\n" }
         if blocking.isEmpty {
             return
@@ -177,4 +214,9 @@ struct MigrationText {
 /// `1 Pod`, `2 Pods`.
 private func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"
+}
+
+/// `text` between quotes, as YAML and JSON have them.
+private func quotedYAML(_ text: String) -> String {
+    "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
 }

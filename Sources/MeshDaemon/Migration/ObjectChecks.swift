@@ -47,24 +47,14 @@ extension MigratingCluster {
                     MigrationObject(id),
                     field: diagnostic.field,
                     value: value,
-                    "labels have changed since the \(designation) was chosen, which Heddle goes by",
-                    remedy: "give the Namespace back the labels that the \(designation) selects"
+                    "the \(designation) for which it was made is not there, or is not in use",
+                    remedy: "apply that \(designation), or make the object anew without the field"
                 )
             )
         }
         if diagnostic.field.contains(".acm."), diagnostic.problem.hasPrefix("nothing stands for") {
-            return report(
-                MigrationFinding(
-                    .blocks,
-                    .certificateUnmapped,
-                    object,
-                    field: diagnostic.field,
-                    value: value,
-                    "nothing stands for an ARN of ACM, which means nothing outside AWS",
-                    remedy: "apply a CertificateMapping with that spec.arn: heddle: {}, a file, or "
-                        + "acmPrivateCA"
-                )
-            )
+            // Reported of every ARN, also where another mistake hides it.
+            return
         }
         if diagnostic.severity == .error, diagnostic.field.hasSuffix("ARN"),
             diagnostic.problem.hasPrefix("no ")
@@ -133,7 +123,7 @@ extension MigratingCluster {
         }
     }
 
-    /// What was chosen for the object that its labels do not say any more.
+    /// What was chosen for the object and is not there any more.
     private func designation(_ diagnostic: Diagnostic) -> String? {
         switch diagnostic.field {
         case "spec.meshRef": "mesh"

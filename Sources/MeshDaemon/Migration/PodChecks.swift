@@ -1,3 +1,4 @@
+internal import MeshAdmission
 internal import MeshModel
 
 extension MigratingCluster {
@@ -7,6 +8,7 @@ extension MigratingCluster {
             checkSelection(of: group)
             checkProxy(of: group)
             checkReadinessGates(of: group)
+            checkKubeletProbes(of: group)
             checkRedirection(of: group)
             checkAnnotations(of: group)
         }
@@ -123,7 +125,7 @@ extension MigratingCluster {
             ) { $0.hasAWSProxy }
         }
         if isGateway { checkGateway(group) }
-        let roles = group.pods.compactMap { $0.proxy?.environment["AWS_ROLE_ARN"] }
+        let roles = group.pods.compactMap { $0.proxy?.role }
         report(
             .works,
             .iam,
@@ -134,7 +136,7 @@ extension MigratingCluster {
                 + "their service account",
             remedy: "take appmesh:StreamAggregatedResources and acm rights from the role when no "
                 + "application needs them"
-        ) { $0.hasAWSProxy && $0.proxy?.environment["AWS_ROLE_ARN"] != nil }
+        ) { $0.hasAWSProxy && $0.proxy?.role != nil }
     }
 
     private mutating func checkGateway(_ group: PodGroup) {
@@ -219,6 +221,34 @@ extension MigratingCluster {
         )
     }
 
+    /// Probes that come in plaintext to a port where the mesh takes nothing but mutual TLS.
+    ///
+    /// Where a listener's own TLS refuses them it did so with App Mesh.
+    private mutating func checkKubeletProbes(of group: PodGroup) {
+        guard let owner = owner(of: group), let mesh = mesh(of: owner),
+            var node = world.virtualNodes[owner.reference], owner.kind == .virtualNode,
+            let pod = group.template ?? group.pods.first, !pod.usesHostNetwork,
+            group.pods.first?.injectionMode != "disabled"
+        else { return }
+        node.spec.listeners.removeAll { $0.tls != nil }
+        for probe in refusedProbes(pod.probes, pod.annotations, node, in: mesh) {
+            report(
+                MigrationFinding(
+                    .blocks,
+                    .probes,
+                    group.controller,
+                    field: "spec.containers[name=\(probe.container)].\(probe.name)",
+                    value: "port \(probe.port)",
+                    "the mesh takes nothing but mutual TLS there (heddle.dev/mtls: STRICT), and kubelet has no "
+                        + "certificate: its probe fails, and Pods that are made anew never become ready",
+                    remedy:
+                        "annotate the Mesh heddle.dev/mtls=PERMISSIVE, or let the probe run a program "
+                        + "(exec) or ask a port that no listener has"
+                )
+            )
+        }
+    }
+
     // MARK: How its traffic is redirected
 
     private mutating func checkRedirection(of group: PodGroup) {
@@ -249,6 +279,18 @@ extension MigratingCluster {
     }
 
     private mutating func checkAnnotations(of group: PodGroup) {
+        for unknown in unknownAnnotations(group.pods.first?.annotations ?? [:]) {
+            report(
+                MigrationFinding(
+                    .changes,
+                    .annotations,
+                    group.controller,
+                    field: "metadata.annotations[\"\(unknown.key)\"]",
+                    "the injector has no such annotation, and it has no effect",
+                    remedy: unknown.suggestion.map { "did you mean \($0)?" } ?? "take it away"
+                )
+            )
+        }
         report(
             .changes,
             .annotations,

@@ -1,3 +1,4 @@
+internal import MeshAdmission
 import MeshModel
 
 /// Of a Pod, or of a template of Pods, what a migration depends on.
@@ -12,6 +13,11 @@ struct MigratingPod {
         var references: [String: String] = [:]
         /// Whether it has the token by which Heddle's proxies prove themselves.
         var hasToken = false
+        /// The IAM role that it has, by its service account or by EKS Pod Identity; nil when it has none.
+        var role: String? {
+            environment["AWS_ROLE_ARN"]
+                ?? environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].map { _ in "EKS Pod Identity" }
+        }
         /// What its probes ask, where a Pod of Heddle's does not answer: `httpGet` of a port, or a program.
         var foreignProbes: [String] = []
     }
@@ -25,6 +31,8 @@ struct MigratingPod {
     var containers: [Container]
     var initContainers: [Container]
     var usesHostNetwork: Bool
+    /// How kubelet probes the containers.
+    var probes: [KubeletProbe]
     /// `spec.readinessGates`.
     var readinessGates: [String]
     /// What the injector is told of it, by its annotation or by its Namespace: `enabled`, `disabled`.
@@ -71,7 +79,9 @@ extension MigratingPod {
 
     /// Reads the template of Pods of `controller`; nil when it has none.
     init?(templateOf controller: JSONValue) {
-        guard let template = controller["spec"]?["template"] else { return nil }
+        let spec = controller["spec"]
+        let template = spec?["template"] ?? spec?["jobTemplate"]?["spec"]?["template"]
+        guard let template else { return nil }
         var object = controller.migrationObject
         if object.namespace.isEmpty { object.namespace = "default" }
         self.init(template, object, object)
@@ -88,6 +98,7 @@ extension MigratingPod {
         containers = (spec?["containers"]?.array ?? []).map(Container.init)
         initContainers = (spec?["initContainers"]?.array ?? []).map(Container.init)
         usesHostNetwork = spec?["hostNetwork"]?.bool ?? false
+        probes = KubeletProbe.all(in: spec)
         readinessGates = (spec?["readinessGates"]?.array ?? []).compactMap {
             $0["conditionType"]?.string
         }
@@ -99,7 +110,7 @@ extension MigratingPod.Container {
         name = document["name"]?.string ?? ""
         image = document["image"]?.string ?? ""
         hasToken = (document["volumeMounts"]?.array ?? []).contains {
-            $0["mountPath"]?.string == "/var/run/secrets/heddle.dev/token"
+            $0["mountPath"]?.string == PodProxy.tokenFolder
         }
         foreignProbes = ["startupProbe", "readinessProbe", "livenessProbe"].compactMap { name in
             guard let probe = document[name] else { return nil }
@@ -165,7 +176,7 @@ struct PodGroup {
         case "Deployment", "StatefulSet", "DaemonSet":
             "kubectl -n NAMESPACE rollout restart \(controller.kind.lowercased())/NAME"
         case "Rollout": "kubectl argo rollouts -n NAMESPACE restart NAME"
-        case "Job": "let it end, and start it anew"
+        case "Job", "CronJob": "let it end, and start it anew"
         case "Pod": "delete the Pod and create it anew"
         default: "delete its Pods, so that it makes new ones"
         }
@@ -183,7 +194,8 @@ func podGroups(of cluster: ClusterDocuments) -> [PodGroup] {
     let controllers = ["Deployment", "StatefulSet", "DaemonSet"].flatMap {
         cluster.all($0, in: "apps")
     }
-    for document in controllers + cluster.all("Rollout", in: "argoproj.io") {
+    let others = cluster.all("Rollout", in: "argoproj.io") + cluster.all("CronJob", in: "batch")
+    for document in controllers + others {
         guard let template = MigratingPod(templateOf: document) else { continue }
         let alone = PodGroup(controller: template.controller, pods: [template], isTemplate: true)
         groups[template.controller, default: alone].template = template

@@ -79,14 +79,16 @@ extension MigratingCluster {
             let rules =
                 proxy.environment["XRAY_SAMPLING_RULE_MANIFEST"] == nil
                 ? "" : ", and heddle.dev/trace-sampling-rules with the text of its rules"
-            let daemon =
+            // The daemon that the chart adds is the Pod's own, and its clients are told no other address.
+            let chart =
                 address == nil
-                ? "; install the chart with tracing.enabled=true, tracing.provider=x-ray and region, which "
-                    + "adds X-Ray's daemon to Pods" : ""
+                ? "install the chart with tracing.enabled=true, tracing.provider=x-ray, "
+                    + "tracing.samplingRate=\(rate) and region, which adds X-Ray's daemon to Pods; or, "
+                    + "with a daemon of your own: " : ""
             return setting(
                 "x-ray",
                 "X-Ray at \(endpoint), \(rate) of the requests",
-                "kubectl annotate mesh \(name) \(values.joined(separator: " "))\(rules)\(daemon)"
+                "\(chart)kubectl annotate mesh \(name) \(values.joined(separator: " "))\(rules)"
             )
         }
         for (provider, defaultPort, host) in [
@@ -111,10 +113,12 @@ extension MigratingCluster {
             return setting(
                 provider,
                 "\(provider) at \(address):\(port)",
-                annotate(
-                    "heddle.dev/tracing=\(provider)",
-                    "heddle.dev/tracing-endpoint=\(address):\(port)"
-                )
+                "install the chart with tracing.enabled=true, tracing.provider=\(provider), "
+                    + "tracing.address=\(address) and tracing.port=\(port); or for this mesh: "
+                    + annotate(
+                        "heddle.dev/tracing=\(provider)",
+                        "heddle.dev/tracing-endpoint=\(address):\(port)"
+                    )
             )
         }
         return nil

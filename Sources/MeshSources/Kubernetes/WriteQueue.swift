@@ -56,8 +56,9 @@ enum WriteOutcome: Sendable {
 /// the write. What the server does not keep of a status, as its CRD does not know it, is not written
 /// again either. Where another writes the same status, the two take turns at ever longer intervals.
 struct WriteQueue: Sendable {
-    /// What differs in fields only is written no more often than this.
-    private static let fieldsInterval = Duration.seconds(10)
+    /// What differs in fields or messages only is written no more often than this: how many Pods are ready
+    /// changes with each of them.
+    private static let detailsInterval = Duration.seconds(10)
     private static let pendingInterval = Duration.seconds(60)
     private static let truce = Duration.seconds(600)
 
@@ -67,6 +68,8 @@ struct WriteQueue: Sendable {
     private var normal = FIFO()
     private var later: [ObjectID: Duration] = [:]
     private var blocked: Set<ObjectID> = []
+    /// The objects of which an Event told since this replica leads.
+    private var told: Set<ObjectID> = []
     private var rate: RateLimit
     private let concurrency: Int
     private var running = 0
@@ -145,6 +148,7 @@ struct WriteQueue: Sendable {
             case .write(let write):
                 _ = rate.take(at: now)
                 running += 1
+                troubles.begins(id.kind, write.part, at: now)
                 records[id]?.state = .writing
                 return (write, nil)
             }
@@ -166,6 +170,7 @@ struct WriteQueue: Sendable {
         guard let live = objects.live(id) else {
             records[id] = nil
             blocked.remove(id)
+            told.remove(id)
             notes.lines += troubles.forget(id)
             return .nothing
         }
@@ -201,14 +206,12 @@ struct WriteQueue: Sendable {
             return .nothing
         }
         let now = moment.steady
-        if let denied = troubles.deniedUntil(id.kind, .status), denied > now {
-            return .later(denied)
-        }
+        if let due = dueAfterFailure(of: id, .status, record), due > now { return .later(due) }
         if let due = dueAfterDispute(over: id, status, live, &record, now), due > now {
             return .later(due)
         }
-        if patch["conditions"] == nil, patch["observedGeneration"] == nil,
-            let due = record.writtenAt.map({ $0 + Self.fieldsInterval }), due > now
+        if patch["observedGeneration"] == nil, !changesCondition(status, after: live.status),
+            let due = record.writtenAt.map({ $0 + Self.detailsInterval }), due > now
         {
             return .later(due)
         }
@@ -308,8 +311,8 @@ struct WriteQueue: Sendable {
         guard let remaining = live.remainingFinalizers(hasMembers: !members.isEmpty) else {
             return due.map(WriteDecision.later) ?? .nothing
         }
-        if let denied = troubles.deniedUntil(id.kind, .finalizers), denied > now {
-            return .later(min(denied, due ?? denied))
+        if let failed = dueAfterFailure(of: id, .finalizers, record), failed > now {
+            return .later(min(failed, due ?? failed))
         }
         if !live.isBeingDeleted, let truce = truce(over: id, &record, now) { return .later(truce) }
         return .write(
@@ -352,6 +355,16 @@ struct WriteQueue: Sendable {
         return finalizerTruce.flatMap { $0 > now ? $0 : nil }
     }
 
+    /// When to try `part` of an object again, of which a write failed, or one of another object of its
+    /// kind; nil when none did.
+    private func dueAfterFailure(
+        of id: ObjectID,
+        _ part: ObjectWrite.Part,
+        _ record: WriteRecord
+    ) -> Duration? {
+        [record.backOffs[part]?.until, troubles.deniedUntil(id.kind, part)].compactMap(\.self).max()
+    }
+
     // MARK: Outcomes
 
     /// Takes what became of `write`.
@@ -375,7 +388,7 @@ struct WriteQueue: Sendable {
         guard var record = records[id] else { return }
         switch outcome {
         case .written(let version):
-            record.failures = 0
+            record.backOffs[write.part] = nil
             record.writtenAt = now
             if write.part == .finalizers { record.clearedAt = now }
             if version == nil || version == write.version {
@@ -393,12 +406,17 @@ struct WriteQueue: Sendable {
             record.state = .stale(version: write.version, until: now + .seconds(2))
         case .failed(let error):
             record.written = nil
-            record.failures += 1
-            let pause = Duration.seconds(min(0.5 * Double(1 << min(record.failures, 10)), 300))
-            record.state = .backingOff(until: now + pause * (0.5 + chance / 2))
+            record.state = .idle
+            var backOff = record.backOffs[write.part] ?? WriteRecord.BackOff()
+            backOff.failures += 1
+            let pause = Duration.seconds(min(0.5 * Double(1 << min(backOff.failures, 10)), 300))
+            // What a webhook refuses is of a kind, and tried again by one object for all.
+            backOff.until =
+                now + (error.isByWebhook ? .zero : pause * (0.5 + chance / 2))
+            record.backOffs[write.part] = backOff
             // What does not answer is told by whoever reads, and an object that is gone is soon known to
             // be.
-            if error.code != nil, !error.isNotFound || record.failures > 2 {
+            if error.code != nil, !error.isNotFound || backOff.failures > 2 {
                 notes.lines += troubles.failed(id, write.part, error, at: now)
             }
         case .abandoned:
@@ -409,15 +427,24 @@ struct WriteQueue: Sendable {
         normal.append(id)
     }
 
-    /// Tells of an object that has mistakes and that no plan knows.
+    /// Has it known that something was told of `id`, which need not be told again when its status is
+    /// written.
+    mutating func didTell(of id: ObjectID) {
+        if id.kind.hasStatus { told.insert(id) }
+    }
+
+    /// Tells of an object that has mistakes and of which nothing was told: no plan knows it, or it was
+    /// wrong already when this replica began to lead.
     private mutating func noteMistakes(
         of write: ObjectWrite,
         _ objects: some LiveObjects,
         _ moment: Moment
     ) {
-        guard let (status, live) = write.status, wanted[write.id] == nil,
-            turnsFalse(status, after: live), let condition = status.conditions.first
+        guard let (status, live) = write.status,
+            wanted[write.id] == nil || !told.contains(write.id), turnsFalse(status, after: live),
+            let condition = status.conditions.first, condition.reason == "Invalid"
         else { return }
+        told.insert(write.id)
         notes.events.append(
             MeshEvent(
                 timeSeconds: moment.wallSeconds,

@@ -9,7 +9,12 @@ struct WriteRecord {
         case awaiting(version: String, until: Duration)
         /// Until the informer tells of another than `version`, or for so long.
         case stale(version: String, until: Duration)
-        case backingOff(until: Duration)
+    }
+
+    /// What failed, and until when it is not tried again.
+    struct BackOff {
+        var failures = 0
+        var until = Duration.zero
     }
 
     let uid: String
@@ -18,7 +23,8 @@ struct WriteRecord {
     var settled: (wanted: ObjectStatus, live: JSONValue)?
     var written: ObjectStatus?
     var writtenAt: Duration?
-    var failures = 0
+    /// Of each part by itself: a webhook that refuses objects does not refuse their status.
+    var backOffs: [ObjectWrite.Part: BackOff] = [:]
     /// How often another changed what was settled.
     var disputes = 0
     var disputedVersion: String?
@@ -42,7 +48,6 @@ struct WriteRecord {
             written = nil
         case .stale(let version, let until):
             if live.resourceVersion == version, now < until { return .later(until) }
-        case .backingOff(let until): if now < until { return .later(until) }
         }
         state = .idle
         return nil

@@ -22,19 +22,30 @@ struct WriteTroubles: Sendable {
         /// The objects that were not written.
         var objects: Set<ObjectID> = []
         var denial: Diagnostic?
-        /// Until when a kind that is denied is not tried.
+        /// Until when a kind is not tried that is denied, or that a webhook refuses.
         var until: Duration?
     }
 
     private var spells: [Target: Spell] = [:]
 
-    /// Until when writes of a kind are not tried, as rights are missing; nil when they are not.
+    /// Until when writes of a kind are not tried, as rights are missing or a webhook refuses them; nil
+    /// when neither is so.
     func deniedUntil(_ kind: Kind, _ part: ObjectWrite.Part) -> Duration? {
         spells[Target(kind: kind, part: part)]?.until
     }
 
     /// What can't be written for lack of rights, sorted.
     var diagnostics: [Diagnostic] { spells.values.compactMap(\.denial).sorted() }
+
+    /// Webhooks come and go, and nobody tells when.
+    private static let webhookPause = Duration.seconds(5)
+
+    /// A write begins: where a webhook refused those of its kind, the others wait for what becomes of it.
+    mutating func begins(_ kind: Kind, _ part: ObjectWrite.Part, at now: Duration) {
+        let target = Target(kind: kind, part: part)
+        guard let spell = spells[target], spell.until != nil, spell.denial == nil else { return }
+        spells[target]?.until = now + Self.webhookPause
+    }
 
     /// A write failed; gives what to log.
     mutating func failed(
@@ -45,11 +56,16 @@ struct WriteTroubles: Sendable {
     ) -> [LogLine] {
         let target = Target(kind: id.kind, part: part)
         var spell = spells[target] ?? Spell()
-        let isTold = error.isForbidden ? spell.denial != nil : !spell.objects.isEmpty
+        let isDenied = error.isForbidden && !error.isByWebhook
+        let isTold = isDenied ? spell.denial != nil : !spell.objects.isEmpty
         spell.objects.insert(id)
-        if error.isForbidden {
-            spell.until = now + .seconds(30)
+        if error.isByWebhook {
+            spell.until = now + Self.webhookPause
+        } else if error.isForbidden {
+            spell.until = now + .seconds(10)
             spell.denial = denial(of: target, error)
+        } else if spell.denial == nil {
+            spell.until = nil
         }
         spells[target] = spell
         guard !isTold else { return [] }
@@ -59,7 +75,7 @@ struct WriteTroubles: Sendable {
                 message: "kubernetes objects cannot be written",
                 metadata: [
                     "resource": target.name, "object": "\(id)",
-                    "problem": error.isForbidden
+                    "problem": isDenied
                         ? spell.denial?.message ?? "" : error.description.truncated(toBytes: 1000),
                 ]
             )
@@ -107,5 +123,15 @@ struct WriteTroubles: Sendable {
                     : "finalizers of App Mesh's controller stay on each \(kind)"),
             remedy: "grant verb patch in a ClusterRole"
         )
+    }
+}
+
+extension KubernetesError {
+    /// Whether a webhook refuses the write, or does not answer.
+    ///
+    /// The API server has no reason of its own for it: the text is what `webhook/errors` of its library
+    /// has said since version 1.9.
+    var isByWebhook: Bool {
+        problem.contains("failed calling webhook") || problem.contains("admission webhook ")
     }
 }

@@ -116,7 +116,7 @@ extension MigrationCase {
             .membership,
             .blocks,
             "VirtualNode demo/green",
-            "the mesh selects",
+            "make the object anew",
             node("green", "\(listener), \(dns), meshRef: {name: elsewhere, uid: m}"),
             mended: node("green", "\(listener), \(dns), meshRef: {name: demo, uid: m}")
         ),
@@ -194,6 +194,22 @@ extension MigrationCase {
             mended: node("orders", "\(listener), \(cloudMap)") + MigrationDump.pod()
         ),
         MigrationCase(
+            .cloudMapName,
+            .changes,
+            "VirtualService demo/cart",
+            "rewrite name cart.shop.local SERVICE.NAMESPACE",
+            node("orders", "\(listener), \(cloudMap)") + service("cart.shop.local"),
+            mended: node("orders", "\(listener), \(cloudMap)") + service("cart.demo")
+        ),
+        MigrationCase(
+            .cloudMapExternal,
+            .blocks,
+            "VirtualNode demo/orders",
+            #"--type merge -p '{"spec":{"serviceDiscovery":{"awsCloudMap":null,"dns":"#,
+            node("orders", "\(listener), \(cloudMap)") + MigrationDump.pod(),
+            mended: node("orders", "\(listener), \(dns)") + MigrationDump.pod()
+        ),
+        MigrationCase(
             .endpointsFromPods,
             .changes,
             "VirtualNode demo/blue",
@@ -222,6 +238,17 @@ extension MigrationCase {
     private static let cloudMap =
         "serviceDiscovery: {awsCloudMap: {namespaceName: shop.local, serviceName: orders}}"
 
+    private static func service(_ awsName: String) -> String {
+        """
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: VirtualService
+        metadata: {name: cart, namespace: demo}
+        spec: {awsName: \(awsName)}
+        ---
+
+        """
+    }
+
     private static func outlier(_ responseType: String) -> String {
         """
         podSelector: {matchLabels: {app: green}}, listeners: [{portMapping: {port: 8080, protocol: http}, \
@@ -246,6 +273,16 @@ extension MigrationCase {
                 tls("acm: {certificateARN: \"arn:aws:acm:eu-west-1:123456789012:certificate/1\"}")
             )
                 + mapping
+        ),
+        MigrationCase(
+            .certificateUnmapped,
+            .blocks,
+            "VirtualNode demo/green",
+            "certificate-authority/9",
+            node("green", policy),
+            mended: node("green", policy)
+                + mapping.replacing("certificate/1", with: "certificate-authority/9")
+                .replacing("aws:acm:", with: "aws:acm-pca:")
         ),
         MigrationCase(
             .certificateMapped,
@@ -291,6 +328,13 @@ extension MigrationCase {
         ),
     ]
 
+    /// A node with another mistake, whose client policy trusts an authority of ACM.
+    private static let policy = """
+        \(dns), listeners: [{portMapping: {port: 70000, protocol: http}}], backendDefaults: {clientPolicy: \
+        {tls: {validation: {trust: {acm: {certificateAuthorityARNs: \
+        ["arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/9"]}}}}}}
+        """
+
     private static func tls(_ certificate: String) -> String {
         """
         \(dns), listeners: [{portMapping: {port: 8080, protocol: http}, tls: {mode: STRICT, \
@@ -330,6 +374,39 @@ extension MigrationCase {
         ),
         MigrationCase(
             .terminating,
+            .blocks,
+            "VirtualNode demo/green",
+            "VirtualService demo/color",
+            node("green", "", metadata: deletion + resources) + provided,
+            mended: node("green", "") + provided
+        ),
+        MigrationCase(
+            .terminating,
+            .changes,
+            "VirtualNode demo/green",
+            "is gone once Heddle",
+            node("green", "", metadata: deletion + resources)
+                + provided.replacing("name: color,", with: "name: color\(deletion),"),
+            mended: node("green", "", metadata: deletion + resources) + provided
+        ),
+        MigrationCase(
+            .terminating,
+            .blocks,
+            "VirtualNode demo/green",
+            "Deployment demo/blue",
+            node(
+                "green",
+                "podSelector: {matchLabels: {app: green}}",
+                metadata: deletion + resources
+            ) + MigrationDump.pod(labels: "app: green"),
+            mended: node(
+                "green",
+                "podSelector: {matchLabels: {app: green}}",
+                metadata: deletion + resources
+            ) + MigrationDump.pod()
+        ),
+        MigrationCase(
+            .terminating,
             .changes,
             "VirtualNode demo/green",
             "until others take away example.com/mine",
@@ -365,6 +442,14 @@ extension MigrationCase {
         ),
     ]
 
+    private static let provided = """
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: VirtualService
+        metadata: {name: color, namespace: demo}
+        spec: {provider: {virtualNode: {virtualNodeRef: {name: green}}}}
+        ---
+
+        """
     private static let deletion = ", deletionTimestamp: \"2025-02-01T10:00:00Z\""
     private static let resources =
         ", finalizers: [finalizers.appmesh.k8s.aws/aws-appmesh-resources]"

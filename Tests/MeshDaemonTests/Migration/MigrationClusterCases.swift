@@ -142,7 +142,7 @@ extension MigrationCase {
         """
     }
 
-    private static let blue = "Deployment demo/blue"
+    static let blue = "Deployment demo/blue"
 
     static let pods = [
         MigrationCase(
@@ -292,6 +292,43 @@ extension MigrationCase {
             mended: MigrationDump.pod()
         ),
         MigrationCase(
+            .iam,
+            .works,
+            blue,
+            "EKS Pod Identity",
+            MigrationDump.pod(
+                environment: variables(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    "http://169.254.170.23/v1/credentials"
+                )
+            ),
+            mended: MigrationDump.pod()
+        ),
+        MigrationCase(
+            .annotations,
+            .changes,
+            blue,
+            "did you mean appmesh.k8s.aws/cpuRequest?",
+            MigrationDump.pod(annotations: "appmesh.k8s.aws/cpuRequests: 100m"),
+            mended: MigrationDump.pod(annotations: "appmesh.k8s.aws/cpuRequest: 100m")
+        ),
+        MigrationCase(
+            .probes,
+            .blocks,
+            blue,
+            "port 8080",
+            strict + probed("httpGet: {port: 8080, path: /}"),
+            mended: strict + probed("exec: {command: [\"true\"]}")
+        ),
+        MigrationCase(
+            .probes,
+            .blocks,
+            "CronJob demo/blue",
+            "port 8080",
+            strict + cronJob,
+            mended: cronJob
+        ),
+        MigrationCase(
             .injection,
             .works,
             "Namespace more",
@@ -333,6 +370,37 @@ extension MigrationCase {
         ),
     ]
 
+    /// The mesh `demo` once more, with mutual TLS; the last of a name counts.
+    private static let strict = """
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: Mesh
+        metadata: {name: demo, uid: mesh-1, annotations: {heddle.dev/mtls: STRICT}}
+        spec: {awsName: demo, namespaceSelector: {matchLabels: {mesh: demo}}}
+        ---
+
+        """
+
+    private static func probed(_ probe: String) -> String {
+        MigrationDump.pod().replacing(
+            "image: \"example.com/blue:1\"}",
+            with: "image: \"example.com/blue:1\", readinessProbe: {\(probe)}}"
+        )
+    }
+
+    private static let cronJob = """
+        apiVersion: batch/v1
+        kind: CronJob
+        metadata: {name: blue, namespace: demo}
+        spec:
+          jobTemplate:
+            spec:
+              template:
+                metadata: {labels: {app: blue}}
+                spec: {containers: [{name: app, readinessProbe: {grpc: {port: 8080}}}]}
+        ---
+
+        """
+
     private static let healthGate =
         "readinessGates: [{conditionType: conditions.appmesh.k8s.aws/aws-cloudmap-healthy}]"
 
@@ -360,92 +428,5 @@ extension MigrationCase {
         ---
 
         """
-    }
-
-    static let settings = [
-        MigrationCase(
-            .environment,
-            .changes,
-            blue,
-            "APPMESH_XDS_ENDPOINT",
-            MigrationDump.pod(environment: variables("APPMESH_XDS_ENDPOINT", "example.com:443")),
-            mended: MigrationDump.pod(environment: variables("ENVOY_LOG_LEVEL", "debug"))
-        ),
-        MigrationCase(
-            .tracing,
-            .changes,
-            "Mesh demo",
-            "kubectl annotate mesh demo heddle.dev/tracing=x-ray heddle.dev/trace-sampling=0.2;",
-            MigrationDump.pod(
-                environment: variables(
-                    "ENABLE_ENVOY_XRAY_TRACING",
-                    "1",
-                    "XRAY_SAMPLING_RATE",
-                    "0.2"
-                )
-            ),
-            mended: MigrationDump.pod()
-        ),
-        MigrationCase(
-            .tracing,
-            .changes,
-            "Mesh demo",
-            "heddle.dev/tracing=jaeger heddle.dev/tracing-endpoint=jaeger.tracing:9999",
-            MigrationDump.pod(
-                environment: variables(
-                    "ENABLE_ENVOY_JAEGER_TRACING",
-                    "1",
-                    "JAEGER_TRACER_ADDRESS",
-                    "jaeger.tracing",
-                    "JAEGER_TRACER_PORT",
-                    "9999"
-                )
-            ),
-            mended: MigrationDump.pod(environment: variables("ENABLE_ENVOY_JAEGER_TRACING", "0"))
-        ),
-        MigrationCase(
-            .tracing,
-            .changes,
-            "Mesh demo",
-            "of each Kubernetes node its own",
-            MigrationDump.pod(
-                environment: variables("ENABLE_ENVOY_DATADOG_TRACING", "1")
-                    + ", {name: DATADOG_TRACER_ADDRESS, valueFrom: "
-                    + "{fieldRef: {fieldPath: status.hostIP}}}"
-            ),
-            mended: MigrationDump.pod(environment: variables("ENABLE_ENVOY_DATADOG_TRACING", "1"))
-        ),
-        MigrationCase(
-            .statistics,
-            .changes,
-            "Mesh demo",
-            "stats.statsdAddress=ref:status.hostIP",
-            MigrationDump.pod(
-                environment: variables("ENABLE_ENVOY_DOG_STATSD", "1")
-                    + ", {name: STATSD_ADDRESS, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}"
-            ),
-            mended: MigrationDump.pod()
-        ),
-        MigrationCase(
-            .metricsExtension,
-            .changes,
-            "Mesh demo",
-            "port 9902",
-            MigrationDump.pod(environment: variables("APPMESH_METRIC_EXTENSION_VERSION", "1")),
-            mended: MigrationDump.pod()
-        ),
-        MigrationCase(
-            .statistics,
-            .changes,
-            blue,
-            "let it ask port 9902",
-            MigrationDump.pod(annotations: "prometheus.io/port: \"9901\""),
-            mended: MigrationDump.pod(annotations: "prometheus.io/port: \"9902\"")
-        ),
-    ]
-
-    private static func variables(_ texts: String...) -> String {
-        stride(from: 0, to: texts.count - 1, by: 2)
-            .map { ", {name: \(texts[$0]), value: \"\(texts[$0 + 1])\"}" }.joined()
     }
 }

@@ -59,6 +59,35 @@ import Testing
         #expect(report.objects.first { $0.object == cart }?.effect == .blocks)
     }
 
+    @Test func `ARNs without a mapping are printed as manifests that can be applied`() throws {
+        let cluster = try clusterDump(paths: [MigrationDump.path("production.yaml")])
+        let text = MigrationText(report: migrationReport(of: cluster)).text
+        let manifests = text.split(separator: "CERTIFICATE MAPPINGS").last.map(String.init) ?? ""
+        let yaml = manifests.drop { $0 != "\n" }.split(separator: "\n\n").first ?? ""
+        let whole = try String(
+            contentsOfFile: MigrationDump.path("production.yaml"),
+            encoding: .utf8
+        )
+        let mended = MigrationDump.report("\(whole)\n\(yaml)\n")
+        #expect(migrationReport(of: cluster).findings.contains { $0.check == .certificateUnmapped })
+        #expect(!mended.findings.contains { $0.check == .certificateUnmapped })
+        #expect(mended.findings.contains { $0.check == .certificateMapped })
+    }
+
+    @Test func `of probes in a dump nothing is kept but where they go`() {
+        let pod = MigrationDump.pod().replacing(
+            "image: \"example.com/blue:1\"}",
+            with: """
+                image: "example.com/blue:1", env: [{name: A, value: hunter2}], livenessProbe: {httpGet: \
+                {port: 8080, httpHeaders: [{name: Authorization, value: hunter2}]}}, readinessProbe: \
+                {exec: {command: [sh, hunter2]}}}
+                """
+        )
+        let documents = "\(MigrationDump.cluster(pod).documents)"
+        #expect(documents.contains("livenessProbe"))
+        #expect(!documents.contains("hunter2"))
+    }
+
     @Test func `many objects with one problem take few lines unless all are asked for`() {
         let nodes = (1...300).map { index in
             """
@@ -126,6 +155,7 @@ import Testing
         try folder.write("dump.yaml", MigrationDump.demo)
         let report = migrationReport(of: try clusterDump(paths: [folder.path]))
         #expect(report.gaps.map(\.resource).contains("pods"))
+        #expect(report.gaps.map(\.resource).contains("cronjobs.batch"))
         #expect(!report.gaps.map(\.resource).contains("namespaces"))
         #expect(report.isClear)
         let text = MigrationText(report: report).text
