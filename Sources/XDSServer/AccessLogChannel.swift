@@ -24,8 +24,11 @@ final class AccessLogChannel: Sendable {
         var lastID = 0
     }
 
-    /// More streams than an Envoy has; the oldest makes room.
-    static let streamLimit = 256
+    /// The most streams; the oldest makes room.
+    ///
+    /// Each worker of an Envoy has one for each log that has something to tell: a proxy has few workers, and a
+    /// gateway one for each core of its host.
+    static let streamLimit = 64
 
     let proxy: ProxyID
     private let sinks: AccessLogSinks

@@ -40,16 +40,14 @@ struct AggregatedDiscovery: RegistrableRPCService {
             var logger = logger
             logger[metadataKey: "proxy"] = "\(stream.proxy)"
             stream.logger = logger
+            let unknown = UnknownTypes()
             return StreamingServerResponse { [stream, logger] writer in
                 try await stream.serve(request.messages, writer, logger: logger) { request in
                     if let ending = claim?.refusal(of: request.node.id, logger: logger) {
                         return stream.end(ending)
                     }
                     if stream.received(request) { return }
-                    logger.notice(
-                        "xDS request of a type that is not served",
-                        metadata: ["type": "\(LogText(request.typeURL))"]
-                    )
+                    if let ending = unknown.note(request.typeURL, logger) { stream.end(ending) }
                 }
                 return [:]
             }

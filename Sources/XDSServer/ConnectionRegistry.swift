@@ -13,13 +13,22 @@ final class ConnectionRegistry: Sendable {
         var handshake = Duration.seconds(5)
         /// From then until a stream is open.
         var proof = Duration.seconds(20)
+        /// The refused streams after which a connection ends: a token is not found by trying.
+        var refusals = 8
+    }
+
+    private struct Unproven {
+        var address: String
+        var refusals = 0
+        var end: @Sendable () -> Void
     }
 
     private struct State {
-        /// The addresses of those that have proved nothing, by what gRPC calls their peers.
-        var unproven: [String: String] = [:]
+        /// Those that have proved nothing, by what gRPC calls their peers.
+        var unproven: [String: Unproven] = [:]
         var ofAddress: [String: Int] = [:]
         var refused = 0
+        var ended = 0
     }
 
     let limits: Limits
@@ -27,8 +36,8 @@ final class ConnectionRegistry: Sendable {
 
     init(limits: Limits = Limits()) { self.limits = limits }
 
-    /// Takes a connection in; false when there are too many that have proved nothing.
-    func opened(_ peer: String, from address: String) -> Bool {
+    /// Takes a connection in, which `end` ends; false when there are too many that have proved nothing.
+    func opened(_ peer: String, from address: String, end: @escaping @Sendable () -> Void) -> Bool {
         state.withLock { state in
             let ofAddress = state.ofAddress[address] ?? 0
             guard state.unproven.count < limits.unproven, ofAddress < limits.unprovenOfOneAddress
@@ -36,10 +45,22 @@ final class ConnectionRegistry: Sendable {
                 state.refused += 1
                 return false
             }
-            state.unproven[peer] = address
+            state.unproven[peer] = Unproven(address: address, end: end)
             state.ofAddress[address] = ofAddress + 1
             return true
         }
+    }
+
+    /// Notes that a stream of `peer` proved to be nobody's, and ends the connection after some.
+    func refused(_ peer: String) {
+        let end: (@Sendable () -> Void)? = state.withLock { state in
+            state.unproven[peer]?.refusals += 1
+            guard let unproven = state.unproven[peer], unproven.refusals == limits.refusals
+            else { return nil }
+            state.ended += 1
+            return unproven.end
+        }
+        end?()
     }
 
     /// Notes that a stream of `peer` proved who it is.
@@ -54,14 +75,16 @@ final class ConnectionRegistry: Sendable {
     /// How many have proved nothing.
     var unprovenCount: Int { state.withLock { $0.unproven.count } }
 
+    /// How many were ended because their streams were refused.
+    var endedCount: Int { state.withLock { $0.ended } }
+
     /// How many connections were refused, as too many had proved nothing.
     var refusedCount: Int { state.withLock { $0.refused } }
 
     private func forget(_ peer: String) {
         state.withLock { state in
-            guard let address = state.unproven.removeValue(forKey: peer) else { return }
-            let rest = (state.ofAddress[address] ?? 1) - 1
-            state.ofAddress[address] = rest > 0 ? rest : nil
+            guard let unproven = state.unproven.removeValue(forKey: peer) else { return }
+            state.ofAddress.decrement(unproven.address)
         }
     }
 }

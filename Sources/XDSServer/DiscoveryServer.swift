@@ -20,6 +20,10 @@ struct DiscoveryServer {
 
     private static let retryTick = Duration.seconds(1)
     private static let graceTime = Duration.seconds(2)
+    private static let methodsOfShortMessages: Set<String> = [
+        "/\(HealthDiscovery.stream.fullyQualifiedMethod)",
+        "/\(AccessLogService.stream.fullyQualifiedMethod)",
+    ]
 
     /// Serves, once; its end takes at most three seconds.
     func run() async throws {
@@ -64,6 +68,12 @@ struct DiscoveryServer {
         .defaults { configuration in
             configuration.connection.maxGraceTime = DiscoveryServer.graceTime
             configuration.channelDebuggingCallbacks.onBindTCPListener = pauseWithoutDescriptors
+            configuration.channelDebuggingCallbacks.onAcceptHTTP2Stream = { stream in
+                stream.eventLoop.makeCompletedFuture {
+                    let limit = MessageLimit(DiscoveryServer.methodsOfShortMessages)
+                    try stream.pipeline.syncOperations.addHandler(limit, position: .first)
+                }
+            }
             // Envoy pings every 15 or 30 s; by default that would count as an attack.
             configuration.connection.keepalive.clientBehavior = .init(
                 minPingIntervalWithoutCalls: .milliseconds(500),

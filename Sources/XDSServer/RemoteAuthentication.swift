@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import Logging
@@ -15,6 +16,7 @@ final class RemoteAuthentication: Authentication {
     private let audience: String
     private let takesCertificates: Bool
     private let connections: ConnectionRegistry
+    private let nowSeconds: @Sendable () -> Double
     private let log = RefusedStreams()
 
     init(
@@ -22,13 +24,15 @@ final class RemoteAuthentication: Authentication {
         reviews: TokenReviews,
         audience: String,
         takesCertificates: Bool,
-        connections: ConnectionRegistry
+        connections: ConnectionRegistry,
+        nowSeconds: @escaping @Sendable () -> Double = { Date.now.timeIntervalSince1970 }
     ) {
         self.store = store
         self.reviews = reviews
         self.audience = audience
         self.takesCertificates = takesCertificates
         self.connections = connections
+        self.nowSeconds = nowSeconds
     }
 
     func stream<Stream>(
@@ -42,6 +46,8 @@ final class RemoteAuthentication: Authentication {
             peer = try await self.peer(metadata, context)
         } catch {
             log.note(error.peer, error.problem, logger)
+            // Where nobody could be asked it may be the next time.
+            if error.code != .unavailable { connections.refused(context.remotePeer) }
             throw RPCError(code: error.code, message: error.problem)
         }
         guard let stream = open(.remote(peer)) else {
@@ -70,7 +76,7 @@ final class RemoteAuthentication: Authentication {
             .peerCertificate
         let (proxy, admitted): (ProxyID, RemoteProxy)
         if metadata.contains(where: { $0.key == "authorization" }) {
-            (proxy, admitted) = try await proved(byToken: metadata.bearerToken)
+            (proxy, admitted) = try await proved(byToken: metadata.bearerToken, context.address)
         } else if let certificate, takesCertificates {
             (proxy, admitted) = try proved(by: certificate, metadata)
         } else {
@@ -92,11 +98,17 @@ final class RemoteAuthentication: Authentication {
 
 extension RemoteAuthentication {
     private func proved(
-        byToken token: String?
+        byToken token: String?,
+        _ address: String
     ) async throws(Refusal) -> (ProxyID, RemoteProxy) {
+        // Nobody is asked about a token that does not even claim to be a proxy's: anybody can make many.
+        guard let token, let claims = TokenClaims(token),
+            claims.mayBe(for: audience, at: nowSeconds())
+        else { throw unknownToken }
+        _ = try planned(claims.identity, address)
         let identity: PodIdentity?
         do throws(TokenReviews.Unavailable) {
-            identity = if let token { try await reviews.identity(of: token) } else { nil }
+            identity = try await reviews.identity(of: token, from: address)
         } catch {
             throw Refusal(
                 code: .unavailable,
@@ -104,35 +116,40 @@ extension RemoteAuthentication {
                 problem: "the Kubernetes API can't be asked whom the token proves: \(error)"
             )
         }
-        guard let identity else {
+        guard let identity else { throw unknownToken }
+        return try planned(identity, address)
+    }
+
+    private var unknownToken: Refusal {
+        Refusal(
+            code: .unauthenticated,
+            peer: .unknownToken,
+            problem: """
+                the token proves nobody: it has ended, or is of another cluster, or not for the \
+                audience "\(audience)"; mount one by a projected volume with that audience
+                """
+        )
+    }
+
+    /// The proxy that is planned for `identity`, which may be what a token claims: names of it are shown as
+    /// what comes from outside, and counted by the address that they came from.
+    private func planned(
+        _ identity: PodIdentity?,
+        _ address: String
+    ) throws(Refusal) -> (ProxyID, RemoteProxy) {
+        guard let identity, let name = identity.podName, let uid = identity.podUID else {
+            let account = identity.map { "\($0.namespace)/\($0.serviceAccount)" } ?? "unknown"
             throw Refusal(
                 code: .unauthenticated,
-                peer: .unknownToken,
+                peer: .remote("unbound \(address)"),
                 problem: """
-                    the token proves nobody: it has ended, or is of another cluster, or not for the \
-                    audience "\(audience)"; mount one by a projected volume with that audience
-                    """
-            )
-        }
-        guard let name = identity.podName, let uid = identity.podUID else {
-            let account = "\(identity.namespace)/\(identity.serviceAccount)"
-            throw Refusal(
-                code: .unauthenticated,
-                peer: .remote("unbound \(account)"),
-                problem: """
-                    the token of service account \(account) is bound to no Pod; mount one by a \
+                    the token of service account \(LogText(account)) is bound to no Pod; mount one by a \
                     projected volume, as those that "kubectl create token" and Secrets give prove no Pod
                     """
             )
         }
-        return try planned(ObjectReference(namespace: identity.namespace, name: name), uid)
-    }
-
-    private func planned(
-        _ pod: ObjectReference,
-        _ uid: String
-    ) throws(Refusal) -> (ProxyID, RemoteProxy) {
-        let proxy = ProxyID(pod)
+        let proxy = ProxyID(ObjectReference(namespace: identity.namespace, name: name))
+        let shown = LogText(proxy.description)
         guard store.hasAdmitted else {
             throw Refusal(
                 code: .unavailable,
@@ -143,9 +160,9 @@ extension RemoteAuthentication {
         guard let admitted = store.remoteProxy(proxy) else {
             throw Refusal(
                 code: .permissionDenied,
-                peer: .pod(proxy, "not planned"),
+                peer: .remote("not planned \(address)"),
                 problem: """
-                    Pod \(proxy) is no proxy of a mesh: no VirtualNode or VirtualGateway of its \
+                    Pod \(shown) is no proxy of a mesh: no VirtualNode or VirtualGateway of its \
                     namespace selects it, or it has no container with Envoy
                     """
             )
@@ -153,14 +170,21 @@ extension RemoteAuthentication {
         guard admitted.podUID == uid else {
             throw Refusal(
                 code: .permissionDenied,
-                peer: .pod(proxy, "uid"),
+                peer: .remote("uid \(address)"),
                 problem: """
-                    the token is of the Pod \(proxy) with the uid \(uid), and the one that is planned \
+                    the token is of the Pod \(shown) with the uid \(LogText(uid)), and the one that is planned \
                     has another: one of the two is gone
                     """
             )
         }
         return (proxy, admitted)
+    }
+}
+
+extension ServerContext {
+    /// The address of the client, without the port.
+    fileprivate var address: String {
+        remotePeer.lastIndex(of: ":").map { String(remotePeer[..<$0]) } ?? remotePeer
     }
 }
 

@@ -41,7 +41,11 @@ final class SecureConnections: Sendable {
     /// Secures a connection that gRPC has set up; on its event loop.
     func secure(_ channel: any Channel) -> EventLoopFuture<Void> {
         let peer = channel.peerName
-        guard registry.opened(peer, from: channel.remoteAddress?.ipAddress ?? "") else {
+        let isTaken = registry.opened(peer, from: channel.remoteAddress?.ipAddress ?? "") {
+            // Once the client has heard why.
+            channel.eventLoop.scheduleTask(in: .milliseconds(200)) { channel.close(promise: nil) }
+        }
+        guard isTaken else {
             return channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.addHandler(Refusal(), position: .first)
             }

@@ -51,6 +51,11 @@ final class TokenReviews: Sendable {
         var reviews = 16
         /// The reviews that wait for one of these to end.
         var waiting = 2_000
+        /// Those of one address; each Pod has its own, unless it is in the network of its Kubernetes node.
+        var waitingOfOneAddress = 64
+        /// The tokens of one address that may prove nobody within `refusedLifetime`; others are not asked
+        /// about then.
+        var refusedOfOneAddress = 16
         /// The longest time of a review.
         var deadline = Duration.seconds(10)
         /// The longest token; those of the Kubernetes API have about 1,200 bytes.
@@ -76,12 +81,13 @@ final class TokenReviews: Sendable {
         var refused: RecentAnswers<Key, Void>
         /// Those who wait for a review that another asked for.
         var underWay: [Key: [CheckedContinuation<Turn, Never>]] = [:]
-        var running = 0
-        var queue: [CheckedContinuation<Bool, Never>] = []
+        /// How many tokens of an address proved nobody of late.
+        var refusedOfAddress: RecentAnswers<String, Int>
     }
 
     private let review: Review
     private let limits: Limits
+    private let gate: FairGate
     private let now: @Sendable () -> Duration
     private let sleep: @Sendable (Duration) async throws -> Void
     private let state: Mutex<State>
@@ -93,28 +99,40 @@ final class TokenReviews: Sendable {
     ) {
         self.review = review
         self.limits = limits
+        gate = FairGate(
+            places: limits.reviews,
+            waiting: limits.waiting,
+            waitingOfOne: limits.waitingOfOneAddress
+        )
         let begin = clock.now
         now = { begin.duration(to: clock.now) }
         sleep = { try await clock.sleep(for: $0) }
         state = Mutex(
             State(
                 identities: RecentAnswers(lifetime: limits.lifetime, limit: limits.identities),
-                refused: RecentAnswers(lifetime: limits.refusedLifetime, limit: limits.refused)
+                refused: RecentAnswers(lifetime: limits.refusedLifetime, limit: limits.refused),
+                refusedOfAddress: RecentAnswers(
+                    lifetime: limits.refusedLifetime,
+                    limit: limits.refused
+                )
             )
         )
     }
 
-    /// Whom `token` proves; nil when it proves nobody.
+    /// Whom `token` proves, which came from `address`; nil when it proves nobody.
     ///
     /// - Throws: `Unavailable` when nobody can be asked.
-    func identity(of token: String) async throws(Unavailable) -> PodIdentity? {
+    func identity(
+        of token: String,
+        from address: String
+    ) async throws(Unavailable) -> PodIdentity? {
         guard isPlausible(token) else { return nil }
         let key = SHA256.hash(data: Array(token.utf8))
         switch await turn(key) {
         case .answer(let answer): return try answer.get()
         case .ask:
-            let answer = await ask(token)
-            for waiter in finish(key, answer) { waiter.resume(returning: .answer(answer)) }
+            let answer = await ask(token, address)
+            for waiter in finish(key, answer, address) { waiter.resume(returning: .answer(answer)) }
             return try answer.get()
         }
     }
@@ -140,23 +158,36 @@ final class TokenReviews: Sendable {
     }
 
     /// Remembers an answer; gives those who wait for it.
-    private func finish(_ key: Key, _ answer: Answer) -> [CheckedContinuation<Turn, Never>] {
+    private func finish(
+        _ key: Key,
+        _ answer: Answer,
+        _ address: String
+    ) -> [CheckedContinuation<Turn, Never>] {
         let now = now()
         return state.withLock { state in
             switch answer {
             case .success(let identity?): state.identities.insert(identity, of: key, at: now)
-            case .success(nil): state.refused.insert((), of: key, at: now)
+            case .success(nil):
+                state.refused.insert((), of: key, at: now)
+                let others = state.refusedOfAddress.value(of: address, at: now) ?? 0
+                state.refusedOfAddress.insert(others + 1, of: address, at: now)
             case .failure: break
             }
             return state.underWay.removeValue(forKey: key) ?? []
         }
     }
 
-    private func ask(_ token: String) async -> Answer {
-        guard await enter() else {
+    private func ask(_ token: String, _ address: String) async -> Answer {
+        let now = now()
+        let refused = state.withLock { $0.refusedOfAddress.value(of: address, at: now) ?? 0 }
+        guard refused < limits.refusedOfOneAddress else {
+            let problem = "too many tokens from \(address) proved nobody; try again later"
+            return .failure(Unavailable(description: problem))
+        }
+        guard await gate.enter(as: address) else {
             return .failure(Unavailable(description: "too many tokens wait to be reviewed"))
         }
-        defer { leave() }
+        defer { gate.leave(as: address) }
         do {
             return .success(try await inTime { try await self.review(token) })
         } catch {
@@ -179,31 +210,6 @@ final class TokenReviews: Sendable {
             defer { group.cancelAll() }
             return try await group.next() ?? nil
         }
-    }
-
-    /// Waits until another review may begin; tells whether it may.
-    private func enter() async -> Bool {
-        await withCheckedContinuation { caller in
-            let mayEnter: Bool? = state.withLock { state in
-                if state.running < limits.reviews {
-                    state.running += 1
-                    return true
-                }
-                if state.queue.count >= limits.waiting { return false }
-                state.queue.append(caller)
-                return nil
-            }
-            if let mayEnter { caller.resume(returning: mayEnter) }
-        }
-    }
-
-    private func leave() {
-        let next: CheckedContinuation<Bool, Never>? = state.withLock { state in
-            guard state.queue.isEmpty else { return state.queue.removeFirst() }
-            state.running -= 1
-            return nil
-        }
-        next?.resume(returning: true)
     }
 
     /// Whether `token` has the form of a JSON Web Token, as all of service accounts have.

@@ -2,12 +2,13 @@ import Foundation
 import HTTPClient
 import Logging
 import MeshAdmission
-import MeshDaemon
 import MeshModel
 import MeshTesting
 import ServiceLifecycle
 import Synchronization
 import Testing
+
+@testable import MeshDaemon
 
 /// The webhooks' server, asked by whoever reaches it.
 @Suite(.timeLimit(.minutes(2)))
@@ -111,6 +112,57 @@ struct WebhookServerTests {
         }
     }
 
+    @Test func `who holds many connections holds nobody else's`() async throws {
+        let bounds = ConnectionBounds(limit: 4, firstRequest: .seconds(3600))
+        try await withServer(limits: { $0.bounds = bounds }) { server in
+            let other = SilentConnection(port: server.port)
+            let many = (0..<8).map { _ in SilentConnection(port: server.port, from: "127.0.0.2") }
+            try await poll {
+                many.count(where: \.hasEnded)
+            } until: {
+                $0 >= 5
+            }
+            let status = try await server.post(Self.path, Self.mesh).status
+            #expect(status == 200)
+            #expect(!other.hasEnded)
+        }
+    }
+
+    @Test func `who sends no request is put out`() async throws {
+        let bounds = ConnectionBounds(limit: 512, firstRequest: .milliseconds(300))
+        try await withServer(limits: { $0.bounds = bounds }) { server in
+            let silent = SilentConnection(port: server.port)
+            try await silent.waitForEnd()
+            let status = try await server.post(Self.path, Self.mesh).status
+            #expect(status == 200)
+            try await poll {
+                bounds.count
+            } until: {
+                $0 <= 1
+            }
+        }
+    }
+
+    @Test func `bodies share memory, and one of usual length has always some`() async throws {
+        let memory = BodyMemory(limit: 1 << 20)
+        try await withServer(limits: { $0.handler.memory = memory }) { server in
+            async let first = server.unfinished(length: 200_000, of: 300_000)
+            async let second = server.unfinished(length: 200_000, of: 300_000)
+            try await poll {
+                memory.taken
+            } until: {
+                $0 > 130_000
+            }
+            let usual = Self.mesh + String(repeating: " ", count: 60_000)
+            let status = try await server.post(Self.path, usual).status
+            #expect(status == 200)
+            // A quarter is for one address, so one of them has no room, and the other does not end in time.
+            let answers = try await [first, second].map { $0.prefix(12) }.sorted()
+            #expect(answers == ["HTTP/1.1 408", "HTTP/1.1 503"])
+            #expect(memory.taken == 0)
+        }
+    }
+
     // MARK: Parts
 
     /// A server that runs for a test.
@@ -130,6 +182,17 @@ struct WebhookServerTests {
 
         func get(_ path: String) async throws -> HTTPResponse { try await send("GET", path, nil) }
 
+        /// What is answered to a body of which only the beginning comes.
+        func unfinished(length: Int, of announced: Int) async throws -> String {
+            let script = """
+                { printf 'POST \(WebhookServerTests.path) HTTP/1.1\\r\\nHost: x\\r\\n'
+                printf 'Content-Length: \(announced)\\r\\nConnection: close\\r\\n\\r\\n'
+                head -c \(length) /dev/zero; sleep 6; } |
+                openssl s_client -quiet -connect 127.0.0.1:\(port) 2>/dev/null
+                """
+            return try await runCommand("/bin/bash", ["-c", script]).output
+        }
+
         private func send(
             _ method: String,
             _ path: String,
@@ -148,6 +211,7 @@ struct WebhookServerTests {
 
     private func withServer(
         _ minimum: WebhookServer.TLSVersion = .tls12,
+        limits: @Sendable (inout WebhookServer) -> Void = { _ in },
         _ use: @Sendable (Running) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory
@@ -162,7 +226,7 @@ struct WebhookServerTests {
         )
         let running = Running(authority: authority.certificate)
         let settings = InjectionSettings()
-        let server = WebhookServer(
+        var server = WebhookServer(
             address: HostAndPort(host: "127.0.0.1", port: 0),
             minimumVersion: minimum,
             controller: AdmissionController(settings: settings) { _ in "{}" },
@@ -171,6 +235,7 @@ struct WebhookServerTests {
             patience: .seconds(60),
             logger: Logger(label: "webhooks") { _ in SwiftLogNoOpLogHandler() }
         ) { port in running.listening.withLock { $0 = port } }
+        limits(&server)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: server)],

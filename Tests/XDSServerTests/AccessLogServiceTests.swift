@@ -144,6 +144,33 @@ import Testing
         }
     }
 
+    @Test func `a message longer than an Envoy's ends its stream`() async throws {
+        let store = store()
+        try await withService(store) { path in
+            try await withAccessLog(path, token: "blue-token") { client in
+                let most = String(repeating: "x", count: MessageLimit.bytes - 1000)
+                client.send(message(entry("a", most)))
+                client.send(message(entry("a", "/")))
+                try await until(2, store)
+                client.send(message(entry("a", most + most)))
+                await #expect(throws: RPCError.self) { try await client.next() }
+            }
+            #expect(store.denials[blue]?.values.reduce(0, +) == 2)
+        }
+    }
+
+    @Test func `the oldest of too many streams makes room`() async {
+        let channel = AccessLogChannel(blue, AccessLogSinks(audit: { _ in }))
+        let first = channel.open()
+        let others = (0..<AccessLogChannel.streamLimit).map { _ in channel.open() }
+        #expect(others.count == 64)
+        var endings = first.signals.ending.makeAsyncIterator()
+        guard case .replaced? = await endings.next() else {
+            Issue.record("the first stays")
+            return
+        }
+    }
+
     @Test func `what is no message ends its stream, and nothing else`() async throws {
         let store = store()
         try await withService(store) { path in

@@ -64,10 +64,12 @@ func withService<Result: Sendable>(
     _ store: SnapshotStore,
     at path: String? = nil,
     log: LogRecorder = LogRecorder(),
+    level: Logger.Level = .warning,
     body: @Sendable (String) async throws -> Result
 ) async throws -> Result {
     let path = try path ?? temporaryFolder() + "/run/xds.sock"
-    let logger = log.logger
+    var logger = log.logger
+    logger.logLevel = level
     let service = try XDSService(socketPath: path, store: store, logger: logger)
     let group = ServiceGroup(services: [service], logger: logger)
     return try await withThrowingTaskGroup { tasks in

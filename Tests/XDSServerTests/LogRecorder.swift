@@ -5,7 +5,7 @@ import Synchronization
 final class LogRecorder: Sendable {
     private let recorded = Mutex<[String]>([])
 
-    /// The lines of warnings and worse: the message, and the metadata by its names.
+    /// The lines, by default of warnings and worse: the message, and the metadata by its names.
     var warnings: [String] { recorded.withLock { $0 } }
 
     var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self) } }

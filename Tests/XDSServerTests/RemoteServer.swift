@@ -24,6 +24,17 @@ struct RemoteServer: Sendable {
     /// Who asked for which service.
     let opened: OpenedStreams
 
+    /// A client's, which trusts the server and proves nothing.
+    func transport() throws -> HTTP2ClientTransport.Posix {
+        try HTTP2ClientTransport.Posix(
+            target: .ipv4(address: "127.0.0.1", port: port),
+            transportSecurity: .tls {
+                $0.trustRoots = .certificates([.file(path: authority.certificate, format: .pem)])
+            },
+            config: .defaults { $0.http2.authority = "localhost" }
+        )
+    }
+
     /// Opens a stream while `body` runs.
     func withStream<Request: Message, Response: Message, Result: Sendable>(
         _ method: MethodDescriptor,
@@ -142,6 +153,25 @@ final class CurrentCertificate: Sendable {
     }
 }
 
+/// A token with the claims of a service account's, which no API server made.
+func forgedToken(
+    _ name: String,
+    pod: String?,
+    uid: String,
+    namespace: String = "demo",
+    audience: String = "heddle.dev",
+    endSeconds: String = "99999999999"
+) -> String {
+    let bound = pod.map { #", "pod": {"name": "\#($0)", "uid": "\#(uid)"}"# } ?? ""
+    let claims = #"""
+        {"aud": ["\#(audience)"], "exp": \#(endSeconds), "jti": "\#(name)", "kubernetes.io":
+        {"namespace": "\#(namespace)", "serviceaccount": {"name": "default", "uid": "1"}\#(bound)}}
+        """#
+    let payload = Data(claims.utf8).base64EncodedString().replacing("+", with: "-")
+        .replacing("/", with: "_").replacing("=", with: "")
+    return "e30.\(payload).c2ln"
+}
+
 /// Tokens as an API server would know them.
 final class ReviewedTokens: Sendable {
     struct Down: Error, CustomStringConvertible {
@@ -150,6 +180,7 @@ final class ReviewedTokens: Sendable {
 
     private struct State {
         var pods: [String: PodIdentity] = [:]
+        var tokens: [String: String] = [:]
         var isDown = false
         var count = 0
     }
@@ -166,19 +197,31 @@ final class ReviewedTokens: Sendable {
         uid: String? = nil,
         namespace: String = "demo"
     ) -> String {
-        let token = "e30.\(name).c2ln"
         let identity = PodIdentity(
             namespace: namespace,
             serviceAccount: "default",
             podName: pod,
             podUID: pod == nil ? nil : uid ?? "uid of \(pod ?? "")"
         )
-        state.withLock { $0.pods[token] = identity }
+        let token = forgedToken(
+            name,
+            pod: pod,
+            uid: identity.podUID ?? "",
+            namespace: namespace
+        )
+        state.withLock { state in
+            state.pods[token] = identity
+            state.tokens[name] = token
+        }
         return token
     }
 
     /// Has the API server know no more of a token that was made.
-    func forget(_ name: String) { state.withLock { $0.pods["e30.\(name).c2ln"] = nil } }
+    func forget(_ name: String) {
+        state.withLock { state in
+            if let token = state.tokens[name] { state.pods[token] = nil }
+        }
+    }
 
     func setDown(_ isDown: Bool) { state.withLock { $0.isDown = isDown } }
 

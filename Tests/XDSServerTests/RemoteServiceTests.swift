@@ -1,6 +1,6 @@
 import EnvoyAPI
 import GRPCCore
-import Glibc
+import GRPCProtobuf
 import MeshModel
 import MeshPlan
 import MeshTesting
@@ -67,8 +67,8 @@ import Testing
                 #expect(error?.code == .unauthenticated)
                 #expect(error?.message.hasPrefix(says) == true, "\(error?.message ?? "")")
             }
-            // What has not the form of a token is not asked about.
-            #expect(server.reviews.count == 2)
+            // Nobody is asked about what does not claim to be a proxy's.
+            #expect(server.reviews.count == 0)
         }
         #expect(log.warnings.count == 3)
         #expect(!log.warnings.joined().contains("unknown.c2ln"))
@@ -89,6 +89,61 @@ import Testing
             let elsewhere = server.reviews.token("ns", pod: "blue-1", namespace: "other")
             error = try await server.refusal(token: elsewhere)
             #expect(error?.code == .permissionDenied)
+            #expect(server.reviews.count == 0)
+        }
+    }
+
+    @Test(arguments: [
+        (["aud": "other"], 0), (["exp": "1"], 0), (["uid": "another"], 0), ([:], 1),
+    ])
+    func `the API server is asked about a token only if it claims what a proxy's would`(
+        claims: [String: String],
+        reviews: Int
+    ) async throws {
+        try await withRemoteServer(try store()) { server in
+            let forged = forgedToken(
+                "forged",
+                pod: "blue-1",
+                uid: claims["uid"] ?? "uid of blue-1",
+                audience: claims["aud"] ?? "heddle.dev",
+                endSeconds: claims["exp"] ?? "99999999999"
+            )
+            let error = try await server.refusal(token: forged)
+            #expect(error != nil)
+            #expect(server.reviews.count == reviews)
+        }
+    }
+
+    @Test func `who is refused again and again on one connection is put out`() async throws {
+        var limits = ConnectionRegistry.Limits()
+        limits.refusals = 3
+        limits.proof = .seconds(3600)
+        try await withRemoteServer(try store(), limits: limits) { server in
+            let codes = try await withGRPCClient(transport: try server.transport()) { client in
+                var codes: [RPCError.Code] = []
+                for _ in 0..<3 {
+                    let error = await #expect(throws: RPCError.self) {
+                        try await client.bidirectionalStreaming(
+                            request: StreamingClientRequest<DeltaRequest> { _ in },
+                            descriptor: AggregatedDiscovery.delta,
+                            serializer: ProtobufSerializer<DeltaRequest>(),
+                            deserializer: ProtobufDeserializer<Delta>(),
+                            options: .defaults
+                        ) { response in for try await _ in response.messages {} }
+                    }
+                    if let error { codes.append(error.code) }
+                }
+                return codes
+            }
+            #expect(codes == [.unauthenticated, .unauthenticated, .unauthenticated])
+            #expect(server.connections.endedCount == 1)
+            try await poll {
+                server.connections.unprovenCount
+            } until: {
+                $0 == 0
+            }
+            let token = server.reviews.token("blue", pod: "blue-1")
+            #expect(try await server.refusal(token: token) == nil)
         }
     }
 
@@ -300,10 +355,10 @@ import Testing
         limits.unproven = 4
         limits.handshake = .milliseconds(300)
         try await withRemoteServer(try store(), limits: limits) { server in
-            let silent = (0..<8).map { _ in RawConnection(port: server.port) }
+            let silent = (0..<8).map { _ in SilentConnection(port: server.port) }
             // The first four are in time, and the others are put out at once.
-            for connection in silent.dropFirst(4) { await connection.waitForEnd() }
-            for connection in silent { await connection.waitForEnd() }
+            for connection in silent.dropFirst(4) { try await connection.waitForEnd() }
+            for connection in silent { try await connection.waitForEnd() }
             #expect(server.connections.refusedCount > 0)
             try await poll {
                 server.connections.unprovenCount
@@ -353,38 +408,5 @@ import Testing
             try TCPListener.listen(host: "heddle", port: 1)
         }
         #expect(error?.description.contains("\"heddle\" is no IP address") == true)
-    }
-}
-
-/// A TCP connection that sends nothing.
-private final class RawConnection: Sendable {
-    private let descriptor: CInt
-
-    init(port: Int) {
-        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = connect(descriptor, $0, size)
-            }
-        }
-        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-    }
-
-    deinit { close(descriptor) }
-
-    /// Waits until the server closes the connection.
-    func waitForEnd() async {
-        _ = try? await poll {
-            var byte: UInt8 = 0
-            let count = recv(self.descriptor, &byte, 1, 0)
-            return count == 0 || count < 0 && errno == ECONNRESET
-        } until: {
-            $0
-        }
     }
 }

@@ -55,6 +55,26 @@ import Testing
         }
     }
 
+    @Test func `each type that is not served is logged once, and many end the stream`()
+        async throws
+    {
+        let log = LogRecorder()
+        try await withService(try store(), log: log, level: .notice) { path in
+            try await withClient(path, token: "blue-token") { client in
+                for number in 0..<UnknownTypes.limit {
+                    var unknown = request(.clusters)
+                    unknown.typeURL = "type \(number)"
+                    for _ in 0..<3 { client.send(unknown) }
+                }
+                let error = await #expect(throws: RPCError.self) {
+                    while true { _ = try await client.next() }
+                }
+                #expect(error?.code == .invalidArgument)
+            }
+        }
+        #expect(log.warnings.filter { $0.contains("not served") }.count == UnknownTypes.limit)
+    }
+
     @Test func `a change arrives, and observations follow it`() async throws {
         let store = try store()
         let blue = blue

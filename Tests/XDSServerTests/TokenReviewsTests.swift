@@ -21,11 +21,11 @@ import Testing
             asked.add()
             return pod
         }
-        #expect(try await reviews.identity(of: token) == pod)
-        #expect(try await reviews.identity(of: token) == pod)
+        #expect(try await reviews.identity(of: token, from: "a") == pod)
+        #expect(try await reviews.identity(of: token, from: "a") == pod)
         #expect(asked.value == 1)
         clock.advance(by: .seconds(31))
-        #expect(try await reviews.identity(of: token) == pod)
+        #expect(try await reviews.identity(of: token, from: "a") == pod)
         #expect(asked.value == 2)
     }
 
@@ -36,10 +36,10 @@ import Testing
             asked.add()
             return nil
         }
-        for _ in 0..<3 { #expect(try await reviews.identity(of: token) == nil) }
+        for _ in 0..<3 { #expect(try await reviews.identity(of: token, from: "a") == nil) }
         #expect(asked.value == 1)
         clock.advance(by: .seconds(6))
-        #expect(try await reviews.identity(of: token) == nil)
+        #expect(try await reviews.identity(of: token, from: "a") == nil)
         #expect(asked.value == 2)
     }
 
@@ -59,7 +59,7 @@ import Testing
             for _ in 0..<20 {
                 group.addTask {
                     do {
-                        _ = try await reviews.identity(of: token)
+                        _ = try await reviews.identity(of: token, from: "a")
                         return false
                     } catch {
                         return true
@@ -74,7 +74,7 @@ import Testing
         // Who came after the first had its answer asked again.
         #expect(asked.value <= 20)
         await #expect(throws: TokenReviews.Unavailable.self) {
-            try await reviews.identity(of: token)
+            try await reviews.identity(of: token, from: "a")
         }
     }
 
@@ -93,7 +93,7 @@ import Testing
             for number in 0..<10 {
                 group.addTask {
                     do {
-                        _ = try await reviews.identity(of: "e30.\(number).c2ln")
+                        _ = try await reviews.identity(of: "e30.\(number).c2ln", from: "a")
                         return false
                     } catch {
                         return true
@@ -115,6 +115,32 @@ import Testing
         #expect(running.value == 5)
     }
 
+    @Test func `who sends many tokens that prove nobody has few asked about, and others theirs`()
+        async throws
+    {
+        let asked = Counter()
+        let clock = TurnedTime()
+        let (token, pod) = (token, pod)
+        let reviews = TokenReviews(clock: clock) {
+            asked.add()
+            return $0 == token ? pod : nil
+        }
+        let limit = TokenReviews.Limits().refusedOfOneAddress
+        for number in 0..<limit {
+            #expect(try await reviews.identity(of: "e30.\(number).c2ln", from: "many") == nil)
+        }
+        let error = await #expect(throws: TokenReviews.Unavailable.self) {
+            try await reviews.identity(of: "e30.more.c2ln", from: "many")
+        }
+        #expect(
+            error?.description == "too many tokens from many proved nobody; try again later"
+        )
+        #expect(asked.value == limit)
+        #expect(try await reviews.identity(of: token, from: "one") == pod)
+        clock.advance(by: .seconds(6))
+        #expect(try await reviews.identity(of: "e30.later.c2ln", from: "many") == nil)
+    }
+
     @Test func `one that is not answered in time is an error`() async throws {
         var limits = TokenReviews.Limits()
         limits.deadline = .milliseconds(20)
@@ -123,7 +149,7 @@ import Testing
             return nil
         }
         let error = await #expect(throws: TokenReviews.Unavailable.self) {
-            try await reviews.identity(of: token)
+            try await reviews.identity(of: token, from: "a")
         }
         #expect(error?.description.hasPrefix("no answer within") == true)
     }
@@ -137,7 +163,7 @@ import Testing
             Issue.record("asked")
             return nil
         }
-        #expect(try await reviews.identity(of: token) == nil)
+        #expect(try await reviews.identity(of: token, from: "a") == nil)
     }
 
     @Test func `no more are remembered than the limit, the newest`() {

@@ -8,10 +8,13 @@ struct APIRequestContext: RequestContext {
     ///
     /// In a Pod, that is what `kubectl port-forward` connects from.
     let isFromThisHost: Bool
+    /// The connection on which it came.
+    let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         isFromThisHost = source.channel.remoteAddress?.isOfThisHost ?? true
+        channel = source.channel
     }
 }
 

@@ -9,6 +9,9 @@ internal import XDSServer
 
 /// Serves the local API on a Unix socket and, if asked to, on a TCP port of this host.
 public struct APIService: Service {
+    /// Of the TCP port, which probes of the program use too.
+    var bounds = ConnectionBounds(limit: 1024, firstRequest: .seconds(10))
+    var idleTime = Duration.seconds(60)
     private let handler: APIHandler
     private let socketPath: String
     private let address: HostAndPort?
@@ -132,6 +135,12 @@ public struct APIService: Service {
     private func listenTCP(_ address: HostAndPort) async throws {
         let application = Application(
             responder: responder(isSocket: false),
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [bounds.handler()],
+                    idleTimeout: TimeAmount(idleTime)
+                )
+            ),
             configuration: ApplicationConfiguration(
                 address: .hostname(address.host, port: address.port)
             ),
@@ -154,6 +163,7 @@ public struct APIService: Service {
     private func responder(isSocket: Bool) -> CallbackResponder<APIRequestContext> {
         CallbackResponder { request, context in
             var response: APIResponse
+            if !isSocket { bounds.requestBegan(on: context.channel) }
             if !isSocket, let failure = failure(of: request, context) {
                 response = .document(failure.document, status: failure.code)
             } else {

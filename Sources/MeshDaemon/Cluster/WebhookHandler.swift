@@ -5,21 +5,27 @@ internal import MeshAdmission
 internal import MeshModel
 internal import MeshTelemetry
 import NIOCore
+internal import XDSServer
 
 /// Answers what a Kubernetes API server sends to webhooks.
 struct WebhookHandler: Sendable {
     /// An object has 1.5 MiB at most in etcd, and a review may hold two.
     static let bodyLimit = 4 << 20
     /// For how long a body may be on its way.
-    static let bodyTime = Duration.seconds(10)
+    static let bodyTime = Duration.seconds(5)
+    /// How much longer a body is once it is read, at the most.
+    static let growth = 10
 
     let controller: AdmissionController
     let world: NewestWorld
     let patience: Duration
     let logger: Logger
+    var memory = BodyMemory(limit: 64 << 20)
+    /// Who reads a body and decides, by addresses: more at once would only hold more.
+    var gate = FairGate(places: 4)
 
-    /// The answer to `request`.
-    func respond(to request: Request) async -> Response {
+    /// The answer to `request`, which came from `address`.
+    func respond(to request: Request, from address: String) async -> Response {
         let path = request.uri.path
         if path == "/healthz" { return text(.ok, "ok") }
         guard AdmissionController.paths.contains(path) else {
@@ -28,19 +34,43 @@ struct WebhookHandler: Sendable {
         guard request.method == .post else {
             return text(.methodNotAllowed, "send an AdmissionReview by POST")
         }
-        let body: ByteBuffer
+        let share = memory.share(of: address)
+        defer { share.giveBack() }
+        let body: [UInt8]
         do {
-            body = try await collect(request)
+            body = try await collect(request, share)
         } catch is TooSlow {
             return text(.requestTimeout, "the body did not arrive in time")
+        } catch is NoMemory {
+            return text(.serviceUnavailable, "too many long bodies arrive at once; try again")
         } catch {
             return text(.contentTooLarge, "the body has more than 4 MiB, or did not arrive whole")
         }
-        let bytes = Array(body.readableBytesView)
-        guard
-            let review = try? BoundedJSON.value(of: bytes[...], depth: 100, values: 400_000)
-        else { return refuse("the body is not JSON, or is nested too deep", path) }
+        _ = await gate.enter(as: address)
+        guard let review = try? BoundedJSON.value(of: body[...], depth: 100, values: 400_000)
+        else {
+            gate.leave(as: address)
+            return refuse("the body is not JSON, or is nested too deep", path)
+        }
+        // What may have to wait is held for so long; without memory for that it does not wait.
+        guard share.take(Self.growth * body.count) else {
+            defer { gate.leave(as: address) }
+            return await impatient.answer(review, path)
+        }
+        gate.leave(as: address)
         return await answer(review, path)
+    }
+
+    /// Decides at once.
+    private var impatient: WebhookHandler {
+        WebhookHandler(
+            controller: controller,
+            world: world,
+            patience: .zero,
+            logger: logger,
+            memory: memory,
+            gate: gate
+        )
     }
 
     private func answer(_ review: JSONValue, _ path: String) async -> Response {
@@ -73,11 +103,23 @@ struct WebhookHandler: Sendable {
     }
 
     private struct TooSlow: Error {}
+    private struct TooLong: Error {}
+    private struct NoMemory: Error {}
 
-    private func collect(_ request: Request) async throws -> ByteBuffer {
+    private func collect(_ request: Request, _ share: BodyMemory.Share) async throws -> [UInt8] {
         let body = request.body
-        return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
-            group.addTask { try await body.collect(upTo: Self.bodyLimit) }
+        return try await withThrowingTaskGroup(of: [UInt8].self) { group in
+            group.addTask {
+                var bytes: [UInt8] = []
+                for try await part in body {
+                    guard bytes.count + part.readableBytes <= Self.bodyLimit else {
+                        throw TooLong()
+                    }
+                    guard share.take(part.readableBytes) else { throw NoMemory() }
+                    bytes += part.readableBytesView
+                }
+                return bytes
+            }
             group.addTask {
                 try await Task.sleep(for: Self.bodyTime)
                 throw TooSlow()

@@ -9,6 +9,7 @@ import MeshTelemetry
 import NIOCore
 import NIOSSL
 public import ServiceLifecycle
+import XDSServer
 
 /// Serves the admission webhooks over HTTPS.
 ///
@@ -24,7 +25,8 @@ public struct WebhookServer: Service {
     private let address: HostAndPort
     private let minimumVersion: TLSVersion
     private let certificate: @Sendable () -> WebhookCertificate?
-    private let handler: WebhookHandler
+    var handler: WebhookHandler
+    var bounds = ConnectionBounds(limit: 512, firstRequest: .seconds(10))
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int?) async -> Void
 
@@ -91,13 +93,15 @@ public struct WebhookServer: Service {
     }
 
     private func serve(_ configuration: TLSConfiguration) async throws {
-        let handler = handler
+        let (handler, bounds) = (handler, bounds)
         // Hummingbird reports each listener at level info; the composition reports ours.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .notice)
         let application = Application(
-            responder: CallbackResponder<BasicRequestContext> { request, _ in
-                var response = await handler.respond(to: request)
+            responder: CallbackResponder<WebhookRequestContext> { request, context in
+                bounds.requestBegan(on: context.channel)
+                let address = context.channel.peerAddress
+                var response = await handler.respond(to: request, from: address)
                 // The server of Kubernetes would keep the connection, and each that leads to a replica
                 // which stands still would cost an admission its whole time. A new one is led to a
                 // replica that is ready.
@@ -105,14 +109,21 @@ public struct WebhookServer: Service {
                 return response
             },
             server: try .tls(
-                .http1(configuration: .init(idleTimeout: .seconds(30))),
+                .http1(
+                    configuration: .init(
+                        additionalChannelHandlers: [bounds.handler()],
+                        idleTimeout: .seconds(30)
+                    )
+                ),
                 tlsConfiguration: configuration
             ),
             configuration: ApplicationConfiguration(
-                address: .hostname(address.host, port: address.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(512, logger: quiet)
+                address: .hostname(address.host, port: address.port)
             ),
-            onServerRunning: { channel in await onListening(channel.localAddress?.port) },
+            onServerRunning: { channel in
+                try? await pauseWithoutDescriptors(channel).get()
+                await onListening(channel.localAddress?.port)
+            },
             logger: quiet
         )
         try await application.run()
@@ -134,6 +145,8 @@ public struct WebhookServer: Service {
             certificateChain: keeper.chain,
             privateKey: keeper.key
         )
+        // A client that is put out and does not say goodbye keeps its descriptor no longer.
+        configuration.shutdownTimeout = .seconds(1)
         configuration.minimumTLSVersion = minimumVersion == .tls12 ? .tlsv12 : .tlsv13
         let (certificate, logger) = (certificate, logger)
         configuration.sslContextCallback = { _, promise in
@@ -152,6 +165,17 @@ public struct WebhookServer: Service {
             }
         }
         return configuration
+    }
+}
+
+/// What is known of a request beside its head and body: the connection on which it came.
+private struct WebhookRequestContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
     }
 }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import MeshModel
+import MeshTesting
 import ServiceLifecycle
 import Testing
 
@@ -71,6 +72,7 @@ private func listeningProgram() -> (descriptor: Int32, port: Int)? {
     /// Serves `state` while `body` runs, with the socket's path and the TCP port.
     private func serving(
         _ state: APIState,
+        bounds: ConnectionBounds? = nil,
         _ body: (_ socket: String, _ port: Int) async throws -> Void
     ) async throws {
         let directory = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
@@ -79,7 +81,7 @@ private func listeningProgram() -> (descriptor: Int32, port: Int)? {
         let socket = directory.appending(path: "api.sock").path()
         #expect(FileManager.default.createFile(atPath: socket, contents: nil))
         let (ready, listening) = AsyncStream.makeStream(of: Int?.self)
-        let service = APIService(
+        var service = APIService(
             state: state,
             socketPath: socket,
             address: HostAndPort(host: "127.0.0.1", port: 0),
@@ -90,7 +92,11 @@ private func listeningProgram() -> (descriptor: Int32, port: Int)? {
             logger: Logger(label: "test"),
             onListening: { port in listening.yield(port) }
         )
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        if let bounds {
+            service.bounds = bounds
+            service.idleTime = .milliseconds(300)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { [service] group in
             let services = ServiceGroup(services: [service], logger: Logger(label: "test"))
             group.addTask { try await services.run() }
             var listeners: [Int?] = []
@@ -224,6 +230,41 @@ private func listeningProgram() -> (descriptor: Int32, port: Int)? {
             #expect(recorder.output.contains("TOTAL          3 proxies   156m"))
             #expect(try await SizingCommand().run(transport, recorder.console()) == .ok)
             #expect(recorder.output.contains("3 proxies asked for 750m"))
+        }
+    }
+
+    @Test func `who holds many connections to the port holds nobody else's`() async throws {
+        let bounds = ConnectionBounds(limit: 4, firstRequest: .seconds(3600))
+        try await serving(colorsState(), bounds: bounds) { _, port in
+            let many = (0..<8).map { _ in SilentConnection(port: port, from: "127.0.0.2") }
+            let health = try await run("curl", ["-s", "http://127.0.0.1:\(port)/healthz"])
+            #expect(health == "ok")
+            try await poll {
+                many.count(where: \.hasEnded)
+            } until: {
+                $0 >= 4
+            }
+        }
+    }
+
+    @Test func `a connection to the port that is silent or idle ends, and a watch goes on`()
+        async throws
+    {
+        let state = colorsState()
+        let bounds = ConnectionBounds(limit: 1024, firstRequest: .milliseconds(300))
+        try await serving(state, bounds: bounds) { _, port in
+            let target = "http://127.0.0.1:\(port)/apis/heddle.dev/v1alpha1/workloads?watch=true"
+            let watch = try Running("curl", ["-sN", target])
+            for await text in watch.output where !text.isEmpty { break }
+            try await SilentConnection(port: port).waitForEnd()
+            // It ends when the server closes the connection.
+            let script = """
+                exec 3<>/dev/tcp/127.0.0.1/\(port)
+                printf 'GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n' >&3; cat <&3
+                """
+            #expect(try await run("bash", ["-c", script]).hasSuffix("ok"))
+            #expect(state.subscriptionCount == 1)
+            kill(watch.process.processIdentifier, SIGKILL)
         }
     }
 
