@@ -131,10 +131,10 @@ let package = Package(
         target(
             "MeshDaemon",
             [
-                "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshModel", "MeshManifests",
-                "MeshPage", "MeshPlan", "MeshSources", "MeshTelemetry", "XDSServer",
-                "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird, hummingbirdCore,
-                hummingbirdTLS, lifecycle, logging, nio, nioSSL, unixSignals, yams,
+                "CProcess", "KubernetesAPI", "MeshAdmission", "MeshIdentity", "MeshModel",
+                "MeshManifests", "MeshPage", "MeshPlan", "MeshSources", "MeshTelemetry",
+                "XDSServer", "EnvoySupervisor", "HTTPClient", httpTypes, hummingbird,
+                hummingbirdCore, hummingbirdTLS, lifecycle, logging, nio, nioSSL, unixSignals, yams,
             ]
         ),
         .executableTarget(
@@ -151,7 +151,7 @@ let package = Package(
             exclude: ["Kubelet"],
             swiftSettings: handWritten
         ),
-        tests("MeshModelTests", ["MeshModel"]),
+        tests("MeshModelTests", ["MeshModel", "MeshTesting"]),
         tests("MeshPlanTests", ["EnvoyAPI", "MeshModel", "MeshPlan", "MeshTesting", protobuf]),
         tests("GoldenTests", ["MeshModel", "MeshPlan", "MeshTesting"], exclude: ["Cases"]),
         tests(
@@ -219,8 +219,9 @@ let package = Package(
         tests(
             "MeshDaemonTests",
             [
-                "MeshDaemon", "MeshManifests", "MeshModel", "MeshPage", "MeshPlan", "MeshTelemetry",
-                "MeshTesting", "XDSServer", httpTypes, lifecycle, logging,
+                "EnvoySupervisor", "MeshDaemon", "MeshIdentity", "MeshManifests", "MeshModel",
+                "MeshPage", "MeshPlan", "MeshTelemetry", "MeshTesting", "XDSServer", httpTypes,
+                lifecycle, logging,
             ],
             exclude: ["Migration/Dumps"]
         ),

@@ -10,13 +10,19 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "Manifests/install.yaml"
-NAMESPACE = """\
+# Nobody publishes an image of Heddle, and this is no one's registry.
+IMAGE = "registry.example.com/heddle"
+NAMESPACE = f"""\
 # Made by install.py from Charts/heddle with its own values: change those, and run it.
 #
-#   kubectl apply --server-side -f install.yaml
+# Build the image, push it to a registry of yours, and put its name into both places: the Deployment,
+# and injection.json in the ConfigMap, from which injected Pods have it.
+#
+#   sed s,{IMAGE},REGISTRY/heddle, install.yaml | kubectl apply --server-side -f -
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -38,7 +44,11 @@ def made():
         os.environ.get("HEDDLE_HELM") or "helm", "template", "heddle", str(ROOT / "Charts/heddle"),
         "--namespace", "heddle-system", "--include-crds",
     ]
-    output = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as values:
+        values.write(f"image: {{repository: {IMAGE}}}\n")
+        values.flush()
+        command += ["--values", values.name]
+        output = subprocess.run(command, capture_output=True, text=True)
     if output.returncode:
         sys.exit(output.stderr)
     return "\n---\n".join([NAMESPACE.strip()] + without_helm(output.stdout)) + "\n"

@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <signal.h>
 #include <string.h>
@@ -127,4 +128,10 @@ int cprocess_unlock_file(int file) { return flock(file, LOCK_UN); }
 
 ssize_t cprocess_copy(int to, int from, off_t *offset, size_t count) {
     return sendfile(to, from, offset, count);
+}
+
+void cprocess_limit_arenas(int count) {
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, count);
+#endif
 }

@@ -186,7 +186,7 @@ public func runDaemon(
             )
             telemetry.update(plan, world, proxies)
             api.publish(
-                objects: world.objects,
+                objects: world.unorderedObjects,
                 statuses: plan.statuses,
                 problems: plan.problemsOfNoObject,
                 certificates: CertificateReport(plan, observations.identity),

@@ -10,13 +10,16 @@ protocol ProxyHost: Sendable {
     /// Tells what is known of their processes, each time that it changes, until graceful shutdown.
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async
 
+    /// What is known of their processes now; nil when only `observe` knows.
+    var current: [ProxyID: ProxyProcesses]? { get }
+
     /// What an earlier daemon left.
     ///
     /// - Throws: what makes it unsafe to begin without.
     func restore() throws -> EarlierRun
 
     /// Gets ready what proxies need before they hear of `plan`.
-    func prepare(for plan: Plan)
+    func prepare(for plan: Plan, of world: World)
 
     /// Runs the proxies of `plan` and no others; what is broken in `world` is no reason to end one.
     func apply(_ plan: Plan, of world: World)
@@ -51,6 +54,7 @@ struct LocalProxies: ProxyHost {
     /// The processes that an earlier daemon left running.
     let adopted: [ProxyID: ProxyProcesses]
     let logger: Logger
+    var current: [ProxyID: ProxyProcesses]? { nil }
 
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
         for await processes in supervisor.observations.cancelOnGracefulShutdown() {
@@ -65,7 +69,7 @@ struct LocalProxies: ProxyHost {
     /// Makes the folders of access logs: Envoy refuses a listener whose log it can't open.
     ///
     /// If a folder can't be made, that refusal says so.
-    func prepare(for plan: Plan) {
+    func prepare(for plan: Plan, of world: World) {
         let paths = Set(plan.proxies.values.compactMap(\.accessLogPath))
         for path in paths where path.hasPrefix("/") && !path.hasPrefix("/dev/") {
             let folder = path[..<(path.lastIndex(of: "/") ?? path.startIndex)]

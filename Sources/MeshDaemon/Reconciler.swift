@@ -19,6 +19,8 @@ struct Reconciler: Service {
     var host: any ProxyHost
     var identities: IdentityKeeper
     var state: StateDirectory
+    /// What proxies refuse that other replicas serve; nil where there are no others.
+    var sharedRefusals: SharedRefusals?
     /// Knows what proxies used so far.
     var sizing: SizingKeeper
     /// Takes what happened.
@@ -72,6 +74,13 @@ struct Reconciler: Service {
                 for await observations in telemetry.observations.cancelOnGracefulShutdown() {
                     inputs.newest.withLock { $0.telemetry = observations }
                     changed.yield()
+                }
+            }
+            if let sharedRefusals {
+                group.addTask {
+                    for await _ in sharedRefusals.changes.cancelOnGracefulShutdown() {
+                        changed.yield()
+                    }
                 }
             }
             group.addTask { await state.watch(logger) }
@@ -155,7 +164,8 @@ struct Reconciler: Service {
             let before: PlannedState = (last, observations)
             observations.proxies = [:]
             let summaries = reconciler.sizing.summaries
-            for (proxy, processes) in inputs.processes {
+            // Not what was told last, as the world may have been faster.
+            for (proxy, processes) in reconciler.host.current ?? inputs.processes {
                 observations.proxies[proxy] = ProxyObservation(
                     process: processes.process,
                     application: processes.application,
@@ -164,8 +174,15 @@ struct Reconciler: Service {
                 )
             }
             // Not what came last: it may be from before the plan that was published since.
-            for (proxy, xds) in reconciler.store.currentObservations {
+            let told = reconciler.store.currentObservations
+            for (proxy, xds) in told {
                 observations.proxies[proxy, default: ProxyObservation()].xds = xds
+            }
+            if let shared = reconciler.sharedRefusals {
+                shared.tell(told)
+                for (proxy, refusals) in shared.current where told[proxy]?.isConnected != true {
+                    observations.proxies[proxy]?.xds.refusals = refusals
+                }
             }
             observations.identity = inputs.identity
             observations.telemetry = inputs.telemetry
@@ -228,7 +245,7 @@ struct Reconciler: Service {
         }
 
         private mutating func publish(_ plan: Plan, of world: World, _ reconciler: Reconciler) {
-            reconciler.host.prepare(for: plan)
+            reconciler.host.prepare(for: plan, of: world)
             reconciler.identities.want(Set(plan.proxies.values.flatMap(\.secrets.values)))
             let admitting = plan.admitting(after: published)
             // One plan after the other must not put the others off for ever.

@@ -7,7 +7,7 @@ extension Fields {
     /// https://docs.aws.amazon.com/xray/latest/devguide/xray-sdk-go-configuration.html
     func samplingRules(_ key: String) -> String? {
         guard let text = string(key, length: 1...65_536) else { return nil }
-        guard let document = try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)),
+        guard let document = try? BoundedJSON.value(of: Array(text.utf8)[...], depth: 16),
             case .object(let members) = document
         else {
             error(key, "it is no JSON object", "write \(exampleRules)")

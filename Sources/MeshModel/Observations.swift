@@ -217,7 +217,7 @@ public struct XDSObservation: Hashable, Sendable {
 }
 
 /// A resource that a proxy refused (a NACK), and keeps an older version of, or none.
-public struct Refusal: Hashable, Sendable {
+public struct Refusal: Hashable, Codable, Sendable {
     /// The resource's type.
     public var type: ResourceType
     /// The resource's name.

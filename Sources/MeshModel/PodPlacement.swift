@@ -14,8 +14,11 @@ public struct PodPlacement: Hashable, Codable, Sendable {
     public var nodeName: String?
     /// `topology.kubernetes.io/zone` of that Kubernetes node.
     public var zone: String?
-    /// Whether the Pod has a container with Envoy, by the injector or by its owner.
-    public var hasProxy: Bool
+    /// Who configures the Envoy in it.
+    public var proxy: PodProxy
+
+    /// Whether Heddle does.
+    public var hasProxy: Bool { proxy == .heddle }
 
     /// Whether it has an address of IPv6.
     public var hasIPv6: Bool {
@@ -29,13 +32,26 @@ public struct PodPlacement: Hashable, Codable, Sendable {
         otherAddresses: [String] = [],
         nodeName: String? = nil,
         zone: String? = nil,
-        hasProxy: Bool = true
+        proxy: PodProxy = .heddle
     ) {
         self.uid = uid
         self.address = address
         self.otherAddresses = otherAddresses
         self.nodeName = nodeName
         self.zone = zone
-        self.hasProxy = hasProxy
+        self.proxy = proxy
     }
+}
+
+/// Who configures the Envoy in a Pod.
+public enum PodProxy: String, Hashable, Codable, Sendable {
+    /// Heddle: the injector made it, or made it of the owner's.
+    case heddle
+    /// App Mesh, before its Pods were Heddle's, or whoever made it.
+    case other
+    /// There is none.
+    case absent
+
+    /// The folder in which a proxy of Heddle's has the token by which it proves itself, and no other has.
+    public static let tokenFolder = "/var/run/secrets/heddle.dev/token"
 }

@@ -54,19 +54,27 @@ public struct World: Sendable {
 
     /// Every object, ordered by identity.
     public var objects: [MeshObject] {
+        let all = unorderedObjects
+        // Objects are large, and identities are not.
+        let ids = all.map(\.id)
+        return all.indices.sorted { ids[$0] < ids[$1] }.map { all[$0] }
+    }
+
+    /// Every object, in no order, which costs much less where there are thousands.
+    public var unorderedObjects: [MeshObject] {
         var all: [MeshObject] = []
-        all += meshes.values.map(MeshObject.mesh)
-        all += namespaces.values.map(MeshObject.namespace)
-        all += virtualNodes.values.map(MeshObject.virtualNode)
-        all += virtualServices.values.map(MeshObject.virtualService)
-        all += virtualRouters.values.map(MeshObject.virtualRouter)
-        all += virtualGateways.values.map(MeshObject.virtualGateway)
-        all += gatewayRoutes.values.map(MeshObject.gatewayRoute)
-        all += backendGroups.values.map(MeshObject.backendGroup)
-        all += workloads.values.map(MeshObject.workload)
-        all += trafficPolicies.values.map(MeshObject.trafficPolicy)
-        all += certificateMappings.values.map(MeshObject.certificateMapping)
-        return all.sorted { $0.id < $1.id }
+        all += meshes.values.lazy.map(MeshObject.mesh)
+        all += namespaces.values.lazy.map(MeshObject.namespace)
+        all += virtualNodes.values.lazy.map(MeshObject.virtualNode)
+        all += virtualServices.values.lazy.map(MeshObject.virtualService)
+        all += virtualRouters.values.lazy.map(MeshObject.virtualRouter)
+        all += virtualGateways.values.lazy.map(MeshObject.virtualGateway)
+        all += gatewayRoutes.values.lazy.map(MeshObject.gatewayRoute)
+        all += backendGroups.values.lazy.map(MeshObject.backendGroup)
+        all += workloads.values.lazy.map(MeshObject.workload)
+        all += trafficPolicies.values.lazy.map(MeshObject.trafficPolicy)
+        all += certificateMappings.values.lazy.map(MeshObject.certificateMapping)
+        return all
     }
 }
 

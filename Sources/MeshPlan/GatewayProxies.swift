@@ -269,7 +269,7 @@ extension Planner {
         return ProxyPlan(
             id: ProxyID(workload.reference),
             owner: gateway.id,
-            nodeID: mesh.resourceName + "/virtualGateway/" + gateway.spec.awsName,
+            nodeID: gateway.nodeID(in: mesh),
             addresses: place.addresses,
             ingressPorts: ports.sorted(),
             egressPorts: resolved.servesHTTP ? [.egress] : [],

@@ -67,8 +67,6 @@ extension Planner {
                     accessControl == nil ? [:] : callers,
                     shared
                 )
-            } finish: { planner, proxy, pod in
-                proxy.probes = planner.probes(of: pod, node, in: mesh, observations)
             }
             return
         }
@@ -291,7 +289,7 @@ extension Planner {
             tracing: tracing(of: node, in: mesh)
         )
         snapshot.insert(try resource(.egressListener(egress), origins.adding(backends)))
-        let nodeID = mesh.resourceName + "/virtualNode/" + node.spec.awsName
+        let nodeID = node.nodeID(in: mesh)
         let addresses = place.addresses
         return ProxyPlan(
             id: ProxyID(workload.reference),

@@ -17,6 +17,9 @@ public struct Plan: Sendable {
     /// Which mesh each namespace and which node or gateway each Workload belongs to.
     public var designations = Designations()
 
+    /// The mesh of each object that belongs to one.
+    var meshes: [ObjectID: ObjectReference] = [:]
+
     /// Who may call whom.
     public var topology = MeshTopology()
 
@@ -25,6 +28,11 @@ public struct Plan: Sendable {
 
     /// Makes an empty plan.
     public init() {}
+
+    /// The mesh of `id`, or of its namespace where the object has none of its own.
+    public func mesh(of id: ObjectID) -> ObjectReference? {
+        meshes[id] ?? designations.meshes[id.namespace]
+    }
 }
 
 /// What was chosen for a namespace and for a Workload, and stays chosen while it still fits.

@@ -57,9 +57,12 @@ public struct PlanOptions: Hashable, Sendable {
     func allows(_ port: Port) -> Bool { lowestPort.map { port >= $0 } ?? true }
 
     /// Who checks the health of `listener`: callers also what its own proxy can't.
+    ///
+    /// In a cluster they do always: what a proxy finds out it tells the replica that it is connected to, and
+    /// callers that are connected to another would not hear of it.
     func healthChecks(of listener: ListenerSpec, in mesh: Mesh) -> HealthCheckMode {
         let canProbe = probesGRPC || listener.healthCheck?.protocol != .grpc
-        return canProbe ? mesh.spec.healthChecks : .callers
+        return canProbe && !isInCluster ? mesh.spec.healthChecks : .callers
     }
 }
 
@@ -161,6 +164,7 @@ public struct Planner: Sendable {
             && plan.transition.leavingTLS == previous.transition.leavingTLS
         plan.transition.takenSeconds = isSame ? taken : nil
         plan.designations = resolution.designations
+        plan.meshes = resolution.membership.meshes.mapValues(\.reference)
         plan.diagnostics =
             (world.diagnostics + resolution.diagnostics + featuresWithoutEffect(in: resolution))
             .sorted()

@@ -10,14 +10,12 @@ extension Planner {
     ///   - resolution: The world.
     ///   - plan: The plan in the making.
     ///   - make: Makes the plan of a proxy, of which nothing is of its own Pod.
-    ///   - finish: Adds to it what only one Pod has.
     mutating func planPods<Spec: ObjectSpec>(
         _ workloads: [Workload],
         of owner: Object<Spec>,
         _ resolution: inout Resolution,
         into plan: inout Plan,
-        _ make: (inout Planner, Workload) throws -> ProxyPlan,
-        finish: (Planner, inout ProxyPlan, Workload) -> Void = { _, _, _ in }
+        _ make: (inout Planner, Workload) throws -> ProxyPlan
     ) {
         guard let first = workloads.first(where: { $0.injectedPod != nil }) else { return }
         let (served, files) = resolution.secretsInPods(of: owner.id)
@@ -41,15 +39,16 @@ extension Planner {
             proxy.pod = pod
             proxy.concurrency = workload.spec.sidecar.workerCount
             proxy.resources = workload.spec.sidecar
-            finish(self, &proxy, workload)
             plan.proxies[proxy.id] = proxy
         }
     }
 
     /// The endpoint that `workload`, a Pod, is for `target`; nil when it is none.
     ///
-    /// It is none before it has an address, and from when it is being deleted or has ended. One that was
-    /// not injected takes plaintext alone.
+    /// It is one from when it has an address and is ready until it is not, or is being deleted: what is not
+    /// ready has no part in a Service either, and Envoy sends requests to unhealthy endpoints as well once
+    /// most of them are. One that was not injected takes plaintext alone, and App Mesh's Envoy does the TLS
+    /// of its node's listeners, but not that of a whole mesh, of which it knows nothing.
     func endpoint(
         in pod: PodPlacement,
         of workload: Workload,
@@ -58,67 +57,97 @@ extension Planner {
     ) -> Endpoint? {
         let id = ProxyID(workload.reference)
         guard let address = pod.address, !address.isEmpty,
-            observations.proxies[id]?.isLeaving != true,
-            pod.hasProxy || target.tls?.takesPlaintext != false
+            observations.proxies[id]?.isReady ?? options.assumesServing,
+            target.tls?.takesPlaintext != false || pod.proxy.does(target.tls)
         else { return nil }
         return Endpoint(
             address: address,
             port: target.mapping.port,
-            isHealthy: observations.isHealthy(id, target) ?? options.assumesServing,
+            isHealthy: true,
             healthCheckPort: target.probe?.port,
-            takesTLS: pod.hasProxy && takesTLS(id, target),
+            takesTLS: pod.proxy.does(target.tls) && takesTLS(id, target),
             zone: pod.zone
         )
     }
 }
 
-extension ProxyObservation {
-    /// Whether it shall get no new requests, as it is about to end or has ended.
-    var isLeaving: Bool {
-        switch process?.phase {
-        case .draining, .stopped: true
-        case .starting, .running, .backingOff, nil: false
+extension PodProxy {
+    /// Whether it does `tls`.
+    fileprivate func does(_ tls: TargetTLS?) -> Bool {
+        switch self {
+        case .heddle: true
+        case .other: tls?.isMeshWide == false
+        case .absent: false
+        }
+    }
+
+    /// What becomes of a Pod with it, and what to do; nil when it is Heddle's.
+    var uninjectedMessage: (problem: String, remedy: String)? {
+        switch self {
+        case .heddle: nil
+        case .other:
+            (
+                "its Envoy is App Mesh's, or another that does not ask Heddle for its configuration",
+                "let the Pod be made anew, as \"kubectl rollout restart\" does"
+            )
+        case .absent:
+            (
+                "it has no proxy, as it was not injected",
+                "label its namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, and let the Pod "
+                    + "be made anew, as \"kubectl rollout restart\" does"
+            )
         }
     }
 }
 
+extension ProxyObservation {
+    /// Whether its Pod is ready; nil before anything is known of that.
+    var isReady: Bool? { process.map { $0.phase == .running } }
+}
+
 extension Resolution {
-    /// Warns of Pods that are members of the mesh and have no proxy.
+    /// Warns of Pods that are members of the mesh and have no proxy of Heddle's.
     mutating func reportUninjectedPods() {
         for (owner, workloads) in workloads {
             guard let mesh = mesh(of: owner) else { continue }
-            for workload in workloads where workload.isUninjected {
-                report(uninjected(workload, owner, in: mesh))
+            for workload in workloads {
+                guard let proxy = workload.spec.pod?.proxy, let message = proxy.uninjectedMessage
+                else { continue }
+                report(uninjected(workload, proxy, message, owner, in: mesh))
             }
         }
     }
 
-    private func uninjected(_ workload: Workload, _ owner: ObjectID, in mesh: Mesh) -> Diagnostic {
-        guard owner.kind == .virtualNode else {
-            return workload.diagnostic(
-                .warning,
-                "spec.containers",
+    private func uninjected(
+        _ workload: Workload,
+        _ proxy: PodProxy,
+        _ message: (problem: String, remedy: String),
+        _ owner: ObjectID,
+        in mesh: Mesh
+    ) -> Diagnostic {
+        func warning(_ problem: String, _ remedy: String) -> Diagnostic {
+            workload.diagnostic(.warning, "spec.containers", problem, remedy: remedy)
+        }
+        if owner.kind == .virtualGateway, proxy == .absent {
+            return warning(
                 "\(owner) selects it, and no container of it is named envoy, so that it serves nothing",
-                remedy: "name the container with Envoy \"envoy\", and let the Pod be made anew"
+                "name the container with Envoy \"envoy\", and let the Pod be made anew"
             )
         }
-        let listeners = world.virtualNodes[owner.reference]?.spec.listeners ?? []
+        let node = owner.kind == .virtualNode ? world.virtualNodes[owner.reference] : nil
+        let listeners = node?.spec.listeners ?? []
+        let isMeshStrict = mesh.spec.mutualTLS == .strict
         let takesNoPlaintext =
             !listeners.isEmpty
             && listeners.allSatisfy {
-                $0.tls.map { $0.mode == .strict } ?? (mesh.spec.mutualTLS == .strict)
+                $0.tls.map { proxy == .absent && $0.mode == .strict } ?? isMeshStrict
             }
         let consequence =
             takesNoPlaintext
             ? "nobody calls it, as \(owner) takes nothing but TLS"
-            : "it calls and is called past the mesh, in plaintext"
-        return workload.diagnostic(
-            .warning,
-            "spec.containers",
-            "\(owner) selects it and it has no proxy, as it was not injected: \(consequence)",
-            remedy:
-                "label its namespace appmesh.k8s.aws/sidecarInjectorWebhook=enabled, and let the Pod "
-                + "be made anew, as \"kubectl rollout restart\" does"
-        )
+            : proxy == .absent
+                ? "it calls and is called past the mesh, in plaintext"
+                : "it goes on with what it was told last, and has nothing once it is started again"
+        return warning("\(owner) selects it and \(message.problem): \(consequence)", message.remedy)
     }
 }

@@ -50,7 +50,7 @@ extension Planner {
         return node.spec.listeners.compactMap { listener in
             let mapping = listener.portMapping
             guard let check = listener.possibleHealthCheck,
-                workload.spec.pod != nil || options.allows(mapping.port),
+                options.allows(mapping.port),
                 options.healthChecks(of: listener, in: mesh) == .once
             else { return nil }
             return Probe(
@@ -85,14 +85,14 @@ extension ListenerSpec {
 struct Reachability: Hashable {
     /// Whether its processes run.
     var isServing: Bool
+    /// Whether its Pod is ready.
+    var isReady: Bool?
     /// The listeners' ports whose health checks fail.
     var failingPorts: Set<Port>
-    /// Whether they are about to end or have ended.
-    var isLeaving: Bool
 
     init(_ observation: ProxyObservation) {
         isServing = observation.isServing
-        isLeaving = observation.isLeaving
+        isReady = observation.isReady
         failingPorts = Set(observation.xds.health.filter { $0.value != .healthy }.keys)
     }
 }

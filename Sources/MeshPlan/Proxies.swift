@@ -168,13 +168,6 @@ extension Destination {
     }
 }
 
-extension Mesh {
-    /// `mesh/<name>`, or `mesh/<name>@<owner>` for a shared mesh, as in Envoy's `node.id`.
-    var resourceName: String {
-        "mesh/" + spec.awsName + (spec.meshOwner.map { "@\($0)" } ?? "")
-    }
-}
-
 extension SidecarResources {
     /// Envoy's worker threads: one for each core begun, of the limit or else of the request.
     var workerCount: Int { (max(1, cpuLimitMillicores ?? cpuRequestMillicores) - 1) / 1000 + 1 }

@@ -54,6 +54,9 @@ final class ConnectionRegistry: Sendable {
     /// How many have proved nothing.
     var unprovenCount: Int { state.withLock { $0.unproven.count } }
 
+    /// How many connections were refused, as too many had proved nothing.
+    var refusedCount: Int { state.withLock { $0.refused } }
+
     private func forget(_ peer: String) {
         state.withLock { state in
             guard let address = state.unproven.removeValue(forKey: peer) else { return }

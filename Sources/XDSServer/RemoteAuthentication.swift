@@ -5,14 +5,15 @@ internal import MeshModel
 internal import MeshPlan
 internal import X509
 
-/// Proxies elsewhere: a Pod proves itself with the token of its service account, or another client with
-/// a certificate of its virtual node.
+/// Proxies elsewhere: a Pod proves itself with the token of its service account, or, where that is asked
+/// for, with a certificate of its virtual node.
 ///
 /// The gRPC codes are those that App Mesh's service gave for the same mistakes.
 final class RemoteAuthentication: Authentication {
     private let store: SnapshotStore
     private let reviews: TokenReviews
     private let audience: String
+    private let takesCertificates: Bool
     private let connections: ConnectionRegistry
     private let log = RefusedStreams()
 
@@ -20,11 +21,13 @@ final class RemoteAuthentication: Authentication {
         _ store: SnapshotStore,
         reviews: TokenReviews,
         audience: String,
+        takesCertificates: Bool,
         connections: ConnectionRegistry
     ) {
         self.store = store
         self.reviews = reviews
         self.audience = audience
+        self.takesCertificates = takesCertificates
         self.connections = connections
     }
 
@@ -68,7 +71,7 @@ final class RemoteAuthentication: Authentication {
         let (proxy, admitted): (ProxyID, RemoteProxy)
         if metadata.contains(where: { $0.key == "authorization" }) {
             (proxy, admitted) = try await proved(byToken: metadata.bearerToken)
-        } else if let certificate {
+        } else if let certificate, takesCertificates {
             (proxy, admitted) = try proved(by: certificate, metadata)
         } else {
             throw Refusal(
@@ -76,7 +79,8 @@ final class RemoteAuthentication: Authentication {
                 peer: .noToken,
                 problem: """
                     no token: send one as metadata "authorization: Bearer <token>", of the Pod's \
-                    service account for the audience "\(audience)", or a client certificate
+                    service account for the audience \
+                    "\(audience)"\(takesCertificates ? ", or a client certificate" : "")
                     """
             )
         }

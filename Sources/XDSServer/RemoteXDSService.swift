@@ -6,8 +6,8 @@ public import ServiceLifecycle
 /// Serves the snapshots and secrets of a store to proxies elsewhere: ADS, HDS and ALS over TLS 1.3.
 ///
 /// A Pod proves which one it is with the token of its service account, sent as metadata
-/// `authorization: Bearer <token>`, another client with a certificate of its virtual node; and its
-/// `node.id` must be what is planned for it (`SnapshotStore.admit`).
+/// `authorization: Bearer <token>`, or, where that is asked for, with a certificate of its virtual node;
+/// and its `node.id` must be what is planned for it (`SnapshotStore.admit`).
 public struct RemoteXDSService: Service {
     /// What a service goes by.
     public struct Configuration: Sendable {
@@ -17,15 +17,17 @@ public struct RemoteXDSService: Service {
         public var port: UInt16
         /// The audience that tokens must be for, as messages name it.
         public var audience: String
+        /// Whether a certificate of a virtual node proves any proxy of that node, in place of a token.
+        ///
+        /// It does until the certificate ends, whatever became of the Pod that had it.
+        public var takesClientCertificates: Bool
         /// The newest certificate; asked at each connection, so it returns at once.
         ///
-        /// Open connections
-        /// go on with the one they began with.
+        /// Open connections go on with the one they began with.
         public var certificate: @Sendable () -> ServingCertificate
         /// Whom a token proves, if it is for `audience`; nil when it proves nobody.
         ///
-        /// It throws when
-        /// nobody can be asked, and ends when its task is cancelled.
+        /// It throws when nobody can be asked, and ends when its task is cancelled.
         public var review: @Sendable (_ token: String) async throws -> PodIdentity?
 
         /// Makes a configuration.
@@ -33,12 +35,14 @@ public struct RemoteXDSService: Service {
             host: String,
             port: UInt16,
             audience: String,
+            takesClientCertificates: Bool = false,
             certificate: @escaping @Sendable () -> ServingCertificate,
             review: @escaping @Sendable (_ token: String) async throws -> PodIdentity?
         ) {
             self.host = host
             self.port = port
             self.audience = audience
+            self.takesClientCertificates = takesClientCertificates
             self.certificate = certificate
             self.review = review
         }
@@ -47,6 +51,9 @@ public struct RemoteXDSService: Service {
     /// The port on which it listens.
     public let port: UInt16
     let connections: ConnectionRegistry
+    /// How many connections were refused so far, as too many others had not proved yet who they are: the
+    /// sign of an attack.
+    public var refusedConnections: Int { connections.refusedCount }
     private let host: String
     private let descriptor: CInt
     private let store: SnapshotStore
@@ -90,6 +97,7 @@ public struct RemoteXDSService: Service {
             store,
             reviews: reviews,
             audience: configuration.audience,
+            takesCertificates: configuration.takesClientCertificates,
             connections: connections
         )
         descriptor = try TCPListener.listen(host: configuration.host, port: configuration.port)

@@ -74,7 +74,7 @@ public final class SnapshotStore: Sendable {
                 logs.denials.forget(proxy)
                 state.channels[proxy]?.publish(nil)
                 state.published.remove(proxy)
-                if !state.isAuthorized(proxy) { state.channels[proxy] = nil }
+                state.forgetIfUnused(proxy, board)
             }
             for (proxy, snapshot) in snapshots {
                 if state.published.insert(proxy).inserted {
@@ -149,8 +149,9 @@ public final class SnapshotStore: Sendable {
     /// Lets the proxies elsewhere receive their snapshots that prove to be one of `proxies`, in place of
     /// all that were admitted before.
     ///
-    /// The streams of a proxy that is absent end, and those of one whose Pod is another now: so each
-    /// plan's own are to be given. A new stream of the same proxy takes the place of the one before.
+    /// The streams of a proxy that is absent end, and those of one whose Pod is another now, or whose Pod
+    /// another node selects: so each plan's own are to be given, before its snapshots. A new stream of the
+    /// same proxy takes the place of the one before.
     public func admit(_ proxies: [ProxyID: RemoteProxy]) {
         state.withLock { state in
             state.hasAdmitted = true
@@ -158,7 +159,9 @@ public final class SnapshotStore: Sendable {
             let old = state.remotes
             state.remotes = proxies
             state.remoteNodeIDs = Set(proxies.values.map(\.nodeID))
-            for (proxy, before) in old where proxies[proxy]?.podUID != before.podUID {
+            for (proxy, before) in old
+            where proxies[proxy]?.podUID != before.podUID || proxies[proxy]?.nodeID != before.nodeID
+            {
                 state.endStreams(of: proxy, .removed)
                 state.forgetIfUnused(proxy, board)
             }

@@ -17,8 +17,9 @@ final class AdmissionCluster: Sendable {
     private let certificate = Mutex<WebhookCertificate?>(nil)
     private let roots = Mutex<String?>(nil)
     private let isLeading = Mutex(true)
-    private let world = Mutex<World?>(nil)
+    private let world = NewestWorld()
     private let port = Mutex<Int?>(nil)
+    private let keeper = Mutex<CABundleKeeper?>(nil)
 
     /// The one that the tests of a suite share.
     static func shared() async throws -> AdmissionCluster { try await cluster.value }
@@ -37,7 +38,7 @@ final class AdmissionCluster: Sendable {
         )
         let source = KubernetesSource(client: client, logger: logger)
         run(source)
-        Task { for await world in source.worlds { self.world.withLock { $0 = world } } }
+        Task { for await world in source.worlds { self.world.show(world) } }
         var settings = InjectionSettings(
             proxyImage: "envoyproxy/envoy:v1.40.0",
             heddleImage: "heddle:1"
@@ -47,7 +48,7 @@ final class AdmissionCluster: Sendable {
             address: HostAndPort(host: "127.0.0.1", port: 0),
             controller: AdmissionController(settings: settings) { "{\"node\": \"\($0.nodeID)\"}" },
             certificate: { self.certificate.withLock { $0 } },
-            world: { self.world.withLock { $0 } },
+            world: world,
             patience: .seconds(20),
             logger: logger
         ) { port in self.port.withLock { $0 = port } }
@@ -55,13 +56,13 @@ final class AdmissionCluster: Sendable {
         let keeper = CABundleKeeper(
             client: client,
             roots: { self.roots.withLock { $0 } },
-            canWrite: { self.isLeading.withLock { $0 } },
-            interval: .milliseconds(50),
+            leadershipEnd: { self.isLeading.withLock { $0 } ? .now + .seconds(60) : nil },
             logger: logger
         )
+        self.keeper.withLock { $0 = keeper }
         run(keeper)
         try await poll({ self.port.withLock { $0 } }) { $0 != nil }
-        try await poll({ self.world.withLock { $0 != nil } }) { $0 }
+        try await poll({ self.world.current != nil }) { $0 }
         try await configureWebhooks()
         _ = try await poll(bundles) { $0.allSatisfy { $0 != nil } && $0.count == 17 }
     }
@@ -82,6 +83,7 @@ final class AdmissionCluster: Sendable {
         let root = try String(contentsOfFile: authority.certificate, encoding: .utf8)
         self.certificate.withLock { $0 = certificate }
         roots.withLock { $0 = root }
+        keeper.withLock { $0 }?.look()
         return issued.serial
     }
 
@@ -92,7 +94,10 @@ final class AdmissionCluster: Sendable {
     }
 
     /// Has this replica lead, or not.
-    func lead(_ leads: Bool) { isLeading.withLock { $0 = leads } }
+    func lead(_ leads: Bool) {
+        isLeading.withLock { $0 = leads }
+        keeper.withLock { $0 }?.look()
+    }
 
     /// Applies the configurations as a chart does: without roots.
     func configureWebhooks() async throws {

@@ -223,7 +223,7 @@ struct AdmissionTests {
         #expect(containers?.array?.count == 1)
     }
 
-    @Test func `roots that an upgrade takes away come back, by the replica that leads`()
+    @Test func `roots that somebody takes away come back, by the replica that leads`()
         async throws
     {
         let cluster = try await AdmissionCluster.shared()

@@ -16,14 +16,14 @@ struct ChartReleaseTests {
         let before = try await server.everything()
         let notes = try await Helm.chart(
             "install",
-            values: ChartValues.ofAppMesh,
+            values: [ChartValues.ofAppMesh, ChartValues.image],
             cluster[0],
             cluster[1]
         )
         #expect(notes.contains("Heddle \(heddleVersion) runs in the namespace heddle-system"))
         #expect(
             notes.contains(
-                "heddle:\(heddleVersion) for Heddle, envoyproxy/envoy:v1.40.0 for proxies"
+                "registry.example.com/heddle:\(heddleVersion) for Heddle, envoyproxy/envoy:v1.40.0 for proxies"
             )
         )
         for name in [
@@ -31,6 +31,7 @@ struct ChartReleaseTests {
         ] {
             #expect(notes.contains("- \(name): "), "\(name)")
         }
+        #expect(notes.contains("WARNING: replicaCount is 1"))
         #expect(!notes.contains("kubectl apply --server-side"))
         let installed = try await server.everything().subtracting(before)
         #expect(installed.contains("Deployment heddle-system heddle"))
@@ -41,11 +42,19 @@ struct ChartReleaseTests {
         try await server.setAuthority("ZmFrZQ==")
         let upgraded = try await Helm.chart(
             "upgrade",
-            values: "replicaCount: 5\nwebhooks: {objects: {failurePolicy: Ignore}}",
+            values: [
+                ChartValues.image,
+                """
+                replicaCount: 5
+                webhooks: {objects: {failurePolicy: Ignore}}
+                tracing: {enabled: true, provider: datadog, address: "ref:status.hostIP"}
+                """,
+            ],
             cluster[0],
             cluster[1]
         )
-        #expect(!upgraded.contains("no effect"))
+        #expect(upgraded.contains("- tracing.address: ref:status.hostIP differs from Pod to Pod"))
+        #expect(!upgraded.contains("- accountId") && !upgraded.contains("replicaCount is 1"))
         let deployment = try await server.object("apps/v1", "deployments", "heddle")
         #expect(deployment["spec"]?["replicas"] == 5)
         for path in ["mutating", "validating"] {
@@ -102,6 +111,9 @@ struct ChartReleaseTests {
             .replacing("apiVersion: policy/v1\n", with: "apiVersion: policy/v1beta1\n")
         try await server.apply(text, "--server-side")
         try await server.apply(text, "--server-side")
+        // Its head says how to put one's own image in both places.
+        let lines = text.split(separator: "\n").filter { !$0.hasPrefix("#") }
+        #expect(lines.count { $0.contains("registry.example.com/heddle") } == 2)
         let deployment = try await server.object("apps/v1", "deployments", "heddle")
         #expect(deployment["spec"]?["replicas"] == 2)
     }

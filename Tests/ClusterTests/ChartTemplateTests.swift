@@ -30,7 +30,7 @@ struct ChartTemplateTests {
         #expect(pod["affinity"]?["podAntiAffinity"] != nil)
         #expect(pod["topologySpreadConstraints"]?.array?.count == 1)
         let container = try #require(pod["containers"]?.array?.first)
-        #expect(container["image"] == .string("heddle:\(heddleVersion)"))
+        #expect(container["image"] == .string("registry.example.com/heddle:\(heddleVersion)"))
         #expect(
             container["securityContext"] == [
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
@@ -39,6 +39,11 @@ struct ChartTemplateTests {
         )
         #expect(container["readinessProbe"]?["httpGet"] == ["path": "/readyz", "port": "http"])
         #expect(container["args"]?.array?.prefix(2) == ["run", "--kubernetes"])
+        #expect(container["args"]?.array?.contains("--certificate-lifetime=24h") == true)
+        // `kubectl exec deployment/heddle -- heddle status` finds the replica by it.
+        let mounts = container["volumeMounts"]?.array ?? []
+        let state = try #require(mounts.first { $0["name"] == "state" }?["mountPath"])
+        #expect(container["env"] == [["name": "HEDDLE_STATE_DIR", "value": state]])
         let budget = try #require(objects["PodDisruptionBudget heddle"])
         #expect(budget["apiVersion"] == "policy/v1")
         #expect(budget["spec"]?["maxUnavailable"] == 1)
@@ -85,12 +90,13 @@ struct ChartTemplateTests {
     @Test func `a values file of App Mesh's chart is taken, without App Mesh's images`()
         async throws
     {
-        let objects = try await Helm.objects(values: ChartValues.ofAppMesh)
+        let objects = try await Helm.objects(values: [ChartValues.ofAppMesh, ChartValues.image])
         let pod = try #require(objects["Deployment heddle"]?["spec"]?["template"]?["spec"])
         let container = try #require(pod["containers"]?.array?.first)
-        #expect(container["image"] == .string("heddle:\(heddleVersion)"))
+        #expect(container["image"] == .string("registry.example.com/heddle:\(heddleVersion)"))
+        let environment = container["env"]?.array ?? []
         #expect(
-            container["env"] == [["name": "http_proxy", "value": "http://proxy.example.com:3128"]]
+            environment.contains(["name": "http_proxy", "value": "http://proxy.example.com:3128"])
         )
         #expect(container["resources"]?["limits"] == ["cpu": "2000m", "memory": "1Gi"])
         #expect(pod["serviceAccountName"] == "appmesh-controller")
@@ -105,7 +111,9 @@ struct ChartTemplateTests {
         #expect(sidecar["lifecycleHooks"]?["preStopDelay"] == 30)
         #expect(sidecar["useFipsEndpoint"] == nil)
         #expect(
-            settings["init"]?["image"] == ["repository": "heddle", "tag": .string(heddleVersion)]
+            settings["init"]?["image"] == [
+                "repository": "registry.example.com/heddle", "tag": .string(heddleVersion),
+            ]
         )
         #expect(settings["tracing"]?["provider"] == "x-ray")
         #expect(settings["stats"]?["statsdAddress"] == "ref:status.hostIP")
@@ -113,12 +121,21 @@ struct ChartTemplateTests {
 
     @Test func `everything can be on`() async throws {
         let objects = try await Helm.objects(
-            values: ChartValues.everything,
+            values: [ChartValues.everything],
             "--api-versions",
             "monitoring.coreos.com/v1"
         )
         let names = ["NetworkPolicy mesh", "ServiceMonitor mesh", "PrometheusRule mesh"]
         for name in names { #expect(objects[name] != nil, "\(name)") }
+        let ingress = objects["NetworkPolicy mesh"]?["spec"]?["ingress"]?.array ?? []
+        #expect(ingress.map { $0["ports"]?.array?.first?["port"] } == ["xds", "webhook", "http"])
+        #expect(
+            ingress.map { $0["from"]?.array?.first }
+                == [
+                    nil, ["ipBlock": ["cidr": "10.0.0.0/28"]],
+                    ["namespaceSelector": ["matchLabels": ["team": "ops"]]],
+                ]
+        )
         let budget = objects["PodDisruptionBudget mesh"]?["spec"]
         #expect(budget?["minAvailable"] == 2)
         #expect(budget?["maxUnavailable"] == nil)
@@ -146,11 +163,14 @@ struct ChartTemplateTests {
 
     @Test func `what is null or off is left out`() async throws {
         let objects = try await Helm.objects(
-            values: """
+            values: [
+                ChartValues.image,
+                """
                 podDisruptionBudget: null
                 rbac: {create: false}
                 serviceAccount: {create: false, name: mine}
-                """
+                """,
+            ]
         )
         #expect(objects["PodDisruptionBudget heddle"] == nil)
         #expect(objects.keys.allSatisfy { !$0.contains("Role") && !$0.contains("ServiceAccount") })
@@ -158,10 +178,23 @@ struct ChartTemplateTests {
         #expect(pod?["serviceAccountName"] == "mine")
     }
 
+    /// What the values file of one version or another of App Mesh's chart has as an empty string.
+    @Test(arguments: [
+        "serviceAccount: {annotations: \"\"}", "env: \"\"", "resources: \"\"", "affinity: \"\"",
+        "podAnnotations: \"\"", "podLabels: \"\"", "nodeSelector: \"\"", "tolerations: \"\"",
+        "imagePullSecrets: \"\"", "podDisruptionBudget: \"\"",
+    ])
+    func `an empty string is as good as nothing`(_ values: String) async throws {
+        let objects = try await Helm.objects(values: [ChartValues.image, values])
+        #expect(objects["Deployment heddle"]?["spec"]?["replicas"] == 2)
+        #expect(objects["ServiceAccount heddle"]?["metadata"]?["annotations"] == nil)
+    }
+
     @Test(arguments: ["", ChartValues.ofAppMesh, ChartValues.everything])
     func `the injector reads the settings that the chart writes`(_ values: String) async throws {
+        let isWhole = values == ChartValues.everything
         let objects = try await Helm.objects(
-            values: values,
+            values: isWhole ? [values] : [values, ChartValues.image],
             "--api-versions",
             "monitoring.coreos.com/v1"
         )
@@ -170,6 +203,7 @@ struct ChartTemplateTests {
         let settings = try JSONDecoder()
             .decode(InjectionSettings.self, from: Data(try written.text.utf8))
         #expect(settings.proxyImage.contains("envoy"))
+        #expect(settings.problems == [])
         // The daemon itself sets the versions and the token.
         var read = try JSONValue(
             text: String(decoding: JSONEncoder().encode(settings), as: UTF8.self)
@@ -198,17 +232,51 @@ struct ChartTemplateTests {
         ("webhooks: {pods: {failurePolicy: Maybe}}", "failurePolicy"),
         ("webhooks: {timeoutSeconds: 31}", "timeoutSeconds"),
         ("authority: {secretName: My Root}", "secretName"),
+        ("certificateLifetime: 5s", "certificateLifetime"),
+        ("certificateLifetime: 1 day", "certificateLifetime"),
+        ("egressIgnoredIPs: metadata", "egressIgnoredIPs"),
         ("podDisruptionBudget: {atLeast: 1}", "podDisruptionBudget"),
         ("env: {A: [b]}", "env"),
         ("serviceMonitor: {interval: often}", "interval"),
         ("networkPolicy: {metricsFrom: everywhere}", "metricsFrom"),
+        ("networkPolicy: {webhookFrom: everywhere}", "webhookFrom"),
     ]
 
     @Test(arguments: wrong)
     func `a wrong value is refused by its name`(values: String, name: String) async throws {
         let failure = await #expect(throws: Helm.Failure.self) {
-            try await Helm.objects(values: values)
+            try await Helm.objects(values: [ChartValues.image, values])
         }
+        #expect(failure?.description.contains(name) == true, "\(failure as Any)")
+    }
+
+    /// What Heddle would refuse at its start, when App Mesh's controller has ended, and no schema finds.
+    @Test func `an install that could not run is refused with all its mistakes`() async throws {
+        let failure = await #expect(throws: Helm.Failure.self) {
+            try await Helm.objects(
+                values: [
+                    """
+                    tracing: {enabled: true, provider: x-ray}
+                    stats: {statsdEnabled: true, statsdAddress: datadog.svc}
+                    sidecar: {readinessPort: 9901}
+                    """
+                ]
+            )
+        }
+        let told = try #require(failure).description
+        for mistake in [
+            "image.repository: not given", "--set image.repository=REGISTRY/heddle",
+            "region: empty, and the X-Ray daemon needs it",
+            "stats.statsdAddress: \"datadog.svc\" is not an IP address",
+            "sidecar.readinessPort: 9901 is taken",
+        ] { #expect(told.contains(mistake), "\(told)") }
+    }
+
+    @Test func `App Mesh's controller is no image of Heddle`() async throws {
+        let failure = await #expect(throws: Helm.Failure.self) {
+            try await Helm.objects(values: [ChartValues.ofAppMesh])
+        }
+        let name = "image.repository: registry.example.com/amazon/appmesh-controller is App Mesh's"
         #expect(failure?.description.contains(name) == true, "\(failure as Any)")
     }
 

@@ -1,5 +1,11 @@
 /// Values files of the tests.
 enum ChartValues {
+    /// What nobody can do without: an image of Heddle, with the chart's own tag.
+    static let image = """
+        image: {repository: registry.example.com/heddle, tag: ""}
+
+        """
+
     /// All values of App Mesh's own chart, with its defaults and an account's name here and there.
     static let ofAppMesh = """
         replicaCount: 1
@@ -112,6 +118,7 @@ enum ChartValues {
         prometheusRule: {enabled: true, labels: {release: prometheus}}
         networkPolicy:
           enabled: true
+          webhookFrom: [{ipBlock: {cidr: 10.0.0.0/28}}]
           metricsFrom: [{namespaceSelector: {matchLabels: {team: ops}}}]
 
         """

@@ -5,27 +5,49 @@ import Synchronization
 import Testing
 
 /// A cluster with Heddle in it: an API server, what `Manifests/install.yaml` installs, replicas of `heddle
-/// run --kubernetes` under that service account, and a kubelet that runs Pods with real Envoys.
+/// run --kubernetes` under that service account behind their Service, and a kubelet that runs Pods with
+/// real Envoys.
 final class ClusterMesh: Sendable {
     /// The API server.
     let server: KubernetesServer
     /// Runs Pods; nil where a test has none that run.
     let kubelet: TestKubelet?
+    /// What is between the first replica and the API server; nil where nothing is.
+    let faults: NetworkFaults?
     private let replicas = Mutex<[TestReplica]>([])
-    private let firstPort: Int
+    private let service: TestService
+    /// The first three bytes of the replicas' addresses.
+    private let network: String
     private let arguments: [String]
     let client = HTTPClient()
 
     private init(
         _ server: KubernetesServer,
         _ kubelet: TestKubelet?,
-        _ firstPort: Int,
-        _ arguments: [String]
-    ) {
+        _ number: Int,
+        _ options: Options
+    ) async throws {
         self.server = server
         self.kubelet = kubelet
-        self.firstPort = firstPort
-        self.arguments = arguments
+        arguments = options.arguments
+        network = "127.\(100 + Int(getpid()) % 100).\(number % 250)"
+        faults = options.hasFaults ? try await NetworkFaults(server) : nil
+        let address = try await server.kubectl(
+            "get",
+            "service",
+            "heddle",
+            "-n",
+            Self.namespace,
+            "-o",
+            "jsonpath={.spec.clusterIP}"
+        )
+        var listeners = ["\(address):443": 9443]
+        if let kubelet { listeners["\(kubelet.nodeAddress):18000"] = 18000 }
+        service = try await TestService(
+            listeners,
+            backends: (1...3).map { [network] in "\(network).\($0)" },
+            healthPort: 18001
+        )
     }
 
     /// The namespace of Heddle.
@@ -36,8 +58,8 @@ final class ClusterMesh: Sendable {
         var server = KubernetesServer.Options()
         /// Whether Pods run, which takes root.
         var runsPods = true
-        /// The address of the API server for Heddle, when it is not the server's own.
-        var serverBetween: (@Sendable (KubernetesServer) async throws -> String)?
+        /// Whether the network between the first replica and the API server can fail.
+        var hasFaults = false
         /// More options of each replica.
         var arguments: [String] = []
     }
@@ -65,24 +87,23 @@ final class ClusterMesh: Sendable {
                 envoy: try requireEnvoy(),
                 hosts: ["heddle.\(namespace).svc": nil]
             ) : nil
-        let mesh = ClusterMesh(
-            server,
-            kubelet,
-            30_000 + Int(getpid()) % 20 * 100 + number % 20 * 5,
-            options.arguments + [
-                "--kubeconfig",
-                try await mesh(kubeconfigOn: server, at: options.serverBetween?(server)),
-            ]
-        )
-        do {
+        let mesh = try await ClusterMesh(server, kubelet, number, options)
+        try await mesh.telling {
             try await mesh.start()
             try await body(mesh)
+        }
+        mesh.all.forEach { $0.end() }
+    }
+
+    /// Does `work`, and shows what Heddle and the Pods wrote when it fails.
+    func telling(_ work: () async throws -> Void) async throws {
+        do {
+            try await work()
         } catch {
-            print(mesh.replicas.withLock { $0 }.map(\.output).joined(separator: "\n== next\n"))
+            print(all.map(\.output).joined(separator: "\n== next\n"))
             if let kubelet { print(kubelet.logs()) }
             throw error
         }
-        mesh.replicas.withLock { $0 }.forEach { $0.end() }
     }
 
     /// Applies what the chart's plain manifests hold, but for what this API server does not know and for
@@ -104,13 +125,25 @@ final class ClusterMesh: Sendable {
         try await server.apply(documents.joined(separator: "\n---\n"), namespace: namespace)
     }
 
-    /// A kubeconfig of Heddle's own service account.
-    private static func mesh(
-        kubeconfigOn server: KubernetesServer,
-        at address: String?
-    ) async throws -> String {
-        let token = try await server.token(namespace, "heddle", pod: nil, audience: nil)
-        let path = server.folder.appendingPathComponent("heddle.kubeconfig").path
+    /// A kubeconfig of Heddle's own service account as replica `index` has it, with a token that is bound
+    /// to its Pod.
+    private func kubeconfig(of index: Int) async throws -> String {
+        let pod = "heddle-\(index)"
+        // On another node than kubelet's: there is a process in its place.
+        let uid = try await server.createPod(
+            Self.namespace,
+            pod,
+            serviceAccount: "heddle",
+            node: "node-of-heddle"
+        )
+        let token = try await server.token(
+            Self.namespace,
+            "heddle",
+            pod: (name: pod, uid: uid),
+            audience: nil
+        )
+        let address = index == 0 ? faults?.endpoint : nil
+        let path = server.folder.appendingPathComponent("\(pod).kubeconfig").path
         let text = """
             apiVersion: v1
             kind: Config
@@ -120,7 +153,9 @@ final class ClusterMesh: Sendable {
                 server: \(address ?? server.server)
                 certificate-authority: \(server.certificateAuthority)
             users: [{name: heddle, user: {token: \(token)}}]
-            contexts: [{name: heddle, context: {cluster: cluster, user: heddle, namespace: \(namespace)}}]
+            contexts:
+            - name: heddle
+              context: {cluster: cluster, user: heddle, namespace: \(Self.namespace)}
             current-context: heddle
             """
         try text.write(toFile: path, atomically: true, encoding: .utf8)
@@ -134,36 +169,22 @@ final class ClusterMesh: Sendable {
 
     /// Where replica `index` serves health and metrics.
     func url(_ path: String, of index: Int = 0) -> String {
-        "http://127.0.0.1:\(firstPort + index * 2 + 1)\(path)"
+        "http://\(network).\(index + 1):18001\(path)"
     }
 
-    /// Starts a replica, and waits until it is ready.
-    ///
-    /// The first one serves the webhooks, as the Service has one address here.
+    /// Starts one more replica, at an address of its own like a Pod, and waits until it is ready.
     @discardableResult
     func start(_ options: [String] = [], whenReady: Bool = true) async throws -> TestReplica {
         let index = all.count
         let folder = server.folder.appendingPathComponent("replica-\(index)").path
-        var webhooks = "none"
-        if index == 0 {
-            let address = try await server.kubectl(
-                "get",
-                "service",
-                "heddle",
-                "-n",
-                Self.namespace,
-                "-o",
-                "jsonpath={.spec.clusterIP}"
-            )
-            webhooks = "\(address):443"
-        }
+        let address = "\(network).\(index + 1)"
         let replica = try await TestReplica(
             [
-                heddleBinary.path, "run", "--kubernetes", "--state-dir", folder,
-                "--xds-address", "0.0.0.0:\(index == 0 ? 18000 : firstPort + index * 2)",
-                "--webhook-address", webhooks,
-                "--http-address", "127.0.0.1:\(firstPort + index * 2 + 1)",
-                "--service-name", "heddle.\(Self.namespace).svc", "--log-level", "info",
+                heddleBinary.path, "run", "--kubernetes", "--kubeconfig",
+                try await kubeconfig(of: index), "--state-dir", folder, "--xds-address",
+                "\(address):18000", "--webhook-address", "\(address):9443", "--http-address",
+                "\(address):18001", "--service-name", "heddle.\(Self.namespace).svc",
+                "--log-level", "info",
             ] + arguments + options,
             log: "\(folder).log"
         )
@@ -172,10 +193,25 @@ final class ClusterMesh: Sendable {
         return replica
     }
 
+    /// Has the first `count` replicas run, and no others.
+    func run(replicas count: Int) async throws {
+        for (index, replica) in all.enumerated() {
+            replica.resume()
+            if index >= count, replica.isRunning { try await replica.kill() }
+            if index < count, !replica.isRunning { try await replica.start() }
+        }
+        while all.count < count { try await start(whenReady: false) }
+        for index in 0..<count { try await waitUntilReady(index) }
+    }
+
+    /// Whether replica `index` says that it leads.
+    func isLeader(_ index: Int) async -> Bool {
+        (try? await metric("heddle_leader", of: index)) == 1
+    }
+
     /// Waits until replica `index` has planned, and its webhooks answer.
     func waitUntilReady(_ index: Int = 0) async throws {
         try await poll({ await status(url("/readyz", of: index)) }, until: { $0 == 200 })
-        guard index == 0 else { return }
         // The API server refuses objects until it knows the root of the webhooks.
         try await poll(
             {
@@ -195,11 +231,18 @@ final class ClusterMesh: Sendable {
         try? await client.response(to: HTTPRequest("GET", url, timeout: .seconds(2))).status
     }
 
-    /// The value of the first sample in `/metrics` that begins with `name`.
-    func metric(_ name: String, of index: Int = 0) async throws -> Double {
-        let text = try await client.response(to: HTTPRequest("GET", url("/metrics", of: index)))
-            .text
-        let lines = text.split(separator: "\n").filter { $0.hasPrefix(name) }
+    /// The sum of the samples in `/metrics` that begin with `name` and have all of `labels`.
+    func metric(
+        _ name: String,
+        _ labels: [String: String] = [:],
+        of index: Int = 0
+    ) async throws -> Double {
+        let text = try await client.response(
+            to: HTTPRequest("GET", url("/metrics", of: index), timeout: .seconds(5))
+        ).text
+        let lines = text.split(separator: "\n").filter { line in
+            line.hasPrefix(name) && labels.allSatisfy { line.contains("\($0)=\"\($1)\"") }
+        }
         return lines.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }
             .reduce(0, +)
     }
@@ -208,10 +251,16 @@ final class ClusterMesh: Sendable {
 
     /// Applies manifests; webhooks may just be starting.
     func apply(_ yaml: String, namespace: String? = nil) async throws {
+        try await accepted { try await server.apply(yaml, namespace: namespace) }
+    }
+
+    /// Does `work` until the API server does not refuse it: a webhook may not answer, or the server.
+    func accepted(_ work: () async throws -> String) async throws {
         try await poll(
+            within: .seconds(40),
             {
                 do {
-                    try await server.apply(yaml, namespace: namespace)
+                    _ = try await work()
                     return nil as String?
                 } catch let failure as KubectlFailure {
                     return failure.output
@@ -249,6 +298,7 @@ final class ClusterMesh: Sendable {
         in namespace: String,
         labels: [String: String],
         annotations: [String: String] = [:],
+        probe: [String] = ["curl", "-sf", "http://127.0.0.1:8080/"],
         waits: Bool = true
     ) async throws {
         func lines(_ pairs: [String: String]) -> String {
@@ -271,7 +321,7 @@ final class ClusterMesh: Sendable {
               - name: app
                 image: example.com/application
                 command: [python3, \(TestKubelet.application), \(name), "8080"]
-                readinessProbe: {exec: {command: [curl, -sf, "http://127.0.0.1:8080/"]}}
+                readinessProbe: {exec: {command: \(probe)}}
             """
         )
         if waits { try await waitUntilReady(pod: name, in: namespace) }

@@ -6,72 +6,10 @@ import Testing
 /// Heddle in a cluster, from `kubectl apply` to a request through real Envoys in Pods.
 @Suite(.serialized, .enabled(if: clusterIsExpected), .timeLimit(.minutes(10)))
 struct ClusterMeshTests {
-    /// The canary of the examples, with Services for its names: applications resolve these.
-    private func applyCanary(to cluster: ClusterMesh) async throws {
-        let mesh = try String(
-            contentsOfFile: repositoryFile("Manifests/examples/canary/mesh.yaml"),
-            encoding: .utf8
-        )
-        try await cluster.apply(mesh)
-        for name in ["front", "color"] {
-            try await cluster.apply(
-                """
-                apiVersion: v1
-                kind: Service
-                metadata: {name: \(name), namespace: color-app}
-                spec: {ports: [{port: 8080}]}
-                """
-            )
-        }
-    }
-
-    private func runCanary(in cluster: ClusterMesh) async throws {
-        try await applyCanary(to: cluster)
-        let pods = [
-            ("front", ["app": "front"]), ("blue", ["app": "color", "version": "blue"]),
-            ("green", ["app": "color", "version": "green"]),
-        ]
-        for (name, labels) in pods {
-            try await cluster.runPod(name, in: "color-app", labels: labels, waits: false)
-        }
-        for (name, _) in pods { try await cluster.waitUntilReady(pod: name, in: "color-app") }
-    }
-
-    /// Who answers to `count` calls of `color` by the application of `front`.
-    private func answers(_ count: Int, in cluster: ClusterMesh) async throws -> [String: Int] {
-        var answers: [String: Int] = [:]
-        for _ in 0..<count {
-            let answer = try await cluster.call(
-                "http://color.color-app:8080/",
-                from: "front",
-                in: "color-app"
-            )
-            answers[answer.status == 200 ? answer.text : "\(answer.status)", default: 0] += 1
-        }
-        return answers
-    }
-
-    private func setWeights(blue: Int, green: Int, in cluster: ClusterMesh) async throws {
-        let path = "/spec/routes/0/httpRoute/action/weightedTargets"
-        let changes = [(0, blue), (1, green)].map { index, weight in
-            #"{"op": "replace", "path": "\#(path)/\#(index)/weight", "value": \#(weight)}"#
-        }
-        try await cluster.server.kubectl(
-            "patch",
-            "virtualrouter",
-            "color",
-            "-n",
-            "color-app",
-            "--type=json",
-            "-p",
-            "[\(changes.joined(separator: ", "))]"
-        )
-    }
-
     @Test func `an example is applied with kubectl and carries traffic between Pods`() async throws
     {
         try await ClusterMesh.run { cluster in
-            try await runCanary(in: cluster)
+            try await cluster.runCanary()
             try await cluster.condition("MeshActive", of: "mesh/color-mesh")
             for (type, object) in [
                 ("VirtualNodeActive", "virtualnode/color-blue"),
@@ -92,11 +30,11 @@ struct ClusterMeshTests {
             #expect(header.split(separator: " ").map(String.init) == ["NAME", "ARN", "AGE"])
             #expect(table.contains("virtualNode/color-blue_color-app"))
 
-            let shared = try await answers(60, in: cluster)
+            let shared = try await cluster.answers(60)
             #expect(Set(shared.keys).isSubset(of: ["blue", "green"]))
             #expect(shared["blue", default: 0] > shared["green", default: 0])
-            try await setWeights(blue: 0, green: 1, in: cluster)
-            try await poll({ try await answers(5, in: cluster) }, until: { $0 == ["green": 5] })
+            try await cluster.setWeights(blue: 0, green: 1)
+            try await poll({ try await cluster.answers(5) }, until: { $0 == ["green": 5] })
         }
     }
 
@@ -104,8 +42,8 @@ struct ClusterMeshTests {
         async throws
     {
         try await ClusterMesh.run { cluster in
-            try await runCanary(in: cluster)
-            #expect(try await answers(1, in: cluster).values.reduce(0, +) == 1)
+            try await cluster.runCanary()
+            #expect(try await cluster.answers(1).values.reduce(0, +) == 1)
             try await cluster.server.kubectl(
                 "annotate",
                 "mesh",
@@ -139,31 +77,16 @@ struct ClusterMeshTests {
         async throws
     {
         try await ClusterMesh.run { cluster in
-            try await runCanary(in: cluster)
-            try await setWeights(blue: 1, green: 0, in: cluster)
-            try await poll({ try await answers(5, in: cluster) }, until: { $0 == ["blue": 5] })
-            let labels = ["app": "color", "version": "blue"]
-            try await cluster.runPod("blue-2", in: "color-app", labels: labels)
-            try await poll(
-                { try await answers(10, in: cluster) },
-                until: { Set($0.keys) == ["blue", "blue-2"] }
-            )
-            try await cluster.server.kubectl(
-                "delete",
-                "pod",
-                "blue",
-                "-n",
-                "color-app",
-                "--wait=false"
-            )
-            var failed = 0
-            for _ in 0..<200 {
-                let answers = try await answers(1, in: cluster)
-                failed += answers.filter { !["blue", "blue-2"].contains($0.key) }.values
-                    .reduce(0, +)
+            try await cluster.runCanary()
+            try await cluster.setWeights(blue: 1, green: 0)
+            try await poll({ try await cluster.answers(5) }, until: { $0 == ["blue": 5] })
+            try await cluster.runColor("blue-2")
+            try await cluster.waitUntilAnswers(["blue"], with: ["blue", "blue-2"])
+            try await cluster.underTraffic { _ in
+                // It waits until kubelet has ended the Pod.
+                try await cluster.server.kubectl("delete", "pod", "blue", "-n", "color-app")
             }
-            #expect(failed == 0)
-            try await poll({ try await answers(10, in: cluster) }, until: { $0 == ["blue-2": 10] })
+            try await cluster.waitUntilAnswers(["blue"], with: ["blue-2"], without: "blue")
         }
     }
 }

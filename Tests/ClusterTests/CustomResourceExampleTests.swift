@@ -15,8 +15,16 @@ struct CustomResourceExampleTests {
         let folder = packageFolder.appending(path: "Manifests/examples")
         let text = try String(contentsOf: folder.appending(path: name), encoding: .utf8)
         try await server.apply(text)
+        try await expectKept(text, on: server, atLeast: 1)
+    }
+
+    private func expectKept(
+        _ text: String,
+        on server: KubernetesServer,
+        atLeast count: Int
+    ) async throws {
         let documents = try Yams.load_all(yaml: text).compactMap { $0 }
-        #expect(!documents.isEmpty)
+        #expect(documents.count >= count)
         for document in documents {
             let data = try JSONSerialization.data(withJSONObject: document)
             let object = try JSONDecoder().decode(JSONValue.self, from: data)
@@ -28,6 +36,24 @@ struct CustomResourceExampleTests {
             let kept = try JSONValue(text: try await server.request("GET", "\(path)/\(name)"))
             #expect(kept["spec"] == spec, "\(kind.name) \(name)")
         }
+    }
+
+    @Test func `what the page on gateways shows is applied, and nothing of it is lost`()
+        async throws
+    {
+        let server = try await ClusterServer.withDefinitions()
+        let namespace = try await server.makeNamespace()
+        let page = packageFolder.appending(
+            path: "Sources/MeshDaemon/Documentation.docc/Gateways.md"
+        )
+        let text = try String(contentsOf: page, encoding: .utf8)
+        let blocks = text.components(separatedBy: "```yaml\n").dropFirst()
+            .compactMap { $0.components(separatedBy: "\n```").first }
+            .filter { $0.contains("appmesh.k8s.aws/") }
+        let yaml = blocks.joined(separator: "\n---\n")
+            .replacing("namespace: shop", with: "namespace: \(namespace)")
+        try await server.apply(yaml)
+        try await expectKept(yaml, on: server, atLeast: 2)
     }
 
     /// The golden cases have every field that `plan` writes.

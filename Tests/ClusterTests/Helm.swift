@@ -48,33 +48,39 @@ enum Helm {
         return result.output
     }
 
-    /// Runs a verb for the chart with these values, in the namespace `heddle-system` by default.
+    /// Runs a verb for the chart with these files of values, the later ones before the earlier, in the
+    /// namespace `heddle-system` by default.
     @discardableResult
     static func chart(
         _ verb: String,
-        values: String = "",
+        values: [String] = [ChartValues.image],
         namespace: String = "heddle-system",
         _ options: String...
     ) async throws -> String {
-        let file = newFile("values.yaml")
-        try values.write(to: file, atomically: true, encoding: .utf8)
-        defer { try? FileManager.default.removeItem(at: file) }
-        return try await run(
-            [verb, "heddle", chart, "--namespace", namespace, "-f", file.path] + options
-        )
+        let arguments = [verb, "heddle", chart, "--namespace", namespace]
+        return try await run(arguments, values, options)
+    }
+
+    private static func run(
+        _ arguments: [String],
+        _ values: [String],
+        _ options: [String]
+    ) async throws -> String {
+        let files = values.map { _ in newFile("values.yaml") }
+        defer { files.forEach { try? FileManager.default.removeItem(at: $0) } }
+        for (file, text) in zip(files, values) {
+            try text.write(to: file, atomically: true, encoding: .utf8)
+        }
+        return try await run(arguments + files.flatMap { ["-f", $0.path] } + options)
     }
 
     /// The objects that an installation would make, by kind and name: `Deployment heddle`.
     static func objects(
-        values: String = "",
+        values: [String] = [ChartValues.image],
         _ options: String...
     ) async throws -> [String: JSONValue] {
-        let file = newFile("values.yaml")
-        try values.write(to: file, atomically: true, encoding: .utf8)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let text = try await run(
-            ["template", "heddle", chart, "--namespace", "heddle-system", "-f", file.path] + options
-        )
+        let arguments = ["template", "heddle", chart, "--namespace", "heddle-system"]
+        let text = try await run(arguments, values, options)
         var objects: [String: JSONValue] = [:]
         for case let document? in try Yams.load_all(yaml: text) {
             let data = try JSONSerialization.data(withJSONObject: document)

@@ -70,7 +70,7 @@ struct WebhookServerTests {
             let pod = Self.mesh.replacing("\"Mesh\"", with: "\"Pod\"")
             let unready = try await server.post("/mutate-v1-pod", pod)
             #expect(unready.status == 503)
-            server.world.withLock { $0 = World() }
+            server.world.show(World())
             let status7 = try await server.post("/mutate-v1-pod", pod).status
             #expect(status7 == 200)
         }
@@ -78,13 +78,13 @@ struct WebhookServerTests {
 
     @Test func `an object waits for what was applied just before`() async throws {
         try await withServer { server in
-            server.world.withLock { $0 = World() }
+            server.world.show(World())
             let node = Self.mesh.replacing("\"Mesh\"", with: "\"VirtualNode\"")
                 .replacing(#""name": "demo""#, with: #""name": "blue", "namespace": "demo""#)
             async let answer = server.post("/mutate-appmesh-k8s-aws-v1beta2-virtualnode", node)
-            // It was asked in vain, and asks on.
-            try await poll({ server.looks.withLock { $0 } }) { $0 > 2 }
-            server.world.withLock { $0 = World(demo: "") }
+            // It was asked in vain, and waits.
+            try await poll({ server.world.readerCount }) { $0 == 1 }
+            server.world.show(World(demo: ""))
             let document = try JSONDecoder().decode(
                 JSONValue.self,
                 from: Data(try await answer.text.utf8)
@@ -115,9 +115,7 @@ struct WebhookServerTests {
 
     /// A server that runs for a test.
     private final class Running: Sendable {
-        let world = Mutex<World?>(nil)
-        /// How often the world was asked for.
-        let looks = Mutex(0)
+        let world = NewestWorld()
         let listening = Mutex<Int?>(nil)
         let authority: String
         private let client = HTTPClient()
@@ -169,10 +167,7 @@ struct WebhookServerTests {
             minimumVersion: minimum,
             controller: AdmissionController(settings: settings) { _ in "{}" },
             certificate: { certificate },
-            world: {
-                running.looks.withLock { $0 += 1 }
-                return running.world.withLock { $0 }
-            },
+            world: running.world,
             patience: .seconds(60),
             logger: Logger(label: "webhooks") { _ in SwiftLogNoOpLogHandler() }
         ) { port in running.listening.withLock { $0 = port } }

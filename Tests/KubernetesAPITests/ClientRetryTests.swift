@@ -141,13 +141,14 @@ struct ClientRetryTests {
 
     @Test(
         arguments: [
-            ("nonsense", "it is no JSON"), ("[]", "it is of another type"),
+            ("nonsense", "it is no JSON"), ("[]", "it is no JSON"),
             (#"{"items": []}"#, "metadata is missing"),
             (
                 #"{"metadata": {}, "items": [{"metadata": {}}]}"#,
                 "items[0].metadata.name is missing"
             ),
             (String(repeating: "[", count: 100_000), "it is no JSON"),
+            (#"{"metadata": {}, "items": 1}"#, "it is no JSON"),
         ]
     )
     func `an answer that makes no sense is told`(body: String, problem: String) async throws {

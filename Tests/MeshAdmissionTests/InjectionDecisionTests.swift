@@ -163,6 +163,16 @@ func pod(
         ("sidecarEnvJson", "{", #"expected format: [{"EnvVariableKey":"EnvVariableValue"}]"#),
         ("sidecarEnvJson", #"{"A":"b"}"#, "write a JSON list of objects"),
         ("sidecarEnvJson", #"[{"A":{"b":"c"}}]"#, "nested values are not supported"),
+        (
+            "sidecarEnvJson",
+            String(repeating: "[", count: 400) + String(repeating: "]", count: 400),
+            "malformed annotation"
+        ),
+        ("sidecarEnv", String(repeating: "A=b,", count: 4097), "it is 16388 bytes long"),
+        (
+            "secretMounts", (0..<65).map { "s:/\($0)" }.joined(separator: ","),
+            "there are too many mounts"
+        ),
         ("xrayAgentConfigMount", "a:/b,c:/d", "provide only one config mount for annotation"),
         ("xrayAgentConfigMount", "a", "expected format: volumeName:mountPath"),
         ("cpuRequest", "3", "is above the limit"),

@@ -62,6 +62,14 @@ let clusterYAML = """
       podSelector: {matchLabels: {app: ingress}}
       gatewayRouteSelector: {matchExpressions: [{key: unattached, operator: DoesNotExist}]}
       listeners: [{portMapping: {port: 8088, protocol: http}}]
+    ---
+    apiVersion: appmesh.k8s.aws/v1beta2
+    kind: VirtualGateway
+    metadata: {name: edge, namespace: demo, uid: edge-uid}
+    spec:
+      meshRef: {name: demo, uid: mesh-uid}
+      podSelector: {matchLabels: {app: edge}}
+      listeners: [{portMapping: {port: 443, protocol: http}}, {portMapping: {port: 8443, protocol: http}}]
     """
 
 /// The objects that tests find in the cluster.

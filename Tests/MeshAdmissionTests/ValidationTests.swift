@@ -321,6 +321,38 @@ private let rules: [Rule] =
         )
     }
 
+    @Test func `an update that takes an object out of use is refused, and no other`() throws {
+        func router(_ weight: Int, _ name: String = "a") throws -> JSONValue {
+            object(
+                .virtualRouter,
+                try json(
+                    #"{"routes": [{"name": "\#(name)", "httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNodeRef": {"name": "n"}, "weight": \#(weight)}]}}}]}"#
+                )
+            )
+        }
+        let (good, broken) = (try router(100), try router(101))
+        let message =
+            "VirtualRouter demo/blue: spec.routes[0].httpRoute.action.weightedTargets[0].weight: "
+            + "101 is out of range; use 0 to 100"
+        #expect(try validate(.virtualRouter, broken, old: good).refusal == message)
+        #expect(try validate(.virtualRouter, good, old: broken).refusal == nil)
+        // It is out of use already.
+        let outcome = try validate(.virtualRouter, router(101, "b"), old: broken)
+        #expect(outcome.refusal == nil)
+        #expect(outcome.verdict.warnings == [message])
+    }
+
+    @Test func `an annotation that takes a mesh out of use is refused`() throws {
+        let mesh = object(.mesh, ["namespaceSelector": [:]])
+        var broken = mesh
+        broken["metadata"]?["annotations"] = ["heddle.dev/mtls": "STRIKT"]
+        let refusal = try #require(try validate(.mesh, broken, old: mesh).refusal)
+        #expect(refusal.contains("heddle.dev/mtls"))
+        var labelled = broken
+        labelled["metadata"]?["labels"] = ["a": "b"]
+        #expect(try validate(.mesh, labelled, old: broken).refusal == nil)
+    }
+
     @Test func `warnings are few and short`() throws {
         let routes = JSONValue.array(
             (0..<100).map { ["name": .string("r\($0)"), "priority": -1, "grpcRoute": [:]] }

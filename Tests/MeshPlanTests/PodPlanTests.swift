@@ -36,7 +36,7 @@ import Testing
     private func pod(
         _ name: String,
         _ address: String?,
-        hasProxy: Bool = true,
+        proxy: PodProxy = .heddle,
         zone: String? = nil
     ) -> Workload {
         Workload(
@@ -51,7 +51,7 @@ import Testing
                     uid: "uid-\(name)",
                     address: address,
                     zone: zone,
-                    hasProxy: hasProxy
+                    proxy: proxy
                 )
             )
         )
@@ -139,39 +139,110 @@ import Testing
         }
     }
 
-    @Test func `endpoints are the Pods that can answer, by zone`() throws {
+    @Test func `endpoints are the Pods that are ready, by zone`() throws {
         let pods = [
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1", zone: "b"),
             pod("color-2", "10.0.1.2", zone: "a"), pod("color-3", "10.0.1.3", zone: "b"),
             pod("color-4", nil, zone: "a"), pod("color-5", "10.0.1.5"),
-            pod("color-6", "10.0.1.6"), pod("color-7", "10.0.1.7", hasProxy: false),
+            pod("color-6", "10.0.1.6"), pod("color-7", "10.0.1.7", proxy: .absent),
+            pod("color-8", "10.0.1.8"),
         ]
         let observations = observations([
             "color-1": .running, "color-2": .starting, "color-3": .running, "color-4": .running,
             "color-5": .draining, "color-6": .stopped, "color-7": .running,
+            "color-8": .backingOff,
         ])
         #expect(
             try endpoints(plan(world(pods), observations))
-                == ["10.0.1.7", "a: 10.0.1.2 down", "b: 10.0.1.1", "b: 10.0.1.3"]
+                == ["10.0.1.7", "b: 10.0.1.1", "b: 10.0.1.3"]
         )
+    }
+
+    @Test func `a proxy that connects is no endpoint before its Pod is known to be ready`() throws {
+        let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
+        let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
+        let options = PlanOptions(assumesServing: false, isInCluster: true)
+        var planner = Planner(options: options)
+        var observations = Observations()
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
+        observations.proxies[id] = ProxyObservation(xds: XDSObservation(isConnected: true))
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
+        observations.proxies[id]?.process = ProcessObservation(phase: .running)
+        #expect(planner.plan(observations, nowSeconds: 0) == nil)
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == ["10.0.1.1"])
+    }
+
+    @Test func `a node of which no Pod is ready says so, and has no endpoint`() throws {
+        let pods = [
+            pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2"),
+        ]
+        let observations = observations(["color-1": .starting, "color-2": .backingOff])
+        let plan = plan(world(pods), observations)
+        #expect(try endpoints(plan) == [])
+        let node = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
+        let conditions = try #require(plan.statuses[node]?.conditions)
+        let available = try #require(conditions.first { $0.type == "EndpointsAvailable" })
+        #expect(available.status == .false)
+        #expect(
+            available.message
+                == "None of the Pods demo/color-1, demo/color-2 is ready; callers are "
+                + "answered with 503."
+        )
+        let active = try #require(conditions.first { $0.type == "VirtualNodeActive" })
+        #expect(active.message == "It is valid and in force: 0 of 2 Pods are ready.")
     }
 
     @Test func `a Pod that begins to end is no endpoint any more, in a plan of its own`() throws {
         let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
         var planner = Planner(options: PlanOptions(isInCluster: true))
-        var observations = observations(["color-1": .starting])
-        _ = planner.plan(world, observations, nowSeconds: 0)
+        var observations = observations(["color-1": .running])
+        #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == ["10.0.1.1"])
         let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
         observations.proxies[id]?.process?.phase = .draining
         #expect(planner.plan(observations, nowSeconds: 0) == nil)
         #expect(try endpoints(planner.plan(world, observations, nowSeconds: 0)) == [])
     }
 
+    @Test func `callers check the health of Pods, whoever shall by the mesh`() throws {
+        var world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1")])
+        world.meshes[ObjectReference(name: "demo")]?.spec.healthChecks = .once
+        let color = ObjectReference(namespace: "demo", name: "color")
+        world.virtualNodes[color]?.spec.listeners[0].healthCheck = HealthCheck(
+            unhealthyThreshold: 2,
+            interval: .seconds(5),
+            timeout: .seconds(2),
+            protocol: .http
+        )
+        var observations = observations(["color-1": .running])
+        let id = ProxyID(ObjectReference(namespace: "demo", name: "color-1"))
+        let port = try #require(Port(8080))
+        // What the proxy would tell of its application counts for callers of one replica alone.
+        observations.proxies[id]?.xds.health = [port: .unhealthy(.timeout)]
+        let plan = plan(world, observations)
+        #expect(plan.proxies[id]?.probes == [])
+        #expect(try endpoints(plan) == ["10.0.1.1"])
+        let cluster = try Envoy_Config_Cluster_V3_Cluster(
+            serializedBytes: #require(
+                plan.proxies[Self.front]?.snapshot[.clusters][
+                    "cds_egress_demo_color_demo_http_8080"
+                ]
+            ).payload
+        )
+        #expect(cluster.healthChecks.count == 1)
+        #expect(
+            plan.diagnostics.map(\.message).contains(
+                "Mesh demo: metadata.annotations[\"heddle.dev/health-checks\"]: once: has no effect "
+                    + "here: what a proxy finds out is known to one replica alone, so that callers do "
+                    + "the health checks"
+            )
+        )
+    }
+
     @Test func `a Pod without a proxy is told of, once where it matters`() throws {
         let pods = [
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"),
-            pod("color-2", "10.0.1.2", hasProxy: false),
-            pod("other-1", "10.0.9.9", hasProxy: false),
+            pod("color-2", "10.0.1.2", proxy: .absent),
+            pod("other-1", "10.0.9.9", proxy: .absent),
         ]
         let plan = plan(world(pods))
         let color = ObjectReference(namespace: "demo", name: "color-2")
@@ -203,7 +274,7 @@ import Testing
     {
         var world = world([
             pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1"),
-            pod("color-2", "10.0.1.2", hasProxy: false),
+            pod("color-2", "10.0.1.2", proxy: .absent),
         ])
         let mesh = ObjectReference(name: "demo")
         world.meshes[mesh]?.spec.mutualTLS = .permissive
@@ -212,6 +283,51 @@ import Testing
         let plan = plan(world)
         #expect(try endpoints(plan) == ["10.0.1.1"])
         #expect(plan.diagnostics.contains { $0.message.contains("nobody calls it") })
+    }
+
+    @Test func `a Pod with App Mesh's Envoy is no proxy of Heddle's until it is made anew`() throws
+    {
+        var world = world([
+            pod("front-1", "10.0.0.1"), pod("color-1", "10.0.1.1", proxy: .other),
+            pod("color-2", "10.0.1.2"),
+        ])
+        let ready = observations(["color-1": .running, "color-2": .running])
+        let first = plan(world, ready)
+        let pod = ObjectReference(namespace: "demo", name: "color-1")
+        #expect(first.proxies[ProxyID(pod)] == nil)
+        #expect(try endpoints(first) == ["10.0.1.1", "10.0.1.2"])
+        #expect(
+            first.diagnostics.filter { $0.severity == .warning }.map(\.message) == [
+                "Pod demo/color-1: spec.containers: VirtualNode demo/color selects it and its Envoy is "
+                    + "App Mesh's, or another that does not ask Heddle for its configuration: it goes "
+                    + "on with what it was told last, and has nothing once it is started again; let "
+                    + "the Pod be made anew, as \"kubectl rollout restart\" does"
+            ]
+        )
+        let node = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
+        let conditions = try #require(first.statuses[node]?.conditions)
+        let proxies = try #require(conditions.first { $0.type == "ProxiesReady" })
+        #expect(proxies.status == .false)
+        #expect(
+            proxies.message == "1 of 2 Pods are ready; Pod demo/color-1 runs App Mesh's Envoy: let "
+                + "them be made anew, as \"kubectl rollout restart\" does."
+        )
+        // It knows nothing of the mesh's TLS, and does that of its listener.
+        let mesh = ObjectReference(name: "demo")
+        world.meshes[mesh]?.spec.mutualTLS = .strict
+        let strict = plan(world, ready)
+        #expect(try endpoints(strict) == ["10.0.1.2"])
+        #expect(strict.diagnostics.contains { $0.message.contains("nobody calls it") })
+        world.meshes[mesh]?.spec.mutualTLS = nil
+        world.virtualNodes[node.reference]?.spec.listeners[0].tls = ListenerTLS(
+            mode: .strict,
+            certificate: .file(
+                FileCertificate(certificateChain: "/chain.pem", privateKey: "/key.pem")
+            )
+        )
+        let own = plan(world, ready)
+        #expect(try endpoints(own) == ["10.0.1.1", "10.0.1.2"])
+        #expect(!own.diagnostics.contains { $0.message.contains("nobody calls it") })
     }
 
     @Test func `a node is active whether or not its Pods are ready, and tells how many are`() throws
@@ -266,7 +382,7 @@ import Testing
     }
 
     @Test func `of a Pod's life Kubernetes tells, and Heddle of what it adds`() {
-        let pods = [pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2", hasProxy: false)]
+        let pods = [pod("color-1", "10.0.1.1"), pod("color-2", "10.0.1.2", proxy: .absent)]
         let before = observations(["color-1": .starting])
         let after = observations(["color-1": .running])
         let empty = plan(world([pods[0]]), before)
@@ -303,5 +419,40 @@ import Testing
             let id = ProxyID(ObjectReference(namespace: "demo", name: "many-\(number)"))
             #expect(plan.proxies[id]?.owner.name == "many-\(number)")
         }
+    }
+}
+
+extension PodPlanTests {
+    @Test func `what a Pod refuses that another replica serves is in the status of what it is of`()
+        throws
+    {
+        let world = world([pod("front-1", "10.0.0.1"), pod("color-1", "10.0.0.2")])
+        var seen = observations(["front-1": .running, "color-1": .running])
+        let before = plan(world, seen)
+        let node = try #require(world.virtualNodes.values.first { $0.metadata.name == "front" })
+        func status(_ plan: Plan, _ type: String) -> Condition? {
+            plan.statuses[node.id]?.conditions.first { $0.type == type }
+        }
+        #expect(status(before, "ConfigAccepted")?.status == .true)
+        let listener = try #require(before.proxies[Self.front]?.snapshot[.listeners].values.first)
+        func refuse(_ version: String) {
+            seen.proxies[Self.front]?.xds.refusals = [
+                Refusal(
+                    type: .listeners,
+                    resource: listener.name,
+                    version: version,
+                    message: "no such filter",
+                    objects: [node.id]
+                )
+            ]
+        }
+        refuse(listener.version)
+        let refused = plan(world, seen)
+        #expect(status(refused, "ConfigAccepted")?.reason == "RefusedByProxy")
+        #expect(status(refused, "VirtualNodeActive")?.reason == "RefusedByProxy")
+        #expect(status(refused, "ProxiesReady")?.message.contains("no such filter") == true)
+        // Another version was offered since.
+        refuse("older")
+        #expect(plan(world, seen).statuses == before.statuses)
     }
 }

@@ -4,6 +4,10 @@ import Testing
 
 @testable import MeshSources
 
+/// What the injector mounts into a proxy.
+private let mounts =
+    #""volumeMounts": [{"mountPath": "/var/run/secrets/heddle.dev/token"}]"#
+
 @Suite struct KubernetesPodTests {
     @Test func `a Pod is a Workload where it is`() throws {
         let pod = try pod(
@@ -27,19 +31,31 @@ import Testing
                     address: "10.0.0.1",
                     nodeName: "node-1",
                     zone: "a",
-                    hasProxy: true
+                    proxy: .heddle
                 )
         )
     }
 
     @Test(arguments: [
-        (#""containers": [{"name": "app"}, {"name": "envoy"}]"#, true),
-        (#""initContainers": [{"name": "envoy", "restartPolicy": "Always"}]"#, true),
-        (#""containers": [{"name": "app"}], "initContainers": [{"name": "proxyinit"}]"#, false),
+        (#""containers": [{"name": "app"}, {"name": "envoy", \#(mounts)}]"#, PodProxy.heddle),
+        (
+            #""initContainers": [{"name": "envoy", "restartPolicy": "Always", \#(mounts)}]"#,
+            .heddle
+        ),
+        (#""containers": [{"name": "app"}, {"name": "envoy"}]"#, .other),
+        (
+            #""containers": [{"name": "envoy", "volumeMounts": [{"mountPath": "/tmp"}, {}]}]"#,
+            .other
+        ),
+        (#""containers": [{"name": "app", \#(mounts)}, {"name": "envoy"}]"#, .other),
+        (#""containers": [{"name": "app"}], "initContainers": [{"name": "proxyinit"}]"#, .absent),
     ])
-    func `a container named envoy is the proxy`(spec: String, hasProxy: Bool) throws {
+    func `a container named envoy is Heddle's proxy if it has Heddle's token`(
+        spec: String,
+        proxy: PodProxy
+    ) throws {
         let pod = try pod("blue-1", spec: spec)
-        #expect(pod.workload(zone: nil)?.spec.pod?.hasProxy == hasProxy)
+        #expect(pod.workload(zone: nil)?.spec.pod?.proxy == proxy)
     }
 
     @Test(arguments: [

@@ -24,7 +24,7 @@ func document(
           "creationTimestamp": "2026-11-23T10:00:00Z"},
          "spec": \(spec), "status": \(status ?? "{}")}
         """
-    return try JSONDecoder().decode(MeshDocument.self, from: Data(text.utf8))
+    return try MeshDocument(json: Array(text.utf8)[...])
 }
 
 /// `spec` of a VirtualNode that selects the Pods of `app`.
@@ -41,7 +41,8 @@ func pod(
     _ name: String,
     namespace: String = "demo",
     metadata: String = "",
-    spec: String = #""containers": [{"name": "app"}, {"name": "envoy"}]"#,
+    spec: String =
+        #""containers": [{"name": "app"}, {"name": "envoy", "volumeMounts": [{"mountPath": "/var/run/secrets/heddle.dev/token"}]}]"#,
     status: String = #""phase": "Running", "podIP": "10.0.0.1""#
 ) throws -> Pod {
     let text = """

@@ -34,7 +34,6 @@ struct KubernetesSourceTests {
             #expect(first.labels(ofNamespace: namespace)["mesh"] == "demo")
             #expect(!node.metadata.uid.isEmpty)
             #expect(node.metadata.annotations.isEmpty)
-            #expect(source.isReady)
             try await server.apply(nodeManifest("blue", port: 9080), namespace: namespace)
             let second = try await worlds.next {
                 $0.virtualNodes[blue]?.spec.listeners.first?.portMapping.port.number == 9080
@@ -165,46 +164,50 @@ struct KubernetesSourceTests {
         }
     }
 
-    @Test func `without rights on one kind the rest works, and it is told`() async throws {
+    /// What a service account may read, but for `left`, and nodes.
+    private func rules(without left: Kind? = nil) -> [KubernetesServer.Rule] {
+        let read = ["get", "list", "watch"]
+        return KubernetesSource.kinds.filter { $0 != left }.map {
+            KubernetesServer.Rule($0.group, [$0.plural], read)
+        } + [.init("", ["pods"], read)]
+    }
+
+    private let colors = """
+
+        ---
+        apiVersion: appmesh.k8s.aws/v1beta2
+        kind: VirtualRouter
+        metadata: {name: colors}
+        spec: {listeners: [{portMapping: {port: 8080, protocol: http}}]}
+        """
+
+    @Test func `without rights on what refines a mesh the rest works, and it is told`()
+        async throws
+    {
         let server = try await KubernetesCluster.shared()
         let namespace = try await server.makeNamespace()
-        let read = ["get", "list", "watch"]
-        let kinds = KubernetesSource.kinds.filter { $0 != .virtualRouter }
-        let rules = kinds.map { KubernetesServer.Rule($0.group, [$0.plural], read) }
         let kubeconfig = try await server.createServiceAccount(
             namespace,
             "heddle",
-            rules: rules + [.init("", ["pods"], read)]
+            rules: rules(without: .trafficPolicy)
         )
-        try await server.apply(
-            nodeManifest("blue") + """
-
-                ---
-                apiVersion: appmesh.k8s.aws/v1beta2
-                kind: VirtualRouter
-                metadata: {name: colors}
-                spec: {listeners: [{portMapping: {port: 8080, protocol: http}}]}
-                """,
-            namespace: namespace
-        )
+        try await server.apply(nodeManifest("blue"), namespace: namespace)
         let source = try source(
             of: server,
             as: kubeconfig,
             timing: KubernetesSource.Timing(deniedPatience: .milliseconds(100))
         )
         var worlds = ClusterWorlds(source)
-        let colors = ObjectReference(namespace: namespace, name: "colors")
         try await running(source) {
             let first = try await worlds.next()
             #expect(first.virtualNodes.keys.contains { $0.namespace == namespace })
-            #expect(first.virtualRouters.isEmpty)
             let told = first.diagnostics.filter { $0.object == nil }.map(\.description)
             #expect(
                 told == [
                     """
                     error: the service account \(namespace)/heddle may not list \
-                    virtualrouters.appmesh.k8s.aws, so that none are in force; grant verbs get, list \
-                    and watch in a ClusterRole
+                    trafficpolicies.heddle.dev, so that none are in force; grant verbs get, list and \
+                    watch in a ClusterRole
                     """,
                     """
                     warning: the service account \(namespace)/heddle may not list nodes, so that \
@@ -215,16 +218,55 @@ struct KubernetesSourceTests {
             try await server.setRules(
                 namespace,
                 "heddle",
-                rules + [
-                    .init("", ["pods", "nodes"], read),
-                    .init("appmesh.k8s.aws", ["virtualrouters"], read),
-                ]
+                rules() + [.init("", ["nodes"], ["get", "list", "watch"])]
             )
             let second = try await worlds.next { world in
-                world.virtualRouters[colors] != nil
-                    && world.diagnostics.allSatisfy { $0.object != nil }
+                world.diagnostics.allSatisfy { $0.object != nil }
             }
             #expect(second.virtualNodes.keys.contains { $0.namespace == namespace })
+        }
+    }
+
+    @Test func `without rights on what routes there is no world, and later they only stop changes`()
+        async throws
+    {
+        let server = try await KubernetesServer()
+        try await KubernetesCluster.install(on: server)
+        let namespace = try await server.makeNamespace()
+        let kubeconfig = try await server.createServiceAccount(
+            namespace,
+            "heddle",
+            rules: rules(without: .virtualRouter)
+        )
+        try await server.apply(nodeManifest("blue") + colors, namespace: namespace)
+        let source = try source(
+            of: server,
+            as: kubeconfig,
+            timing: KubernetesSource.Timing(deniedPatience: .milliseconds(100))
+        )
+        var worlds = ClusterWorlds(source)
+        let reference = ObjectReference(namespace: namespace, name: "colors")
+        try await running(source) {
+            // All was read that may be read, and all that is dispensable was given up.
+            try await poll({ source.readings.filter { !$0.isListed } }) { unread in
+                unread.map(\.resource) == ["nodes", "virtualrouters.appmesh.k8s.aws"]
+                    && unread.allSatisfy { $0.problem?.contains("may not list") == true }
+            }
+            #expect(!source.board.isPublished)
+            try await server.setRules(namespace, "heddle", rules())
+            let first = try await worlds.next()
+            #expect(first.virtualRouters[reference] != nil)
+            // The watch that is open ends with the connection.
+            try await server.setRules(namespace, "heddle", rules(without: .virtualRouter))
+            try await server.restart(.apiserver)
+            let second = try await worlds.next { world in
+                world.diagnostics.contains { $0.message.contains("virtualrouters") }
+            }
+            #expect(second.virtualRouters[reference] != nil)
+            try await server.apply(nodeManifest("red"), namespace: namespace)
+            try await worlds.next { world in
+                world.virtualNodes[ObjectReference(namespace: namespace, name: "red")] != nil
+            }
         }
     }
 }
@@ -245,7 +287,8 @@ struct KubernetesSourceTests {
     init() {
         board = ClusterBoard(
             ReadingState(
-                [KubernetesResource(.virtualNode), .pods],
+                [KubernetesResource(.virtualNode), .pods, .nodes],
+                dispensable: [.nodes],
                 patience: ReadingState.Patience(denied: .seconds(3), unavailable: .seconds(60))
             ),
             Burst(quiet: .milliseconds(20), limit: .milliseconds(200)),
@@ -257,6 +300,7 @@ struct KubernetesSourceTests {
     private func begin() throws {
         board.take(.all([try document(.virtualNode, "blue", nodeSpec("blue"))]), of: .virtualNode)
         board.take(.all([try pod("blue-1")]))
+        board.take(InformerEvent<KubernetesNode>.replaced([:]))
         #expect(board.publish().0.world != nil)
     }
 
@@ -291,6 +335,7 @@ struct KubernetesSourceTests {
 
     @Test func `there is no world before all was listed`() throws {
         board.take(.all([try pod("blue-1")]))
+        board.take(InformerEvent<KubernetesNode>.replaced([:]))
         #expect(board.publish().0.world == nil)
         #expect(!board.isPublished)
         board.take(.all([]), of: .virtualNode)
@@ -299,9 +344,22 @@ struct KubernetesSourceTests {
         #expect(board.isPublished)
     }
 
+    @Test func `a world without Pods is none`() throws {
+        board.take(.all([try document(.virtualNode, "blue", nodeSpec("blue"))]), of: .virtualNode)
+        board.take(InformerEvent<KubernetesNode>.replaced([:]))
+        board.take(InformerEvent<Pod>.failed(forbidden("list pods")))
+        time.set(86_400_000)
+        let (none, again) = board.publish()
+        #expect(none.world == nil)
+        #expect(again == nil)
+        board.take(.all([try pod("blue-1")]))
+        #expect(board.publish().0.world?.virtualNodes.count == 1)
+    }
+
     @Test func `a kind that fails is waited for, and then told of`() throws {
         board.take(.all([try document(.virtualNode, "blue", nodeSpec("blue"))]), of: .virtualNode)
-        board.take(InformerEvent<Pod>.failed(forbidden("list pods")))
+        board.take(.all([try pod("blue-1")]))
+        board.take(InformerEvent<KubernetesNode>.failed(forbidden("list nodes")))
         let (none, again) = board.publish()
         #expect(none.world == nil)
         #expect(again == .seconds(3))

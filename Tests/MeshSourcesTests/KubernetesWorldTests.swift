@@ -1,3 +1,4 @@
+import Foundation
 import KubernetesAPI
 import MeshModel
 import Testing
@@ -34,6 +35,32 @@ import Testing
         #expect(node.metadata.annotations == ["c": "d"])
         #expect(node.manifest.document["metadata"]?["managedFields"] == nil)
         #expect(cluster.diagnostics.isEmpty)
+    }
+
+    @Test mutating func `what is nested too deep, and what no kind has, is not read`() throws {
+        let deep = String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000)
+        _ = cluster.take(
+            .all([try document(.virtualNode, "blue", nodeSpec("blue") + #", "x": \#(deep)"#)]),
+            of: .virtualNode
+        )
+        let node = try #require(cluster.world.virtualNodes[blue.reference])
+        #expect(node.manifest.document["x"] == nil)
+        #expect(cluster.diagnostics.isEmpty)
+        let spec = nodeSpec("blue").dropLast() + #", "unknown": \#(deep)}"#
+        _ = cluster.take(
+            .all([try document(.virtualNode, "blue", String(spec))]),
+            of: .virtualNode
+        )
+        #expect(cluster.diagnostics.contains { $0.field == "spec.unknown" })
+    }
+
+    @Test func `only what is read as a Namespace is one without saying so`() throws {
+        let json = Array(#"{"metadata": {"name": "demo", "namespace": "demo"}}"#.utf8)[...]
+        let namespace = try NamespaceDocument(json: json)
+        #expect(namespace.document.object?.id == ObjectID(.namespace, namespace.metadata.key))
+        let other = try MeshDocument(json: json)
+        #expect(other.object == nil)
+        #expect(other.diagnostics.contains { $0.severity == .error })
     }
 
     @Test mutating func `a status that is written makes no world`() throws {
@@ -92,6 +119,29 @@ import Testing
         )
         #expect(cluster.take(.changed(mended), of: .virtualNode).world)
         #expect(cluster.diagnostics.isEmpty)
+    }
+
+    @Test mutating func `an edit that mends nothing is seen all the same`() throws {
+        _ = cluster.take(
+            .changed(try document(.virtualNode, "blue", nodeSpec("blue"))),
+            of: .virtualNode
+        )
+        func broken(generation: Int, status: String? = nil) throws -> MeshDocument {
+            try document(
+                .virtualNode,
+                "blue",
+                nodeSpec("blue", port: 70000),
+                version: "\(generation)",
+                generation: generation,
+                status: status
+            )
+        }
+        #expect(cluster.take(.changed(try broken(generation: 2)), of: .virtualNode).world)
+        #expect(cluster.take(.changed(try broken(generation: 3)), of: .virtualNode).world)
+        #expect(cluster.world.virtualNodes[blue.reference]?.metadata.generation == 3)
+        // A status alone is none.
+        let told = try broken(generation: 3, status: #"{"observedGeneration": 3}"#)
+        #expect(!cluster.take(.changed(told), of: .virtualNode).world)
     }
 
     @Test mutating func `an object that never was right is told of, and is nowhere`() throws {

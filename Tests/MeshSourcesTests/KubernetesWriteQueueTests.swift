@@ -29,6 +29,9 @@ private struct Server: LiveObjects {
     private func status(
         _ kind: Kind = .virtualNode,
         _ value: Condition.Status = .true,
+        reason: String? = nil,
+        message: String = "It is.",
+        observedGeneration: Int = 1,
         fields: [String: JSONValue] = [:]
     ) -> ObjectStatus {
         ObjectStatus(
@@ -36,11 +39,11 @@ private struct Server: LiveObjects {
                 Condition(
                     type: "\(kind.rawValue)Active",
                     status: value,
-                    reason: value == .true ? "Active" : "Invalid",
-                    message: "It is."
+                    reason: reason ?? (value == .true ? "Active" : "Invalid"),
+                    message: message
                 )
             ],
-            observedGeneration: 1,
+            observedGeneration: observedGeneration,
             fields: fields
         )
     }
@@ -165,6 +168,46 @@ private struct Server: LiveObjects {
         #expect(next() != nil)
     }
 
+    @Test mutating func `a message alone is written now and then, and its last state in the end`()
+        throws
+    {
+        try put(blue)
+        queue.want([blue: status(message: "0 of 500 Pods are ready.")], server)
+        finish(try #require(next()), .written(resourceVersion: "2"))
+        try put(blue, version: 2, status: status(message: "0 of 500 Pods are ready.").document)
+        for count in 1...500 {
+            queue.want([blue: status(message: "\(count) of 500 Pods are ready.")], server)
+            #expect(next() == nil)
+        }
+        now += .seconds(10)
+        let write = try #require(next())
+        let message = write.body["status"]?["conditions"]?.array?.first?["message"]
+        #expect(message == "500 of 500 Pods are ready.")
+    }
+
+    @Test(arguments: [
+        (Condition.Status.false, "Invalid", 1), (.true, "Other", 1), (.true, "Active", 2),
+    ])
+    mutating func `what somebody waits for is written at once`(
+        value: Condition.Status,
+        reason: String,
+        generation: Int
+    ) throws {
+        try put(blue)
+        queue.want([blue: status()], server)
+        finish(try #require(next()), .written(resourceVersion: "2"))
+        try put(blue, version: 2, status: status().document)
+        let changed = status(
+            .virtualNode,
+            value,
+            reason: reason,
+            message: "It is another.",
+            observedGeneration: generation
+        )
+        queue.want([blue: changed], server)
+        #expect(next() != nil)
+    }
+
     @Test mutating func `two who write one status take turns ever more slowly`() throws {
         try put(blue)
         queue.want([blue: status()], server)
@@ -236,7 +279,7 @@ private struct Server: LiveObjects {
             ) == true
         )
         #expect(next() == nil)
-        now = .seconds(30)
+        now = .seconds(10)
         finish(try #require(next()), .written(resourceVersion: "2"))
         #expect(queue.troubles.diagnostics.isEmpty)
         #expect(queue.takeNotes().lines.map(\.level) == [.notice])

@@ -271,7 +271,9 @@ public final class KubernetesServer: Sendable {
         try tokens.write(toFile: file("tokens.csv"), atomically: true, encoding: .utf8)
         let policy = """
             {"apiVersion":"audit.k8s.io/v1","kind":"Policy","omitStages":["RequestReceived"],
-            "rules":[{"level":"Metadata"}]}
+            "rules":[{"level":"RequestResponse","resources":[
+            {"group":"appmesh.k8s.aws","resources":["*/status"]},{"group":"","resources":["events"]}]},
+            {"level":"Metadata"}]}
             """
         try policy.write(toFile: file("audit.json"), atomically: true, encoding: .utf8)
         try writeKubeconfig(kubeconfig, user: #"{"token": "\#(Self.token)"}"#)

@@ -4,12 +4,7 @@ internal import HTTPClient
 extension KubernetesServer {
     /// Whether a program runs, be it paused.
     public func isRunning(_ program: Program) -> Bool {
-        guard let processID = processID(of: program),
-            let text = try? String(contentsOfFile: "/proc/\(processID)/stat", encoding: .utf8)
-        else { return false }
-        // The state comes after the name, which is in parentheses.
-        let state = text.split(separator: ")").last?.first { $0 != " " }
-        return state != "Z" && state != "X"
+        processID(of: program).map(isProcessRunning) ?? false
     }
 
     /// Kills a program as `kill -9` does, and waits until it is gone.
@@ -84,11 +79,25 @@ extension KubernetesServer {
         public struct User: Decodable, Sendable {
             /// `admin`, `system:serviceaccount:demo:heddle`, ...
             public var username: String
+            /// What a token told beside that.
+            public var extra: [String: [String]]?
+            /// The Pod to which the token was bound.
+            public var pod: String? { extra?["authentication.kubernetes.io/pod-name"]?.first }
         }
         /// What came of it.
         public struct Status: Decodable, Sendable {
             /// The HTTP status.
             public var code: Int
+        }
+        /// An object, of writes of statuses and Events only.
+        public struct Answer: Decodable, Sendable {
+            /// What all objects have.
+            public struct Metadata: Decodable, Sendable {
+                /// The version after the write, which is that before it when nothing changed.
+                public var resourceVersion: String?
+            }
+            /// What all objects have.
+            public var metadata: Metadata?
         }
 
         /// `list`, `watch`, `patch`, ...
@@ -103,6 +112,8 @@ extension KubernetesServer {
         public var objectRef: Object?
         /// What came of it.
         public var responseStatus: Status?
+        /// The object as it is then.
+        public var responseObject: Answer?
         /// When it arrived, in RFC 3339 with microseconds.
         public var requestReceivedTimestamp: String
     }
@@ -118,4 +129,14 @@ extension KubernetesServer {
             try JSONDecoder().decode(AuditedRequest.self, from: Data($0.utf8))
         }
     }
+}
+
+/// Whether a process runs, be it paused.
+func isProcessRunning(_ processID: Int32) -> Bool {
+    guard let text = try? String(contentsOfFile: "/proc/\(processID)/stat", encoding: .utf8) else {
+        return false
+    }
+    // The state comes after the name, which is in parentheses.
+    let state = text.split(separator: ")").last?.first { $0 != " " }
+    return state != "Z" && state != "X"
 }

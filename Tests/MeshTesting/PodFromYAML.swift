@@ -3,8 +3,8 @@ internal import Yams
 
 /// `yaml` without its Pods, whose lines are empty then, and the Workloads that stand for these.
 ///
-/// Of a Pod its labels, `status.podIP` and `podIPs`, `spec.nodeName` and whether a container is called
-/// `envoy` matter, and its own label `topology.kubernetes.io/zone`, as there are no Kubernetes nodes.
+/// Of a Pod its labels, `status.podIP` and `podIPs`, `spec.nodeName` and the container `envoy` matter, which
+/// is Heddle's unless its image is named after App Mesh, and its own label `topology.kubernetes.io/zone`, as there are no Kubernetes nodes.
 func separatingPods(of yaml: String) -> (rest: String, pods: [Workload]) {
     var rest: [String] = []
     var pods: [Workload] = []
@@ -29,6 +29,12 @@ private func workload(ofPod text: String) -> Workload? {
     let spec = document["spec"] as? [String: Any] ?? [:]
     let status = document["status"] as? [String: Any] ?? [:]
     let containers = spec["containers"] as? [[String: Any]] ?? []
+    let envoy = containers.first { $0["name"] as? String == "envoy" }
+    let proxy: PodProxy =
+        envoy.map {
+            ($0["image"] as? String)?.contains("appmesh") == true ? PodProxy.other : .heddle
+        }
+        ?? .absent
     let addresses = (status["podIPs"] as? [[String: String]] ?? []).compactMap { $0["ip"] }
     return Workload(
         metadata: Metadata(
@@ -44,7 +50,7 @@ private func workload(ofPod text: String) -> Workload? {
                 otherAddresses: Array(addresses.dropFirst()),
                 nodeName: spec["nodeName"] as? String,
                 zone: labels["topology.kubernetes.io/zone"],
-                hasProxy: containers.contains { $0["name"] as? String == "envoy" }
+                proxy: proxy
             )
         )
     )

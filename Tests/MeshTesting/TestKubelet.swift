@@ -79,52 +79,8 @@ public final class TestKubelet: Sendable {
             .joined(separator: "\n")
     }
 
-    private static func file(_ name: String) -> String {
+    static func file(_ name: String) -> String {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .appendingPathComponent("Kubelet/\(name)").path
     }
-}
-
-/// One process of `heddle run --kubernetes`, which ends with this object or the test.
-public final class TestReplica: Sendable {
-    /// Its process.
-    public let processID: Int32
-    private let log: String
-    private let process: Mutex<ServerProcess?>
-
-    /// Starts `command`, whose output goes to the file `log`.
-    public init(_ command: [String], log: String) async throws {
-        self.log = log
-        let process = try await ServerProcess.start(
-            ["sh", "-c", #"echo "pid $$"; log=$1; shift; exec "$@" >>"$log" 2>&1"#, "sh", log]
-                + command,
-            until: "pid "
-        )
-        processID = process.line.split(separator: " ").last.flatMap { Int32($0) } ?? 0
-        self.process = Mutex(process)
-    }
-
-    /// What it wrote so far.
-    public var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
-
-    /// Ends it as Kubernetes does, and waits until it is gone.
-    public func stop() async throws {
-        kill(processID, SIGTERM)
-        try await poll({ kill(processID, 0) == 0 }, until: { !$0 })
-        end()
-    }
-
-    /// Ends it as `kill -9` does.
-    public func end() {
-        kill(processID, SIGKILL)
-        process.withLock { $0 = nil }
-    }
-
-    /// Has it stand still.
-    public func pause() { kill(processID, SIGSTOP) }
-
-    /// Has it go on.
-    public func resume() { kill(processID, SIGCONT) }
-
-    deinit { kill(processID, SIGKILL) }
 }

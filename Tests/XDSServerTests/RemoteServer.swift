@@ -196,6 +196,7 @@ func withRemoteServer<Result: Sendable>(
     _ store: SnapshotStore,
     limits: ConnectionRegistry.Limits = ConnectionRegistry.Limits(),
     log: LogRecorder = LogRecorder(),
+    takesClientCertificates: Bool = false,
     body: @Sendable (RemoteServer) async throws -> Result
 ) async throws -> Result {
     let authority = try await TestAuthority("root", in: try temporaryFolder())
@@ -208,6 +209,7 @@ func withRemoteServer<Result: Sendable>(
             host: "127.0.0.1",
             port: 0,
             audience: "heddle.dev",
+            takesClientCertificates: takesClientCertificates,
             certificate: { certificate.value },
             review: { try tokens.review($0) }
         ),

@@ -188,9 +188,57 @@ import Testing
         }
     }
 
+    @Test func `a client certificate proves nobody unless that is asked for`() async throws {
+        try await withRemoteServer(try store()) { server in
+            let own = try await server.authority.issue("blue", for: ["spiffe://m/demo/blue"])
+            let error = await #expect(throws: RPCError.self) {
+                let names = ["heddle-proxy": "demo/blue-1"]
+                try await server.withClient(client: own, metadata: names) { client in
+                    _ = try await client.next()
+                }
+            }
+            #expect(error?.code == .unauthenticated)
+            #expect(error?.message.contains("certificate") == false)
+        }
+    }
+
+    @Test func `a Pod that another node selects gets nothing of that as the one that it was`()
+        async throws
+    {
+        let store = try store()
+        let (blue, red, blueNode) = (blue, red, blueNode)
+        try await withRemoteServer(store) { server in
+            let token = server.reviews.token("blue", pod: "blue-1")
+            try await server.withClient(token: token) { client in
+                client.send(firstRequest(.clusters, node: blueNode))
+                _ = try await client.accept()
+                store.admit([
+                    blue: RemoteProxy(nodeID: "mesh/m/virtualNode/red", podUID: "uid of blue-1"),
+                    red: RemoteProxy(nodeID: blueNode, podUID: "uid of red-1"),
+                ])
+                try store.publish([blue: snapshot(cluster("for-red"))])
+                let error = await #expect(throws: RPCError.self) { try await client.next() }
+                #expect(error?.code == .notFound)
+            }
+            // Its bootstrap is of the node that it was made for.
+            try await server.withClient(token: token) { client in
+                client.send(firstRequest(.clusters, node: blueNode))
+                let error = await #expect(throws: RPCError.self) { try await client.next() }
+                #expect(error?.message.contains("restart the Pod") == true)
+            }
+        }
+    }
+
+    @Test func `what is neither published nor admitted any more is forgotten`() throws {
+        let store = try store()
+        store.admit([:])
+        store.publish([:])
+        #expect(store.currentObservations.isEmpty)
+    }
+
     @Test func `a client certificate is good for any proxy of its virtual node`() async throws {
         let node = blueNode
-        try await withRemoteServer(try store()) { server in
+        try await withRemoteServer(try store(), takesClientCertificates: true) { server in
             let own = try await server.authority.issue("blue", for: ["spiffe://m/demo/blue"])
             let names = ["heddle-proxy": "demo/blue-1"]
             try await server.withClient(client: own, metadata: names) { client in
@@ -256,6 +304,7 @@ import Testing
             // The first four are in time, and the others are put out at once.
             for connection in silent.dropFirst(4) { await connection.waitForEnd() }
             for connection in silent { await connection.waitForEnd() }
+            #expect(server.connections.refusedCount > 0)
             try await poll {
                 server.connections.unprovenCount
             } until: {

@@ -59,9 +59,10 @@ iptables script, known by the repository or, where only that was given, by the t
 {{- or (regexMatch "(appmesh-controller|aws-appmesh-envoy|aws-appmesh-proxy-route-manager)$" $repository) (regexMatch "^v1\\.[0-9]+\\.[0-9]+\\.[0-9]+(-prod)?$|^v[0-9]+-prod$" $tag) }}
 {{- end }}
 
+{{/* Its repository is empty where none is given, which `heddle.mistakes` tells of. */}}
 {{- define "heddle.controllerImage" -}}
-{{- $own := dict "repository" "heddle" "tag" .Chart.AppVersion }}
-{{- include "heddle.image" (dict "image" .Values.image "default" $own) }}
+{{- $none := dict "repository" "" "tag" .Chart.AppVersion }}
+{{- include "heddle.image" (dict "image" .Values.image "default" $none) }}
 {{- end }}
 
 {{- define "heddle.proxyImage" -}}
@@ -77,6 +78,28 @@ iptables script, known by the repository or, where only that was given, by the t
 {{/* The name by which proxies and the API server reach the replicas. */}}
 {{- define "heddle.serviceName" -}}
 {{ include "heddle.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/*
+A line for each mistake in the values that no schema finds. Heddle itself refuses all but the first when it
+starts, which is late: App Mesh's controller has ended by then.
+*/}}
+{{- define "heddle.mistakes" -}}
+{{- $sidecar := .Values.sidecar }}
+{{- $stats := .Values.stats }}
+{{- $tracing := .Values.tracing }}
+{{- if not (include "heddle.controllerImage" . | fromJson).repository }}
+image.repository: {{ with .Values.image.repository }}{{ . }} is App Mesh's controller{{ else }}not given{{ end }}, and nobody publishes an image of Heddle; build one from Charts/Dockerfile for the platform of your Kubernetes nodes, push it to a registry of yours, and give its name: --set image.repository=REGISTRY/heddle --set image.tag={{ .Chart.AppVersion }}
+{{- end }}
+{{- if and $tracing.enabled (eq $tracing.provider "x-ray") (not .Values.region) }}
+region: empty, and the X-Ray daemon needs it, as tracing.provider is x-ray; name an AWS region
+{{- end }}
+{{- if and $stats.statsdEnabled (not $stats.statsdSocketPath) (not (regexMatch "^([0-9]{1,3}[.]){3}[0-9]{1,3}$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$|^ref:status[.]hostIP$" $stats.statsdAddress)) }}
+stats.statsdAddress: {{ quote $stats.statsdAddress }} is not an IP address, and Envoy takes no name; give one, or ref:status.hostIP
+{{- end }}
+{{- if has (int $sidecar.readinessPort) (list 15000 15001 (int $sidecar.envoyAdminAccessPort)) }}
+sidecar.readinessPort: {{ $sidecar.readinessPort }} is taken by the proxy; use another
+{{- end }}
 {{- end }}
 
 {{/* A line for each value of App Mesh's chart that was given and has no effect here. */}}
@@ -113,8 +136,11 @@ iptables script, known by the repository or, where only that was given, by the t
 {{- if hasKey $values.rbac "pspEnabled" }}
 - rbac.pspEnabled: Kubernetes has no PodSecurityPolicy any more
 {{- end }}
+{{- if and $values.tracing.enabled (ne $values.tracing.provider "x-ray") (hasPrefix "ref:" $values.tracing.address) }}
+- tracing.address: {{ $values.tracing.address }} differs from Pod to Pod, and all proxies of a node are told one; spans go to {{ get (dict "jaeger" "appmesh-jaeger.appmesh-system" "datadog" "datadog.appmesh-system") $values.tracing.provider }}. Name a Service, such as one with internalTrafficPolicy: Local
+{{- end }}
 {{- range $path, $image := dict "image" $values.image "sidecar.image" $values.sidecar.image "init.image" $values.init.image }}
-{{- if eq (include "heddle.isOfAppMesh" $image) "true" }}
+{{- if and (ne $path "image") (eq (include "heddle.isOfAppMesh" $image) "true") }}
 - {{ $path }}: {{ $image.repository }}:{{ $image.tag }} is App Mesh's
 {{- end }}
 {{- end }}

@@ -64,3 +64,8 @@ int cprocess_unlock_file(int file);
 
 /// Copies from a file at `offset` to another one's present place, in the kernel (`sendfile`).
 ssize_t cprocess_copy(int to, int from, off_t *offset, size_t count);
+
+/// Has glibc's `malloc` keep at most so many heaps, where it would keep eight for each core.
+///
+/// A thread takes its own heap as long as there are fewer, and what is free in one is of no use to others.
+void cprocess_limit_arenas(int count);

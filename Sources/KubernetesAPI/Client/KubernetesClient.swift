@@ -86,49 +86,36 @@ public final class KubernetesClient: Sendable {
     // MARK: Reading
 
     /// One page of the objects of `resource`, of all namespaces when `namespace` is nil.
-    public func list<Object: Decodable & Sendable>(
+    public func list<Object: JSONReadable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
         namespace: String? = nil,
         fieldSelector: String? = nil,
-        labelSelector: String? = nil,
-        resourceVersion: String? = nil,
         limit: Int = 500,
         next: String? = nil
     ) async throws -> ObjectPage<Object> {
         var request = APIRequest(.list, resource, ObjectKey(namespace: namespace ?? "", name: ""))
-        request.query = Self.selectors(fieldSelector, labelSelector)
+        if let fieldSelector { request.query.append(("fieldSelector", fieldSelector)) }
         if limit > 0 { request.query.append(("limit", "\(limit)")) }
-        if let next {
-            // A further page is of the first one's version.
-            request.query.append(("continue", next))
-        } else if let resourceVersion {
-            request.query.append(("resourceVersion", resourceVersion))
-        }
-        let list = try decode(ObjectList<Object>.self, try await sender.body(of: request), request)
-        return ObjectPage(
-            items: list.items ?? [],
-            resourceVersion: list.metadata.resourceVersion ?? "",
-            next: list.metadata.next.flatMap { $0.isEmpty ? nil : $0 }
-        )
+        if let next { request.query.append(("continue", next)) }
+        return try page(try await sender.body(of: request), request)
     }
 
     /// What happens after `resourceVersion`; it ends when the server ends it, and throws what the
     /// server says.
     ///
     /// It begins with the first event that is asked for. A reader that falls far behind gets an error.
-    public func watch<Object: Decodable & Sendable>(
+    public func watch<Object: JSONReadable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
         namespace: String? = nil,
         fieldSelector: String? = nil,
-        labelSelector: String? = nil,
         from resourceVersion: String,
         timeoutSeconds: Int
     ) -> AsyncThrowingStream<WatchEvent<Object>, any Error> {
         var request = APIRequest(.watch, resource, ObjectKey(namespace: namespace ?? "", name: ""))
         let seconds = min(max(timeoutSeconds, 1), 24 * 3600)
-        request.query = Self.selectors(fieldSelector, labelSelector)
+        if let fieldSelector { request.query.append(("fieldSelector", fieldSelector)) }
         request.query += [
             ("watch", "true"), ("allowWatchBookmarks", "true"),
             ("resourceVersion", resourceVersion), ("timeoutSeconds", "\(seconds)"),
@@ -143,22 +130,27 @@ public final class KubernetesClient: Sendable {
         return AsyncThrowingStream { try await reader.next() }
     }
 
-    /// One object.
+    /// One object, unless `deadline` comes first.
     public func get<Object: Decodable & Sendable>(
         _ type: Object.Type,
         _ resource: KubernetesResource,
-        _ key: ObjectKey
+        _ key: ObjectKey,
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> Object {
         let request = APIRequest(.get, resource, key)
-        return try decode(type, try await sender.body(of: request), request)
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(type, body, request)
     }
 
-    /// The server's version, such as `v1.31.4-eks-2d5f260`.
-    public func serverVersion() async throws -> String {
+    /// The server's version, such as `v1.31.4-eks-2d5f260`, unless `deadline` comes first.
+    public func serverVersion(
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> String {
         struct Version: Decodable { var gitVersion: String }
         var request = APIRequest(.get, .pods, ObjectKey(name: ""))
         request.rootPath = "version"
-        return try decode(Version.self, try await sender.body(of: request), request).gitVersion
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(Version.self, body, request).gitVersion
     }
 
     // MARK: Writing
@@ -176,33 +168,13 @@ public final class KubernetesClient: Sendable {
         return try decode(Object.self, body, request)
     }
 
-    /// Creates `object` below another one, as `token` of a ServiceAccount or `eviction` of a Pod.
-    public func create<Object: Codable & Sendable>(
-        _ object: Object,
-        _ resource: KubernetesResource,
-        _ key: ObjectKey,
-        subresource: String
-    ) async throws -> Object {
-        var request = APIRequest(.create, resource, key, subresource: subresource)
-        request.body = try encode(object, request)
-        return try decode(Object.self, try await sender.body(of: request), request)
-    }
-
-    /// Puts `object` in place of the one with its name; with a `resourceVersion`, of that one only.
-    public func replace<Object: Codable & Sendable>(
-        _ object: Object,
-        _ resource: KubernetesResource,
-        _ key: ObjectKey
-    ) async throws -> Object {
-        try await replace(object, resource, key, deadline: nil)
-    }
-
-    /// Puts `object` in place of the one with its name, unless `deadline` comes first.
+    /// Puts `object` in place of the one with its name, unless `deadline` comes first; with a
+    /// `resourceVersion`, of that one only.
     public func replace<Object: Codable & Sendable>(
         _ object: Object,
         _ resource: KubernetesResource,
         _ key: ObjectKey,
-        deadline: ContinuousClock.Instant?
+        deadline: ContinuousClock.Instant? = nil
     ) async throws -> Object {
         var request = APIRequest(.update, resource, key)
         request.body = try encode(object, request)
@@ -263,10 +235,15 @@ public final class KubernetesClient: Sendable {
 
     // MARK: Reviews
 
-    /// Whom `token` proves, if it was made for one of `audiences` (TokenReview).
+    /// Whom `token` proves, if it was made for one of `audiences` (TokenReview), unless `deadline` comes
+    /// first.
     ///
     /// - Throws: `KubernetesError` when the server can't be asked; a token that proves nobody is no error.
-    public func review(token: String, audiences: [String]) async throws -> TokenIdentity? {
+    public func review(
+        token: String,
+        audiences: [String],
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws -> TokenIdentity? {
         // No server makes longer ones, and every byte would go on to it.
         guard !token.isEmpty, token.utf8.count <= 32 * 1024 else { return nil }
         var request = APIRequest(.create, .tokenReviews, ObjectKey(name: ""))
@@ -274,20 +251,11 @@ public final class KubernetesClient: Sendable {
         request.isRepeatable = true
         let review = TokenReview(token: token, audiences: audiences)
         request.body = try encode(review, request)
-        let answer = try decode(TokenReview.self, try await sender.body(of: request), request)
-        return answer.identity(for: audiences)
+        let body = try await sender.body(of: request, deadline: deadline)
+        return try decode(TokenReview.self, body, request).identity(for: audiences)
     }
 
     // MARK: JSON
-
-    private static func selectors(
-        _ field: String?,
-        _ label: String?
-    ) -> [(name: String, value: String)] {
-        [("fieldSelector", field), ("labelSelector", label)].compactMap { name, value in
-            value.map { (name, $0) }
-        }
-    }
 
     private func encode(
         _ value: some Encodable,
@@ -304,6 +272,32 @@ public final class KubernetesClient: Sendable {
         }
     }
 
+    private func page<Object: JSONReadable>(
+        _ body: [UInt8],
+        _ request: APIRequest
+    ) throws(KubernetesError) -> ObjectPage<Object> {
+        var place = ""
+        do {
+            let members = try JSONSlices.members(of: body[...])
+            guard let metadata = members["metadata"] else { throw MissingMetadata() }
+            place = "metadata"
+            let read = try JSONDecoder().decode(ListMetadata.self, from: Data(metadata))
+            place = "items"
+            let items = try JSONSlices.elements(of: members["items"] ?? [])
+            let objects = try items.enumerated().map { index, item in
+                place = "items[\(index)]"
+                return try Object(json: item)
+            }
+            return ObjectPage(
+                items: objects,
+                resourceVersion: read.resourceVersion ?? "",
+                next: read.next.flatMap { $0.isEmpty ? nil : $0 }
+            )
+        } catch {
+            throw unreadable(request, error, at: place)
+        }
+    }
+
     private func decode<Value: Decodable>(
         _ type: Value.Type,
         _ body: [UInt8],
@@ -312,30 +306,35 @@ public final class KubernetesClient: Sendable {
         do {
             return try JSONDecoder().decode(type, from: Data(body))
         } catch {
-            throw KubernetesError(
-                .malformed,
-                request: request.summary,
-                problem: "the answer cannot be read: \(decodingProblem(error))"
-            )
+            throw unreadable(request, error)
         }
+    }
+
+    private func unreadable(
+        _ request: APIRequest,
+        _ error: any Error,
+        at place: String = ""
+    ) -> KubernetesError {
+        KubernetesError(
+            .malformed,
+            request: request.summary,
+            problem: "the answer cannot be read: \(decodingProblem(error, at: place))"
+        )
     }
 }
 
-/// A list as the server sends it.
-private struct ObjectList<Object: Decodable>: Decodable {
-    struct Metadata: Decodable {
-        var resourceVersion: String?
-        var next: String?
+/// An answer that is no list.
+struct MissingMetadata: Error {}
 
-        private enum CodingKeys: String, CodingKey {
-            case resourceVersion
-            case next = "continue"
-        }
+/// `metadata` of a list.
+private struct ListMetadata: Decodable {
+    var resourceVersion: String?
+    var next: String?
+
+    private enum CodingKeys: String, CodingKey {
+        case resourceVersion
+        case next = "continue"
     }
-
-    var metadata: Metadata
-    /// Null when there are none.
-    var items: [Object]?
 }
 
 private struct ObjectWithMetadata: Decodable {

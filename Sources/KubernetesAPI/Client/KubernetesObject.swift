@@ -1,5 +1,5 @@
 /// An object of the Kubernetes API, decoded as far as its reader needs it.
-public protocol KubernetesObject: Decodable, Sendable {
+public protocol KubernetesObject: JSONReadable {
     /// Who it is.
     var metadata: ObjectMetadata { get }
 }

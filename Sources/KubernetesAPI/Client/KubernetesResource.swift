@@ -43,13 +43,6 @@ extension KubernetesResource {
         kind: "Node",
         isNamespaced: false
     )
-    /// Namespaces.
-    public static let namespaces = KubernetesResource(
-        version: "v1",
-        plural: "namespaces",
-        kind: "Namespace",
-        isNamespaced: false
-    )
     /// Secrets.
     public static let secrets = KubernetesResource(version: "v1", plural: "secrets", kind: "Secret")
     /// Events of the core group.

@@ -14,18 +14,48 @@ final class RequestGate: Sendable {
 
     init(limit: Int) { state = Mutex(State(free: max(limit, 1))) }
 
-    /// Does `body` as one of them.
-    func run<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
-        try await enter()
+    /// Does `body` as one of them; nil when it was not let through before `deadline`.
+    func run<Value: Sendable>(
+        until deadline: ContinuousClock.Instant,
+        _ body: () async throws -> Value
+    ) async throws -> Value? {
+        guard try await enter(until: deadline) else { return nil }
         defer { leave() }
         return try await body()
     }
 
-    private func enter() async throws {
-        let id = state.withLock { state in
+    private func enter(until deadline: ContinuousClock.Instant) async throws -> Bool {
+        let id = state.withLock { state -> Int? in
+            if state.free > 0 {
+                state.free -= 1
+                return nil
+            }
             state.lastID += 1
             return state.lastID
         }
+        guard let id else { return true }
+        return try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await self.wait(id)
+                return true
+            }
+            group.addTask {
+                try? await Task.sleep(until: deadline, clock: .continuous)
+                return false
+            }
+            var results: [Bool] = []
+            // Whichever is first ends the other, which may have been let through meanwhile.
+            while let result = await group.nextResult() {
+                if case .success(let isLetThrough) = result { results.append(isLetThrough) }
+                group.cancelAll()
+            }
+            if results.contains(true) { return true }
+            try Task.checkCancellation()
+            return false
+        }
+    }
+
+    private func wait(_ id: Int) async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let result: Result<Void, any Error>? = state.withLock { state in

@@ -8,8 +8,10 @@ final class RequestSender: Sendable {
 
     /// The answer to a request that is not a watch may have so many bytes.
     static let bodyLimit = 128 * 1024 * 1024
-    /// A failed attempt that took so long may have met a connection whose other end is dead.
-    private static let suspiciousSilence = Duration.seconds(5)
+    /// A request that found no answer for so long may have met a connection whose other end is dead: an
+    /// eighth of what a request may take, which is well within the time that a leader has to try another
+    /// connection.
+    private var suspiciousSilence: Duration { min(.seconds(4), options.requestTimeout / 8) }
 
     let configuration: KubernetesConfiguration
     private let credentials: CredentialKeeper
@@ -89,7 +91,12 @@ final class RequestSender: Sendable {
         var isRefreshed = false
         while true {
             try Task.checkCancellation()
-            let used = try await credentials.current(for: request.summary)
+            let current = try await value(by: deadline) { [credentials] in
+                try await credentials.current(for: request.summary)
+            }
+            guard let used = current else {
+                throw late(request, "credentials for it did not come in time").error
+            }
             do {
                 return try await self.attempt(request, path, used, deadline, timeout, read)
             } catch let failed as Failed {
@@ -123,13 +130,18 @@ final class RequestSender: Sendable {
         _ timeout: Duration?,
         _ read: Read<Value>
     ) async throws -> Value {
-        // A watch lasts, and would take a place for as long.
-        guard request.verb != .watch else {
+        // A watch lasts, and would take a place for as long. An election can't wait behind others: the
+        // server keeps places for Leases, too.
+        guard request.verb != .watch, request.resource != .leases else {
             return try await exchange(request, path, used, deadline, timeout, read)
         }
-        return try await gate.run {
+        let value = try await gate.run(until: deadline) {
             try await exchange(request, path, used, deadline, timeout, read)
         }
+        guard let value else {
+            throw late(request, "too many other requests were under way until its time was over")
+        }
+        return value
     }
 
     private func exchange<Value: Sendable>(
@@ -154,7 +166,9 @@ final class RequestSender: Sendable {
             )
             let stream: HTTPResponseStream? =
                 timeout == nil
-                ? try await http.stream(whole) : try await begun(http, whole, until: deadline)
+                ? try await http.stream(whole)
+                // It may last for longer than until its head is there.
+                : try await value(by: deadline) { try await http.stream(whole) }
             guard let stream else {
                 count(request, 0)
                 giveUp(http, ifSilentSince: begin)
@@ -173,16 +187,14 @@ final class RequestSender: Sendable {
         }
     }
 
-    /// The response once its head is there; nil when that does not come by `deadline`, as `request`
-    /// itself may last for longer.
-    private func begun(
-        _ http: HTTPClient,
-        _ request: HTTPRequest,
-        until deadline: Instant
-    ) async throws -> HTTPResponseStream? {
-        try await withThrowingTaskGroup(of: HTTPResponseStream?.self) { group in
+    /// What `body` gives, or nil when that does not come by `deadline`.
+    private func value<Value: Sendable>(
+        by deadline: Instant,
+        of body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value? {
+        try await withThrowingTaskGroup(of: Value?.self) { group in
             defer { group.cancelAll() }
-            group.addTask { try await http.stream(request) }
+            group.addTask { try await body() }
             group.addTask {
                 try await Task.sleep(until: deadline, clock: .continuous)
                 return nil
@@ -265,8 +277,7 @@ final class RequestSender: Sendable {
     ///
     /// libcurl would go on to use a shared connection on which requests get no answer.
     private func giveUp(_ http: HTTPClient, ifSilentSince begin: Instant) {
-        let silence = min(Self.suspiciousSilence, options.requestTimeout / 2)
-        guard begin.duration(to: .now) >= silence,
+        guard begin.duration(to: .now) >= suspiciousSilence,
             http.lastReceipt.map({ $0 < begin }) ?? true
         else { return }
         let isCurrent = self.http.withLock { current in

@@ -33,7 +33,7 @@ struct LineSplitter {
 }
 
 /// Reads the events of one watch for one reader.
-actor WatchReader<Object: Decodable & Sendable> {
+actor WatchReader<Object: JSONReadable> {
     private enum Phase {
         case new
         case reading(HTTPBody.Iterator, by: HTTPClient)
@@ -90,24 +90,50 @@ actor WatchReader<Object: Decodable & Sendable> {
     }
 
     private func event(_ line: [UInt8]) throws -> WatchEvent<Object> {
-        let line = try JSONDecoder().decode(WatchLine<Object>.self, from: Data(line))
-        switch line.content {
-        case .event(let event): return event
-        case .failure(let status):
-            let status = KubernetesError.Status(status)
+        let members = try JSONSlices.members(of: line[...])
+        guard let object = members["object"], let type = members["type"] else {
+            throw Unreadable(problem: "type or object is missing")
+        }
+        do {
+            return try event(String(decoding: type, as: UTF8.self), object)
+        } catch let error as DecodingError {
+            throw Unreadable(problem: decodingProblem(error, at: "object"))
+        }
+    }
+
+    private func event(
+        _ type: String,
+        _ object: ArraySlice<UInt8>
+    ) throws -> WatchEvent<Object> {
+        switch type {
+        case #""ADDED""#: return .added(try Object(json: object))
+        case #""MODIFIED""#: return .modified(try Object(json: object))
+        case #""DELETED""#: return .deleted(try Object(json: object))
+        case #""BOOKMARK""#:
+            let bookmark = try JSONDecoder().decode(Bookmark.self, from: Data(object))
+            return .bookmark(resourceVersion: bookmark.metadata.resourceVersion)
+        case #""ERROR""#:
+            let status = KubernetesError.Status(
+                try JSONDecoder().decode(ServerStatus.self, from: Data(object))
+            )
             throw KubernetesError(
                 .status(status),
                 request: request.summary,
                 problem: status.problem
             )
+        default: throw Unreadable(problem: "type is invalid")
         }
     }
+
+    /// An event that makes no sense.
+    private struct Unreadable: Error { var problem: String }
 
     private func rendered(_ error: any Error) -> any Error {
         let problem: String
         switch error {
         case let error as HTTPError: return sender.error(request, error)
         case is KubernetesError, is CancellationError: return error
+        case let error as Unreadable: problem = "an event cannot be read: \(error.problem)"
         case is LineSplitter.TooLong: problem = "an event is longer than any object may be"
         default: problem = "an event cannot be read: \(decodingProblem(error))"
         }
@@ -115,44 +141,8 @@ actor WatchReader<Object: Decodable & Sendable> {
     }
 }
 
-/// One line of a watch.
-private struct WatchLine<Object: Decodable & Sendable>: Decodable {
-    enum Content {
-        case event(WatchEvent<Object>)
-        case failure(ServerStatus)
-    }
-
-    private enum CodingKeys: String, CodingKey { case type, object }
-
-    private struct Bookmark: Decodable {
-        struct Metadata: Decodable { var resourceVersion: String }
-        var metadata: Metadata
-    }
-
-    let content: Content
-
-    init(from decoder: any Decoder) throws {
-        let line = try decoder.container(keyedBy: CodingKeys.self)
-        let type = try line.decode(String.self, forKey: .type)
-        content =
-            switch type {
-            case "ADDED": .event(.added(try line.decode(Object.self, forKey: .object)))
-            case "MODIFIED": .event(.modified(try line.decode(Object.self, forKey: .object)))
-            case "DELETED": .event(.deleted(try line.decode(Object.self, forKey: .object)))
-            case "BOOKMARK":
-                .event(
-                    .bookmark(
-                        resourceVersion: try line.decode(Bookmark.self, forKey: .object)
-                            .metadata.resourceVersion
-                    )
-                )
-            case "ERROR": .failure(try line.decode(ServerStatus.self, forKey: .object))
-            default:
-                throw DecodingError.dataCorruptedError(
-                    forKey: .type,
-                    in: line,
-                    debugDescription: "no such type of event"
-                )
-            }
-    }
+/// What an event says that has no object.
+private struct Bookmark: Decodable {
+    struct Metadata: Decodable { var resourceVersion: String }
+    var metadata: Metadata
 }

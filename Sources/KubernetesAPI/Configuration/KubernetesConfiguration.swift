@@ -36,7 +36,7 @@ public struct KubernetesConfiguration: Sendable {
         authorities = certificateAuthorityFile.map { .file($0) }
         user.token = token
         connection.isShared = true
-        // Two requests of a Lease that is about to end fit in.
+        // A request with a deadline gives up a silent connection before.
         connection.silenceLimit = .seconds(20)
     }
 

@@ -1,5 +1,5 @@
 /// How long to wait after failures in a row: longer each time, and never the same for two who wait.
-struct BackOff: Sendable {
+public struct BackOff: Sendable {
     /// The longest wait but one that the server asks for.
     static let longest = Duration.seconds(30)
     /// What a server may ask for; beyond it is a mistake, and ends with this.
@@ -9,12 +9,15 @@ struct BackOff: Sendable {
     private var failures = 0
     private var generator: any RandomNumberGenerator & Sendable
 
-    init(_ generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()) {
+    /// Makes one that begins with the shortest wait.
+    public init(
+        _ generator: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+    ) {
         self.generator = generator
     }
 
     /// The wait after one more failure, and at least what the server asks for.
-    mutating func next(askedSeconds: Int? = nil) -> Duration {
+    public mutating func next(askedSeconds: Int? = nil) -> Duration {
         let longest = min(Self.first * (1 << min(failures, 10)), Self.longest)
         failures += 1
         let wait = longest * Double.random(in: 0.5...1, using: &generator)
@@ -23,5 +26,5 @@ struct BackOff: Sendable {
     }
 
     /// Begins anew after a success.
-    mutating func reset() { failures = 0 }
+    public mutating func reset() { failures = 0 }
 }

@@ -29,12 +29,11 @@ public struct Informer<Object: KubernetesObject>: Sendable {
     private let resource: KubernetesResource
     private let namespace: String?
     private let fieldSelector: String?
-    private let labelSelector: String?
     private let pageSize: Int
     private let watchSeconds: ClosedRange<Int>
     private let logger: Logger
 
-    /// Makes an informer of all objects of `resource` that the selectors let through.
+    /// Makes an informer of all objects of `resource` that the selector lets through.
     ///
     /// - Parameters:
     ///   - type: What is decoded of each object.
@@ -42,7 +41,6 @@ public struct Informer<Object: KubernetesObject>: Sendable {
     ///   - resource: The kind.
     ///   - namespace: The one namespace to look at; nil looks at all.
     ///   - fieldSelector: As of `kubectl --field-selector`.
-    ///   - labelSelector: As of `kubectl --selector`.
     ///   - pageSize: How many objects a page of a list has.
     ///   - watchSeconds: For how long one watch lasts, spread by chance; a server that does not end it
     ///     then is held for gone. So this bounds for how long a dead connection goes unnoticed.
@@ -53,7 +51,6 @@ public struct Informer<Object: KubernetesObject>: Sendable {
         resource: KubernetesResource,
         namespace: String? = nil,
         fieldSelector: String? = nil,
-        labelSelector: String? = nil,
         pageSize: Int = 500,
         watchSeconds: ClosedRange<Int> = 60...90,
         logger: Logger
@@ -62,7 +59,6 @@ public struct Informer<Object: KubernetesObject>: Sendable {
         self.resource = resource
         self.namespace = namespace
         self.fieldSelector = fieldSelector
-        self.labelSelector = labelSelector
         self.pageSize = pageSize
         self.watchSeconds = watchSeconds
         var logger = logger
@@ -102,7 +98,6 @@ public struct Informer<Object: KubernetesObject>: Sendable {
                     resource,
                     namespace: namespace,
                     fieldSelector: fieldSelector,
-                    labelSelector: labelSelector,
                     limit: isPaged ? pageSize : 0,
                     next: next
                 )
@@ -125,7 +120,6 @@ public struct Informer<Object: KubernetesObject>: Sendable {
             resource,
             namespace: namespace,
             fieldSelector: fieldSelector,
-            labelSelector: labelSelector,
             from: version,
             timeoutSeconds: .random(in: watchSeconds)
         )

@@ -123,12 +123,17 @@ public final class LeaderElection: Service, Sendable {
                 try? await time.sleep(instant + spread)
             case .read: await read(&claim)
             case .create(let lease):
-                await write(&claim) { [client, key] in
-                    try await client.create(lease, .leases, namespace: key.namespace)
+                await write(&claim) { [client, key] deadline in
+                    try await client.create(
+                        lease,
+                        .leases,
+                        namespace: key.namespace,
+                        deadline: deadline
+                    )
                 }
             case .replace(let lease):
-                await write(&claim) { [client, key] in
-                    try await client.replace(lease, .leases, key)
+                await write(&claim) { [client, key] deadline in
+                    try await client.replace(lease, .leases, key, deadline: deadline)
                 }
             }
         }
@@ -140,9 +145,8 @@ public final class LeaderElection: Service, Sendable {
         if claim.release(time.date()) == nil { await read(&claim) }
         guard let lease = claim.release(time.date()) else { return }
         do {
-            _ = try await limited(until: time.now() + retryPeriod) { [client, key] in
-                try await client.replace(lease, .leases, key)
-            }
+            let deadline = time.now() + retryPeriod
+            _ = try await client.replace(lease, .leases, key, deadline: deadline)
             logger.info("the Lease was given back")
         } catch {
             logger.warning("the Lease was not given back", metadata: ["problem": "\(error)"])
@@ -153,10 +157,8 @@ public final class LeaderElection: Service, Sendable {
 
     private func read(_ claim: inout LeaseClaim) async {
         do {
-            let lease = try await limited(until: claim.requestEnd(at: time.now())) {
-                [client, key] in
-                try await client.get(Lease.self, .leases, key)
-            }
+            let deadline = claim.requestEnd(at: time.now())
+            let lease = try await client.get(Lease.self, .leases, key, deadline: deadline)
             claim.found(lease, at: time.now())
             succeeded()
         } catch let error as KubernetesError where error.isNotFound {
@@ -169,11 +171,11 @@ public final class LeaderElection: Service, Sendable {
 
     private func write(
         _ claim: inout LeaseClaim,
-        _ request: @escaping @Sendable () async throws -> Lease
+        _ request: (_ deadline: ContinuousClock.Instant) async throws -> Lease
     ) async {
         let sent = time.now()
         do {
-            let lease = try await limited(until: claim.requestEnd(at: sent), request)
+            let lease = try await request(claim.requestEnd(at: sent))
             claim.wrote(lease, sent: sent, at: time.now())
             succeeded()
         } catch let error as KubernetesError where error.isConflict {
@@ -185,28 +187,6 @@ public final class LeaderElection: Service, Sendable {
         } catch {
             claim.writeFailed(.unknown, at: time.now())
             failed(error)
-        }
-    }
-
-    /// A request took so long that its result is of no use.
-    private struct Late: Error, CustomStringConvertible {
-        var description: String { "no answer came in time" }
-    }
-
-    /// Does `request`, and gives it up at `instant`.
-    private func limited<Value: Sendable>(
-        until instant: ContinuousClock.Instant,
-        _ request: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        try await withThrowingTaskGroup(of: Value?.self) { group in
-            defer { group.cancelAll() }
-            group.addTask { try await request() }
-            group.addTask { [time] in
-                try await time.sleep(instant)
-                return nil
-            }
-            guard let value = try await group.next() ?? nil else { throw Late() }
-            return value
         }
     }
 

@@ -70,8 +70,12 @@ struct LeaseClaim: Sendable {
     /// Until when this replica leads; nil when it does not.
     func leadershipEnd(at now: Instant) -> Instant? { end.flatMap { $0 > now ? $0 : nil } }
 
-    /// When the next request has to be over: it is of no use to a leader that leads no more.
-    func requestEnd(at now: Instant) -> Instant { leadershipEnd(at: now) ?? now + renewDeadline }
+    /// When the next request has to be over: in half the time that a leader has, so that it can ask again
+    /// over another connection, and it is of no use to one that leads no more.
+    func requestEnd(at now: Instant) -> Instant {
+        let half = now + renewDeadline / 2
+        return leadershipEnd(at: now).map { min($0, half) } ?? half
+    }
 
     // MARK: Steps
 

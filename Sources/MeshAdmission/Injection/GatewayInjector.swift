@@ -24,7 +24,7 @@ struct GatewayInjector {
         proxy = ProxyContainer(owner, settings, annotations, bootstrap)
     }
 
-    mutating func run() throws {
+    mutating func run(_ gateway: VirtualGateway) throws {
         guard let place = pod.place(ofContainer: ProxyContainer.name) else {
             warnings.append(
                 "\(proxy.owner.id) selects the Pod, and it has no container "
@@ -46,6 +46,7 @@ struct GatewayInjector {
         if container["readinessProbe"] ?? .null == .null {
             container["readinessProbe"] = proxy.readinessProbe
         }
+        if !annotations.keepsGatewayImage { setUser(of: &container, lowPorts(of: gateway)) }
         addMount(proxy.mountToken(in: &pod), to: &container)
         if proxy.hasSDS { addMount(proxy.mountSDS(in: &pod), to: &container) }
         var list = pod.list(place.list)
@@ -95,6 +96,45 @@ struct GatewayInjector {
             },
             drain: nil
         )
+    }
+
+    /// The gateway's ports on which only root may listen.
+    private func lowPorts(of gateway: VirtualGateway) -> [Port] {
+        gateway.spec.listeners.map(\.portMapping.port).filter { $0.number < 1024 }
+    }
+
+    /// Has the proxy run as the user that it has in other Pods, unless the Pod says as whom.
+    ///
+    /// The entrypoint of Envoy's image would leave root's rights behind, and the command passes it by. A
+    /// user has no use of the capability NET_BIND_SERVICE, which Kubernetes gives to root alone, so the
+    /// Pod's own network lets everybody listen on low ports.
+    private mutating func setUser(of container: inout JSONValue, _ lowPorts: [Port]) {
+        let sharesNetwork = pod.document["spec"]?["hostNetwork"]?.bool == true
+        let mayBeOpen = proxy.features.hasLowPortsForAll && !sharesNetwork
+        if !lowPorts.isEmpty, mayBeOpen { openLowPorts() }
+        let own = container["securityContext"] ?? .null
+        guard own == .null || own.object != nil, own["runAsUser"] ?? .null == .null,
+            pod.security("runAsUser") == nil
+        else { return }
+        guard lowPorts.isEmpty || mayBeOpen else {
+            let ports = lowPorts.map(\.description).joined(separator: ", ")
+            warnings.append(
+                "the proxy runs as the image's user, which is root, as \(proxy.owner.id) listens on "
+                    + "\(ports): use ports from 1024 on, which a Service may give other numbers"
+            )
+            return
+        }
+        var context = own == .null ? [:] : own
+        context["runAsUser"] = .integer(ProxyContainer.user)
+        container["securityContext"] = context
+        pod.letProxyReadFiles()
+    }
+
+    private mutating func openLowPorts() {
+        let name: JSONValue = "net.ipv4.ip_unprivileged_port_start"
+        let present = pod.security("sysctls")?.array ?? []
+        guard !present.contains(where: { $0["name"] == name }) else { return }
+        pod.setSecurity("sysctls", .array(present + [["name": name, "value": "0"]]))
     }
 
     /// Puts the injector's variables in place of those that have their names, and the others at the end.

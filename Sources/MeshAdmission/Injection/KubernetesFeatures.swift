@@ -2,13 +2,16 @@
 struct KubernetesFeatures: Hashable {
     /// Init containers that keep running (`restartPolicy: Always`), from 1.29 on.
     var hasNativeSidecars: Bool
+    /// The sysctl by which others than root listen on ports below 1024 counts as safe, from 1.22 on.
+    let hasLowPortsForAll: Bool
 
     /// An unknown version counts as an old one: what an old server does not know it drops, and then
     /// waits for ever for an init container that was meant to keep running.
     init(_ settings: InjectionSettings) {
+        let minor = Self.minor(settings.kubernetesVersion) ?? 0
+        hasLowPortsForAll = minor >= 22
         switch settings.nativeSidecars {
-        case .auto:
-            hasNativeSidecars = Self.minor(settings.kubernetesVersion).map { $0 >= 29 } ?? false
+        case .auto: hasNativeSidecars = minor >= 29
         case .enabled: hasNativeSidecars = true
         case .disabled: hasNativeSidecars = false
         }

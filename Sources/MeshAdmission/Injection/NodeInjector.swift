@@ -30,13 +30,7 @@ struct NodeInjector {
             try pod.addXRay(settings, annotations, resources, asSidecar: hasNativeSidecars)
         }
         if !pod.hasContainer(ProxyContainer.name) { try addProxy(resources) }
-        if pod.document["spec"]?["securityContext"]?["fsGroup"].map({ $0 == .null }) ?? true {
-            // Files of tokens and Secrets can be read by the proxy's user.
-            var context = pod.document["spec"]?["securityContext"] ?? [:]
-            if context == .null { context = [:] }
-            context["fsGroup"] = .integer(ProxyContainer.user)
-            pod.document["spec"]?["securityContext"] = context
-        }
+        pod.letProxyReadFiles()
         for name in settings.imagePullSecrets
         where !pod.list("imagePullSecrets").contains(where: { $0["name"]?.string == name }) {
             pod.append(["name": .string(name)], to: "imagePullSecrets")

@@ -87,13 +87,36 @@ struct Pod {
         document["spec"]?[key] = .array(atFront ? [element] + present : present + [element])
     }
 
+    /// The member `key` of the Pod's `securityContext`; nil where it has none.
+    func security(_ key: String) -> JSONValue? {
+        let value = document["spec"]?["securityContext"]?[key]
+        return value == .null ? nil : value
+    }
+
+    mutating func setSecurity(_ key: String, _ value: JSONValue) {
+        var context = document["spec"]?["securityContext"] ?? [:]
+        if context == .null { context = [:] }
+        context[key] = value
+        document["spec"]?["securityContext"] = context
+    }
+
+    /// Lets the proxy's user read the files of tokens and Secrets, unless the Pod says who may.
+    mutating func letProxyReadFiles() {
+        guard security("fsGroup") == nil else { return }
+        setSecurity("fsGroup", .integer(ProxyContainer.user))
+    }
+
     /// Makes sure that there is a volume with `source`, and tells its name: `name`, or one made of it
     /// where another volume has that.
     mutating func volume(_ name: String, _ source: [String: JSONValue]) -> String {
         let base = volumeName(name)
         var candidate = base
         var number = 2
-        while let present = list("volumes").first(where: { $0["name"]?.string == candidate }) {
+        let volumes = Dictionary(
+            list("volumes").map { ($0["name"]?.string ?? "", $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        while let present = volumes[candidate] {
             if isSame(present, source) { return candidate }
             candidate = "\(base.prefix(60))-\(number)"
             number += 1

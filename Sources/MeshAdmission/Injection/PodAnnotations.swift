@@ -47,11 +47,21 @@ struct PodAnnotations {
     /// What has no effect.
     private(set) var warnings: [String] = []
 
-    private let given: [String: String]
+    private var given: [String: String]
+
+    /// The longest value that is read, in bytes, and the most mounts: whoever makes a Pod decides how long
+    /// reading takes, and all others wait for that.
+    private static let limits = (bytes: 16_384, mounts: 64)
 
     /// Reads `annotations`.
     init(_ annotations: [String: String]) {
         given = annotations
+        for name in Name.allCases {
+            let count = given[name.key]?.utf8.count ?? 0
+            guard count > Self.limits.bytes else { continue }
+            refuse(name, "it is \(count) bytes long", "write at most \(Self.limits.bytes)")
+            given[name.key] = nil
+        }
         mode = toggle(.sidecarInjectorWebhook).map { $0 ? .enabled : .disabled }
         cpuRequest = quantity(.cpuRequest)
         memoryRequest = quantity(.memoryRequest)
@@ -111,6 +121,7 @@ struct PodAnnotations {
     private mutating func numbers(_ name: Name) -> [Int]? {
         guard let value = given[name.key] else { return nil }
         var ports: [Int] = []
+        var seen: Set<Int> = []
         for part in parts(value) {
             // App Mesh's injector writes port 0 itself for a node without listeners.
             guard part != "0" else { continue }
@@ -120,7 +131,7 @@ struct PodAnnotations {
                 refuse(name, "\(quoted(part)) is not a port", "write ports with commas between")
                 return nil
             }
-            if !ports.contains(port) { ports.append(port) }
+            if seen.insert(port).inserted { ports.append(port) }
         }
         return ports
     }
@@ -158,6 +169,10 @@ struct PodAnnotations {
                 continue
             }
             if !mounts.contains(mount) { mounts.append(mount) }
+            guard mounts.count <= Self.limits.mounts else {
+                refuse(name, "there are too many mounts", "write at most \(Self.limits.mounts)")
+                return []
+            }
         }
         return mounts
     }
@@ -183,7 +198,7 @@ struct PodAnnotations {
 
     private mutating func readEnvironmentJSON() {
         guard let value = given[Name.sidecarEnvJson.key] else { return }
-        let document = try? JSONDecoder().decode(JSONValue.self, from: Data(value.utf8))
+        let document = try? BoundedJSON.value(of: Array(value.utf8)[...], depth: 4)
         let objects = document?.array?.map(\.object)
         guard let objects, !objects.contains(where: { $0 == nil }) else {
             refuse(

@@ -6,8 +6,6 @@ struct ProxyContainer {
     static let name = "envoy"
     /// The user as whom a proxy runs; what it sends is not redirected to it.
     static let user = 1337
-    /// The folder of the token.
-    static let tokenFolder = "/var/run/secrets/heddle.dev/token"
 
     /// How kubelet has a proxy drain.
     struct Drain: Hashable {
@@ -64,7 +62,7 @@ struct ProxyContainer {
                 readinessPort: settings.sidecar.readinessPort,
                 drainSecret: drain?.secret,
                 drainSeconds: drain?.seconds ?? Drain.usualSeconds,
-                tokenPath: Self.tokenFolder + "/token",
+                tokenPath: PodProxy.tokenFolder + "/token",
                 sdsSocketPath: hasSDS ? settings.sds.udsPath : nil,
                 memoryLimitBytes: memoryLimitBytes,
                 stats: stats
@@ -122,7 +120,7 @@ struct ProxyContainer {
             ]
         ]
         let name = pod.volume("heddle-token", ["projected": ["sources": [token]]])
-        return mount(name, Self.tokenFolder)
+        return mount(name, PodProxy.tokenFolder)
     }
 
     /// Adds the volume of the SDS server's socket to the Pod; returns its mount.

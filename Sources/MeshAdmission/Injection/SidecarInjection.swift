@@ -73,9 +73,8 @@ enum ProxyOwner {
     /// The node id of its proxies.
     var nodeID: String {
         switch self {
-        case .node(let node, let mesh): "\(mesh.resourceName)/virtualNode/\(node.spec.awsName)"
-        case .gateway(let gateway, let mesh):
-            "\(mesh.resourceName)/virtualGateway/\(gateway.spec.awsName)"
+        case .node(let node, let mesh): node.nodeID(in: mesh)
+        case .gateway(let gateway, let mesh): gateway.nodeID(in: mesh)
         }
     }
 
@@ -101,13 +100,12 @@ private func owner(
     isRequired: Bool,
     in world: World
 ) throws(PodRefusal) -> ProxyOwner? {
-    let labels = pod.labels
-    let nodes = world.virtualNodes.values.filter {
-        $0.metadata.namespace == pod.namespace && $0.spec.podSelector?.matches(labels) ?? false
-    }
-    let gateways = world.virtualGateways.values.filter {
-        $0.metadata.namespace == pod.namespace && $0.spec.podSelector?.matches(labels) ?? false
-    }
+    let selecting = PodSelectors(of: world, in: pod.namespace)
+        .owners(selecting: pod.labels, in: pod.namespace)
+    let nodes = selecting.filter { $0.kind == .virtualNode }
+        .compactMap { world.virtualNodes[$0.reference] }
+    let gateways = selecting.filter { $0.kind == .virtualGateway }
+        .compactMap { world.virtualGateways[$0.reference] }
     try refuseSeveral(nodes.map(\.id), "VirtualNodes", pod)
     try refuseSeveral(gateways.map(\.id), "VirtualGateways", pod)
     if let node = nodes.first, let gateway = gateways.first {
@@ -127,10 +125,9 @@ private func owner(
         return .gateway(gateway, mesh)
     }
     guard isRequired else { return nil }
-    let selecting = nodes.first?.id ?? gateways.first?.id
     throw PodRefusal(
         problem: "sidecarInject enabled but no matching VirtualNode or VirtualGateway found",
-        remedy: selecting.map { "let \($0), which selects it, belong to a mesh" }
+        remedy: selecting.first.map { "let \($0), which selects it, belong to a mesh" }
             ?? world.suspicion(.virtualNode, namespace: pod.namespace)
             ?? world.suspicion(.virtualGateway, namespace: pod.namespace)
             ?? "give the Pod the labels that a podSelector of its namespace asks for, or the "
@@ -166,9 +163,9 @@ private func inject(
         try injector.run(node, in: mesh)
         pod = injector.pod
         return injector.warnings
-    case .gateway:
+    case .gateway(let gateway, _):
         var injector = GatewayInjector(pod, owner, annotations, settings, bootstrap)
-        try injector.run()
+        try injector.run(gateway)
         pod = injector.pod
         return injector.warnings
     }

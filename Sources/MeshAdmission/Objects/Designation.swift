@@ -11,8 +11,7 @@ struct DesignationFailure: Error {
 extension World {
     /// The mesh whose `namespaceSelector` selects the namespace `name`.
     func mesh(ofNamespace name: String) throws(DesignationFailure) -> Mesh {
-        let labels = labels(ofNamespace: name)
-        let matching = meshes.values.filter { $0.spec.namespaceSelector?.matches(labels) ?? false }
+        let matching = meshes(selectingNamespace: name)
         guard let mesh = matching.first else {
             throw DesignationFailure(
                 field: "metadata.namespace",
@@ -49,11 +48,7 @@ extension World {
         labels: [String: String],
         in mesh: Mesh
     ) throws(DesignationFailure) -> VirtualGateway {
-        let namespaceLabels = self.labels(ofNamespace: route.namespace)
-        let matching = virtualGateways.values.filter { gateway in
-            (gateway.spec.namespaceSelector?.matches(namespaceLabels) ?? false)
-                && (gateway.spec.gatewayRouteSelector?.matches(labels) ?? true)
-        }
+        let matching = gateways(selectingRouteWith: labels, in: route.namespace)
         guard let gateway = matching.first else {
             throw DesignationFailure(
                 field: "metadata.namespace",
@@ -84,11 +79,12 @@ extension World {
         return gateway
     }
 
-    /// The mesh of an object that is there already: what its `meshRef` names, else, of one that no
-    /// webhook has seen, the mesh of its namespace; nil when it has none.
+    /// The mesh of an object that is there already: what its `meshRef` designates, else, of one that no
+    /// webhook has seen or whose mesh was made anew, the mesh of its namespace; nil when it has none.
     func mesh(of metadata: Metadata, _ reference: DesignatedReference?) -> Mesh? {
-        if let reference { return meshes[ObjectReference(name: reference.name)] }
-        return try? mesh(ofNamespace: metadata.namespace)
+        if let mesh = reference.flatMap(mesh(designatedBy:)) { return mesh }
+        let mesh = try? mesh(ofNamespace: metadata.namespace)
+        return reference == nil || mesh?.metadata.name == reference?.name ? mesh : nil
     }
 
     /// What to do where an object of `kind` is missing, and one has a mistake that keeps it out of use.
@@ -104,7 +100,4 @@ extension Mesh {
     var isBeingDeleted: Bool {
         manifest.document["metadata"]?["deletionTimestamp"].map { $0 != .null } ?? false
     }
-
-    /// How node ids name the mesh: `mesh/<awsName>`, with its owner where it is shared.
-    var resourceName: String { "mesh/\(spec.awsName)" + (spec.meshOwner.map { "@\($0)" } ?? "") }
 }

@@ -3,14 +3,18 @@ internal import MeshModel
 
 /// Refuses what App Mesh's webhooks refused, and warns of what its API refused after that.
 ///
-/// What an update leaves as it was is not held against it: finalizers and labels of an object that
-/// breaks a rule can be changed.
+/// Of that, an update is refused that takes an object out of use: it would act as its last version, and be
+/// gone when Heddle starts again. What an update leaves as it was is not held against it: finalizers and
+/// labels of an object that breaks a rule can be changed.
 func validation(of request: AdmissionRequest, _ kind: Kind) -> AdmissionVerdict {
-    var document = request.object
-    if kind.isNamespaced, !request.namespace.isEmpty {
-        document["metadata"]?["namespace"] = .string(request.namespace)
+    func decode(_ object: JSONValue) -> DecodedObject {
+        var document = object
+        if kind.isNamespaced, !request.namespace.isEmpty {
+            document["metadata"]?["namespace"] = .string(request.namespace)
+        }
+        return decodeObject(document)
     }
-    let decoded = decodeObject(document)
+    let decoded = decode(request.object)
     let found = decoded.diagnostics.filter { $0.severity != .note }
     let spec = Field(path: "spec", value: request.object["spec"] ?? [:])
     var refusals: [Diagnostic] = []
@@ -27,11 +31,13 @@ func validation(of request: AdmissionRequest, _ kind: Kind) -> AdmissionVerdict 
                 remedy: breach.remedy
             )
         }
-        // No API that could refuse Heddle's own kinds comes after this.
-        if kind.group != Kind.mesh.group {
-            refusals += found.filter { $0.severity == .error }
-        }
     }
+    // No API that could refuse Heddle's own kinds comes after this.
+    let isRefused = kind.group != Kind.mesh.group && !isUnchanged
+    let losesUse =
+        decoded.object == nil && request.operation == .update
+        && decode(request.oldObject).object != nil
+    if isRefused || losesUse { refusals += found.filter { $0.severity == .error } }
     guard !refusals.isEmpty else {
         return AdmissionVerdict(.allowed(patch: []), warnings: found.map(\.message))
     }

@@ -68,6 +68,8 @@ struct APIHandler: Sendable {
     var monitoring = MonitoringSources()
     /// What happens in the mesh.
     var telemetry = TelemetrySources()
+    /// What readiness waits for beside the first plan, or what that waits for, one line each.
+    var waiting: @Sendable () -> [String] = { [] }
 
     /// Answers one request.
     func respond(to request: APIRequest) async -> APIResponse {
@@ -94,7 +96,9 @@ struct APIHandler: Sendable {
         switch route {
         case .health: return .text("ok")
         case .readiness:
-            return state.isPublished ? .text("ok") : .text("nothing planned yet", status: 503)
+            let lines = (state.isPublished ? [] : ["nothing planned yet"]) + waiting()
+            guard !lines.isEmpty else { return .text("ok") }
+            return .text(lines.joined(separator: "\n"), status: 503)
         case .version: return .document(Discovery.version)
         case .coreVersions: return .document(Discovery.coreVersions)
         case .groups: return .document(Discovery.groups)

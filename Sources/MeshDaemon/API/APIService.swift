@@ -31,6 +31,7 @@ public struct APIService: Service {
     ///   - upgrade: Upgrades proxies when asked to on the Unix socket; nil refuses.
     ///   - monitoring: What `/metrics` tells beside all that.
     ///   - telemetry: What happens in the mesh.
+    ///   - waiting: What readiness waits for beside the first plan, or what that waits for, one line each.
     ///   - logger: Where to report to.
     ///   - onListening: Called each time a listener is ready: nil for the Unix socket, else the
     ///     TCP port.
@@ -46,6 +47,7 @@ public struct APIService: Service {
         upgrade: UpgradeHandler? = nil,
         monitoring: MonitoringSources = MonitoringSources(),
         telemetry: TelemetrySources = TelemetrySources(),
+        waiting: @escaping @Sendable () -> [String] = { [] },
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
     ) {
@@ -58,7 +60,8 @@ public struct APIService: Service {
             usage: usage,
             upgrade: upgrade,
             monitoring: monitoring,
-            telemetry: telemetry
+            telemetry: telemetry,
+            waiting: waiting
         )
         self.socketPath = socketPath
         self.address = address

@@ -192,18 +192,18 @@ extension APIState.State {
                     version: 0
                 )
             }
-        ).sorted { $0.id < $1.id }
+        )
         let identities = Dictionary(shown.map { ($0.id, $0.metadata.uid) }) { _, last in last }
         let gone = entries.values.filter { identities[$0.id] != $0.metadata.uid }
         for entry in gone.sorted(by: { $0.id > $1.id }) {
             record(.deleted, entry, previous: entry)
         }
-        for entry in shown {
-            if let previous = entries[entry.id] {
-                if !entry.isEqual(to: previous) { record(.modified, entry, previous: previous) }
-            } else {
-                record(.added, entry, previous: nil)
-            }
+        let changed = shown.filter { entry in
+            entries[entry.id].map { !entry.isEqual(to: $0) } ?? true
+        }
+        for entry in changed.sorted(by: { $0.id < $1.id }) {
+            let previous = entries[entry.id]
+            record(previous == nil ? .added : .modified, entry, previous: previous)
         }
         return version != before
     }

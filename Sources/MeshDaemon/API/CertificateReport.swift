@@ -118,7 +118,7 @@ public struct CertificateReport: Hashable, Sendable {
                 return Entry(
                     owner: .object(owner),
                     name: isFirst ? owner.name : "\(owner.name).\(shortHash(key))",
-                    mesh: plan.designations.meshes[owner.namespace]?.name,
+                    mesh: plan.mesh(of: owner)?.name,
                     secret: secret,
                     observation: observation,
                     proxies: proxies

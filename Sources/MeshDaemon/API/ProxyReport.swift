@@ -69,7 +69,7 @@ public struct ProxyReport: Hashable, Sendable {
             return Entry(
                 id: proxy.id,
                 owner: proxy.owner,
-                mesh: plan.designations.meshes[proxy.owner.namespace]?.name,
+                mesh: plan.mesh(of: proxy.owner)?.name,
                 nodeID: proxy.nodeID,
                 addresses: proxy.addresses,
                 ingressPorts: proxy.ingressPorts,

@@ -30,6 +30,32 @@ extension MetricsText {
         )
     }
 
+    /// Adds which kinds of objects were read.
+    mutating func add(_ readings: [KubernetesReading]) {
+        add(
+            "heddle_kubernetes_listed",
+            .gauge,
+            help:
+                "1 of a kind whose objects were all listed once, else 0; essential ones are waited for.",
+            readings.map { reading in
+                let labels: MetricLabels = [
+                    "resource": reading.resource, "essential": "\(reading.isEssential)",
+                ]
+                return (labels, reading.isListed ? 1 : 0)
+            }
+        )
+    }
+
+    /// Adds how many connections of proxies were refused before they had said who they are.
+    mutating func addRefusedConnections(_ count: Int) {
+        add(
+            "heddle_xds_connections_refused_total",
+            .counter,
+            help: "Connections refused, as too many others had not proved yet who they are.",
+            [([:], Double(count))]
+        )
+    }
+
     /// Adds whether this replica writes.
     mutating func addLeadership(_ isLeading: Bool) {
         add(

@@ -4,6 +4,8 @@ internal import MeshAdmission
 
 extension InjectionSettings {
     /// The settings of a file; the defaults without one.
+    ///
+    /// - Throws: `DaemonError` with what is wrong with them: Pods would be injected, and then not start.
     init(at path: String?) throws {
         self.init()
         guard let path else { return }
@@ -17,6 +19,10 @@ extension InjectionSettings {
             self = try JSONDecoder().decode(InjectionSettings.self, from: bytes)
         } catch {
             throw DaemonError("--injection-settings \(path): \(error)")
+        }
+        guard problems.isEmpty else {
+            let mistakes = problems.map { "--injection-settings \(path): \($0)" }
+            throw DaemonError(mistakes.joined(separator: "\n"))
         }
     }
 }

@@ -6,6 +6,8 @@ public struct ControllerConfiguration: Sendable {
     public var context: String?
     /// Where proxies connect over TLS.
     public var xdsAddress: HostAndPort
+    /// Whether a proxy may prove itself with a certificate of its virtual node, in place of a token.
+    public var takesClientCertificates: Bool
     /// Where the API server calls the webhooks; nil is nowhere.
     public var webhookAddress: HostAndPort?
     /// Where health and metrics are served, and to this host the API and the page; nil is nowhere.
@@ -32,6 +34,7 @@ public struct ControllerConfiguration: Sendable {
         kubeconfig: String? = nil,
         context: String? = nil,
         xdsAddress: HostAndPort,
+        takesClientCertificates: Bool = false,
         webhookAddress: HostAndPort?,
         httpAddress: HostAndPort?,
         serviceName: String? = nil,
@@ -41,11 +44,12 @@ public struct ControllerConfiguration: Sendable {
         webhookConfiguration: String = "heddle",
         injectionSettingsPath: String? = nil,
         stateDirectory: String,
-        certificateLifetime: Duration = .seconds(3600)
+        certificateLifetime: Duration = .seconds(86_400)
     ) {
         self.kubeconfig = kubeconfig
         self.context = context
         self.xdsAddress = xdsAddress
+        self.takesClientCertificates = takesClientCertificates
         self.webhookAddress = webhookAddress
         self.httpAddress = httpAddress
         self.serviceName = serviceName

@@ -10,6 +10,12 @@ struct PodProxies: ProxyHost {
     let source: KubernetesSource
     let store: SnapshotStore
 
+    /// What the source knows with each world that it tells: a plan that knew of no ready Pod would leave
+    /// every caller without endpoints.
+    var current: [ProxyID: ProxyProcesses]? {
+        source.currentPods.mapValues { ProxyProcesses(process: $0) }
+    }
+
     func observe(_ tell: @Sendable ([ProxyID: ProxyProcesses]) -> Void) async {
         for await pods in source.pods.cancelOnGracefulShutdown() {
             tell(pods.mapValues { ProxyProcesses(process: $0) })
@@ -19,11 +25,11 @@ struct PodProxies: ProxyHost {
     /// Nothing is left of an earlier replica: what it chose stands in the objects (`meshRef`).
     func restore() -> EarlierRun { EarlierRun() }
 
-    /// Files of access logs are in Pods, where each proxy makes its own.
-    func prepare(for plan: Plan) {}
-
     /// Tells the xDS server which Pods may ask for what.
-    func apply(_ plan: Plan, of world: World) {
+    ///
+    /// It is told before the plan is published: what another node selects now gets nothing of that node's
+    /// on the stream that it has.
+    func prepare(for plan: Plan, of world: World) {
         var proxies: [ProxyID: RemoteProxy] = [:]
         for (id, proxy) in plan.proxies {
             guard let pod = world.workloads[id.workload]?.spec.pod else { continue }
@@ -31,6 +37,8 @@ struct PodProxies: ProxyHost {
         }
         store.admit(proxies)
     }
+
+    func apply(_ plan: Plan, of world: World) {}
 
     func look(at plan: Plan) {}
 

@@ -14,7 +14,7 @@ struct WebhookHandler: Sendable {
     static let bodyTime = Duration.seconds(10)
 
     let controller: AdmissionController
-    let world: @Sendable () -> World?
+    let world: NewestWorld
     let patience: Duration
     let logger: Logger
 
@@ -64,13 +64,11 @@ struct WebhookHandler: Sendable {
 
     /// The answer, for which what was applied just before may yet arrive.
     private func decided(_ review: JSONValue, _ path: String) async -> AdmissionAnswer {
-        let end = ContinuousClock.now + patience
-        while true {
-            let answer = controller.answer(to: review, path: path, in: world())
-            guard case .verdict(let verdict, _, _) = answer, !verdict.isAllowed,
-                verdict.dependsOnWorld, ContinuousClock.now < end
-            else { return answer }
-            guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return answer }
+        await world.decision(within: patience) { answer in
+            guard case .verdict(let verdict, _, _) = answer else { return true }
+            return verdict.isAllowed || !verdict.dependsOnWorld
+        } _: { [controller] world in
+            controller.answer(to: review, path: path, in: world)
         }
     }
 

@@ -5,7 +5,6 @@ import HummingbirdCore
 import HummingbirdTLS
 public import Logging
 public import MeshAdmission
-public import MeshModel
 import MeshTelemetry
 import NIOCore
 import NIOSSL
@@ -36,7 +35,7 @@ public struct WebhookServer: Service {
     ///   - minimumVersion: The oldest version of TLS.
     ///   - controller: Decides.
     ///   - certificate: What to serve with now; nil while there is none.
-    ///   - world: The objects that there are; nil while they are being read.
+    ///   - world: The objects that there are; none while they are being read.
     ///   - patience: How long to wait for objects that were applied just before, without which an
     ///     object would be refused.
     ///   - logger: Where to report to.
@@ -46,7 +45,7 @@ public struct WebhookServer: Service {
         minimumVersion: TLSVersion = .tls12,
         controller: AdmissionController,
         certificate: @escaping @Sendable () -> WebhookCertificate?,
-        world: @escaping @Sendable () -> World?,
+        world: NewestWorld,
         patience: Duration = .seconds(2),
         logger: Logger,
         onListening: @escaping @Sendable (_ port: Int?) async -> Void = { _ in }
@@ -98,11 +97,15 @@ public struct WebhookServer: Service {
         quiet.logLevel = max(logger.logLevel, .notice)
         let application = Application(
             responder: CallbackResponder<BasicRequestContext> { request, _ in
-                await handler.respond(to: request)
+                var response = await handler.respond(to: request)
+                // The server of Kubernetes would keep the connection, and each that leads to a replica
+                // which stands still would cost an admission its whole time. A new one is led to a
+                // replica that is ready.
+                response.headers[.connection] = "close"
+                return response
             },
             server: try .tls(
-                // The server of Kubernetes keeps connections that it does not use.
-                .http1(configuration: .init(idleTimeout: .seconds(120))),
+                .http1(configuration: .init(idleTimeout: .seconds(30))),
                 tlsConfiguration: configuration
             ),
             configuration: ApplicationConfiguration(

@@ -44,10 +44,8 @@ extension MigratingCluster {
             return
         }
         let installed = schemaPaths(schema, at: "spec")
-        let known = fields(of: kind).filter {
-            $0.hasPrefix("spec.") && !Self.fieldsOfFiles.contains($0)
-        }
-        let missing = known.subtracting(installed).sorted()
+        let known = fields(of: kind).filter { $0.hasPrefix("spec.") }
+        let missing = known.subtracting(installed).subtracting(Self.fieldsOfFiles).sorted()
         if !missing.isEmpty {
             report(
                 MigrationFinding(
@@ -80,13 +78,14 @@ extension MigratingCluster {
         }
     }
 
-    /// Fields that Heddle reads in files and no definition has, its own among them: some are of AWS' API
-    /// alone, and the decoder of references has a namespace, which that of a Mesh can't have.
+    /// Fields that Heddle reads in files and a definition need not have, as its own have not: some are of
+    /// AWS' API alone, or in the definition of another kind, and the decoder of references has a
+    /// namespace, which that of a Mesh can't have.
     private static let fieldsOfFiles: Set = [
         "spec.meshRef.namespace", "spec.listeners[].tls.validation.trust.acm",
         "spec.listeners[].tls.validation.trust.acm.certificateAuthorityARNs",
         "spec.serviceDiscovery.awsCloudMap.ipPreference",
-        "spec.serviceDiscovery.dns.ipPreference", "spec.tcpRoute",
+        "spec.serviceDiscovery.dns.ipPreference",
     ]
 
     private func listed(_ paths: [String]) -> String {

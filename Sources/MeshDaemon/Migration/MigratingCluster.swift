@@ -131,20 +131,12 @@ struct MigratingCluster {
 
     /// Finds whose Pods there are, and lets one Workload stand for all Pods of each node and gateway.
     private mutating func selectPods() {
-        let nodes = Dictionary(grouping: world.virtualNodes.values, by: \.metadata.namespace)
-        let gateways = Dictionary(grouping: world.virtualGateways.values, by: \.metadata.namespace)
+        let selectors = PodSelectors(of: world)
         for group in groups {
             guard let pod = group.pods.first else { continue }
             let namespace = pod.namespace
-            let found =
-                (nodes[namespace] ?? []).filter {
-                    $0.spec.podSelector?.matches(pod.labels) ?? false
-                }
-                .map(\.id)
-                + (gateways[namespace] ?? []).filter {
-                    $0.spec.podSelector?.matches(pod.labels) ?? false
-                }.map(\.id)
-            owners[group.controller] = found.sorted()
+            let found = selectors.owners(selecting: pod.labels, in: namespace)
+            owners[group.controller] = found
             guard found.count == 1, let owner = found.first, !pod.usesHostNetwork,
                 selecting.insert(owner).inserted
             else { continue }
@@ -164,9 +156,9 @@ struct MigratingCluster {
         return found.count == 1 ? found.first : nil
     }
 
-    /// The mesh of `id`, going by the mesh of its namespace.
+    /// The mesh of `id`.
     func mesh(of id: ObjectID) -> Mesh? {
-        plan.designations.meshes[id.namespace].flatMap { world.meshes[$0] }
+        plan.mesh(of: id).flatMap { world.meshes[$0] }
     }
 }
 

@@ -47,8 +47,8 @@ extension MigratingCluster {
                     MigrationObject(id),
                     field: diagnostic.field,
                     value: value,
-                    "labels have changed since the \(designation) was chosen, which Heddle goes by",
-                    remedy: "give the Namespace back the labels that the \(designation) selects"
+                    "the \(designation) for which it was made is not there, or is not in use",
+                    remedy: "apply that \(designation), or make the object anew without the field"
                 )
             )
         }
@@ -123,7 +123,7 @@ extension MigratingCluster {
         }
     }
 
-    /// What was chosen for the object that its labels do not say any more.
+    /// What was chosen for the object and is not there any more.
     private func designation(_ diagnostic: Diagnostic) -> String? {
         switch diagnostic.field {
         case "spec.meshRef": "mesh"

@@ -110,7 +110,7 @@ extension MigratingPod.Container {
         name = document["name"]?.string ?? ""
         image = document["image"]?.string ?? ""
         hasToken = (document["volumeMounts"]?.array ?? []).contains {
-            $0["mountPath"]?.string == "/var/run/secrets/heddle.dev/token"
+            $0["mountPath"]?.string == PodProxy.tokenFolder
         }
         foreignProbes = ["startupProbe", "readinessProbe", "livenessProbe"].compactMap { name in
             guard let probe = document[name] else { return nil }

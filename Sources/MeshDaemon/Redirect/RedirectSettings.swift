@@ -34,7 +34,7 @@ public struct RedirectSettings: Hashable, Sendable {
     /// - Parameters:
     ///   - variables: The environment; other variables don't matter.
     ///   - options: What the command line says in place of a variable.
-    /// - Throws: `DaemonError` with every mistake at once.
+    /// - Throws: `ClientFailure` with every mistake at once.
     public init(_ variables: [String: String], options: [RedirectVariable: String] = [:]) throws {
         self.init()
         var mistakes: [String] = []
@@ -56,7 +56,9 @@ public struct RedirectSettings: Hashable, Sendable {
         if !saysUID, options[gid] != nil || variables[gid.rawValue, default: ""] != "" {
             ignoredUID = nil
         }
-        guard mistakes.isEmpty else { throw DaemonError(mistakes.joined(separator: "\n")) }
+        guard mistakes.isEmpty else {
+            throw ClientFailure(.usage, mistakes.joined(separator: "\n"))
+        }
     }
 
     private mutating func set(

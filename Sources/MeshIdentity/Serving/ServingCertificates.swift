@@ -14,8 +14,6 @@ public final class ServingCertificates: Service, Sendable {
         public var secret: String?
         /// The DNS names of the servers.
         public var dnsNames: [String]
-        /// Their IP addresses.
-        public var ipAddresses: [String]
         /// How long a certificate lasts.
         public var lifetime: Duration
 
@@ -24,13 +22,11 @@ public final class ServingCertificates: Service, Sendable {
             authority: FileCertificate,
             secret: String? = nil,
             dnsNames: [String],
-            ipAddresses: [String] = [],
             lifetime: Duration = .seconds(86400)
         ) {
             self.authority = authority
             self.secret = secret
             self.dnsNames = dnsNames
-            self.ipAddresses = ipAddresses
             self.lifetime = lifetime
         }
 

@@ -222,17 +222,6 @@ extension ServingIssuer {
         for name in configuration.dnsNames where !isDNSName(name) {
             throw IdentityError("the serving certificate can't have the DNS name \"\(name)\"")
         }
-        var addresses: [GeneralName] = []
-        for address in configuration.ipAddresses {
-            guard let bytes = addressBytes(address) else {
-                throw IdentityError(
-                    "the serving certificate can't have the IP address \"\(address)\""
-                )
-            }
-            addresses.append(.ipAddress(ASN1OctetString(contentBytes: bytes[...])))
-        }
-        return SubjectAlternativeNames(
-            configuration.dnsNames.map(GeneralName.dnsName) + addresses
-        )
+        return SubjectAlternativeNames(configuration.dnsNames.map(GeneralName.dnsName))
     }
 }

@@ -187,7 +187,7 @@ extension Resolution {
             isMeshWide: false,
             takesPlaintext: tls.mode == .permissive,
             hasPlainEndpoints: tls.mode == .permissive
-                && (instances[node.reference] ?? []).contains(where: \.isUninjected)
+                && (instances[node.reference] ?? []).contains { $0.spec.pod?.proxy == .absent }
         )
     }
 }

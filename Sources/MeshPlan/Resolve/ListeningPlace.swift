@@ -114,9 +114,9 @@ extension Resolution {
 }
 
 extension Workload {
-    /// The Pod that it stands for, if a proxy is in it.
+    /// The Pod that it stands for, if a proxy of Heddle's is in it.
     var injectedPod: PodPlacement? { spec.pod.flatMap { $0.hasProxy ? $0 : nil } }
 
-    /// Whether it stands for a Pod that has no proxy.
+    /// Whether it stands for a Pod that has no proxy of Heddle's.
     var isUninjected: Bool { spec.pod?.hasProxy == false }
 }

@@ -1,6 +1,7 @@
 internal import MeshModel
 
-/// Which mesh each object belongs to.
+/// Which mesh each object belongs to: the one that its `meshRef` designates, as it was chosen when the object
+/// was created, else the one that selects its namespace now.
 struct Membership {
     /// The mesh of each namespaced App Mesh object that has one.
     private(set) var meshes: [ObjectID: Mesh] = [:]
@@ -9,7 +10,7 @@ struct Membership {
     private var meshesByNamespace: [String: Result<Mesh, DesignationFailure>] = [:]
     private let previous: Designations
 
-    /// The mesh of each namespace that has one.
+    /// The mesh of each namespace that has one and objects without `meshRef`.
     var designations: [String: ObjectReference] {
         meshesByNamespace.compactMapValues { try? $0.get().reference }
     }
@@ -49,7 +50,23 @@ struct Membership {
         among meshes: [Mesh]
     ) {
         for object in objects.values {
-            switch mesh(ofNamespace: object.metadata.namespace, in: world, among: meshes) {
+            let namespace = object.metadata.namespace
+            if let given = object.spec[keyPath: meshRef] {
+                if let mesh = mesh(designatedBy: given, for: namespace, in: world, among: meshes) {
+                    self.meshes[object.id] = mesh
+                } else {
+                    diagnostics.append(
+                        object.diagnostic(
+                            .error,
+                            "spec.meshRef",
+                            "no Mesh \"\(given.name)\" is in use, for which it was made",
+                            remedy: "apply that Mesh, or make the object anew without the field"
+                        )
+                    )
+                }
+                continue
+            }
+            switch mesh(ofNamespace: namespace, in: world, among: meshes) {
             case .failure(let failure):
                 diagnostics.append(
                     object.diagnostic(
@@ -59,24 +76,27 @@ struct Membership {
                         remedy: failure.remedy
                     )
                 )
-            case .success(let mesh):
-                if let given = object.spec[keyPath: meshRef], given.name != mesh.metadata.name {
-                    let kind = Spec.kind.rawValue
-                    diagnostics.append(
-                        object.diagnostic(
-                            .error,
-                            "spec.meshRef",
-                            "\(kind) create may not specify read-only field: spec.meshRef, and "
-                                + "\"\(given.name)\" is not the mesh of its namespace, "
-                                + "\"\(mesh.metadata.name)\"",
-                            remedy: "remove the field"
-                        )
-                    )
-                } else {
-                    self.meshes[object.id] = mesh
-                }
+            case .success(let mesh): self.meshes[object.id] = mesh
             }
         }
+    }
+
+    /// The mesh that `reference` designates.
+    ///
+    /// One that was made anew under its name, and that selects the namespace, is taken for it.
+    private mutating func mesh(
+        designatedBy reference: DesignatedReference,
+        for namespace: String,
+        in world: World,
+        among meshes: [Mesh]
+    ) -> Mesh? {
+        if let mesh = world.mesh(designatedBy: reference) {
+            return meshes.first { $0.reference == mesh.reference }
+        }
+        guard meshes.contains(where: { $0.metadata.name == reference.name }),
+            let mesh = try? mesh(ofNamespace: namespace, in: world, among: meshes).get()
+        else { return nil }
+        return mesh.metadata.name == reference.name ? mesh : nil
     }
 
     private mutating func mesh(

@@ -4,9 +4,12 @@ extension Resolution {
     /// Matches workloads with virtual nodes and virtual gateways by the rule of App Mesh's injector:
     /// just one of them selects a workload, by the labels, in its namespace.
     mutating func selectWorkloads(after previous: Designations) {
-        let index = SelectorIndex(of: world)
+        let selectors = PodSelectors(of: world)
         for workload in world.workloads.values.sorted(by: { $0.reference < $1.reference }) {
-            var selecting = index.owners(selecting: workload)
+            var selecting = selectors.owners(
+                selecting: workload.metadata.labels,
+                in: workload.metadata.namespace
+            )
             if selecting.count > 1, let chosen = previous.owners[workload.reference],
                 selecting.contains(chosen)
             {
@@ -121,61 +124,6 @@ extension Resolution {
             "no matching VirtualNode or VirtualGateway found in namespace \"\(namespace)\"",
             "give it the labels that a podSelector asks for"
         )
-    }
-}
-
-/// The `podSelector`s of a world by a label that they ask for, as looking through all of them for each of
-/// thousands of Pods takes seconds.
-private struct SelectorIndex {
-    /// A label in a namespace.
-    private struct Label: Hashable {
-        var namespace: String
-        var key: String
-        var value: String
-    }
-
-    private typealias Entry = (owner: ObjectID, selector: LabelSelector)
-    private var entries: [Label: [Entry]] = [:]
-    /// Those that ask for no certain label, by namespace.
-    private var others: [String: [Entry]] = [:]
-
-    init(of world: World) {
-        let all: [Entry] =
-            world.virtualNodes.values.compactMap { node in
-                node.spec.podSelector.map { (node.id, $0) }
-            }
-            + world.virtualGateways.values.compactMap { gateway in
-                gateway.spec.podSelector.map { (gateway.id, $0) }
-            }
-        var uses: [Label: Int] = [:]
-        for entry in all {
-            for label in Self.labels(of: entry) { uses[label, default: 0] += 1 }
-        }
-        for entry in all {
-            // Some labels are those of many.
-            let rarest = Self.labels(of: entry).min { uses[$0, default: 0] < uses[$1, default: 0] }
-            if let rarest {
-                entries[rarest, default: []].append(entry)
-            } else {
-                others[entry.owner.namespace, default: []].append(entry)
-            }
-        }
-    }
-
-    private static func labels(of entry: Entry) -> [Label] {
-        entry.selector.matchLabels.map {
-            Label(namespace: entry.owner.namespace, key: $0.key, value: $0.value)
-        }
-    }
-
-    /// The nodes and gateways that select `workload`, sorted.
-    func owners(selecting workload: Workload) -> [ObjectID] {
-        let (namespace, labels) = (workload.metadata.namespace, workload.metadata.labels)
-        var candidates = others[namespace] ?? []
-        for (key, value) in labels {
-            candidates += entries[Label(namespace: namespace, key: key, value: value)] ?? []
-        }
-        return candidates.filter { $0.selector.matches(labels) }.map(\.owner).sorted()
     }
 }
 

@@ -19,8 +19,8 @@ struct OwnedProxies {
     var noun = "Workload"
     /// How many Workloads it selects.
     var workloadCount: Int
-    /// The Pods among them that should have a proxy and have none.
-    var uninjected: [ProxyID] = []
+    /// The Pods among them that should have a proxy of Heddle's and have none.
+    var uninjected: [Workload] = []
     /// By namespace and name.
     var members: [Member]
 
@@ -38,13 +38,18 @@ struct OwnedProxies {
         if members.isEmpty { return withoutProxies("ConfigAccepted") }
         if let refused = refusedMessage { return condition(.false, refusedReason, refused) }
         let connected = members.filter { $0.observation?.xds.isConnected ?? false }
-        guard !connected.isEmpty else {
+        // Of those that another replica serves it is told what they refuse.
+        let elsewhere = members.filter {
+            $0.plan.pod != nil && $0.isReady && !($0.observation?.xds.isConnected ?? false)
+        }
+        guard !connected.isEmpty || !elsewhere.isEmpty else {
             return condition(
                 .unknown,
                 "Disconnected",
                 disconnectedMessage
             )
         }
+        if connected.isEmpty { return condition(.true, "Accepted", elsewhereMessage) }
         let late = connected.filter { !$0.unanswered.isEmpty }
         if let first = late.first {
             let types = first.unanswered.map(\.rawValue).joined(separator: ", ")
@@ -166,6 +171,12 @@ struct OwnedProxies {
             : "None of its \(members.count) proxies is connected\(place)."
     }
 
+    private var elsewhereMessage: String {
+        members.count == 1
+            ? "Another replica serves its proxy, which refuses nothing."
+            : "Another replica serves its proxies, which refuse nothing."
+    }
+
     /// How many Pods are ready; nil without any.
     ///
     /// Nothing depends on it: App Mesh's objects were active before any Pod was there.
@@ -179,15 +190,36 @@ struct OwnedProxies {
         return uninjectedMessage.map { "\(summary), and \($0)" } ?? summary
     }
 
-    /// Which Pods have no proxy, and what to do.
+    /// Which Pods have no proxy of Heddle's, and what to do.
     private var uninjectedMessage: String? {
-        guard let first = uninjected.first else { return nil }
+        let label = "appmesh.k8s.aws/sidecarInjectorWebhook=enabled"
+        let messages = [
+            uninjectedMessage(
+                .absent,
+                ("has no proxy, as not injected", "have no proxy, as not injected"),
+                "let them be made anew in a namespace with the label \(label)"
+            ),
+            uninjectedMessage(
+                .other,
+                ("runs App Mesh's Envoy", "run App Mesh's Envoy"),
+                "let them be made anew, as \"kubectl rollout restart\" does"
+            ),
+        ]
+        let told = messages.compactMap(\.self)
+        return told.isEmpty ? nil : told.joined(separator: "; ")
+    }
+
+    private func uninjectedMessage(
+        _ proxy: PodProxy,
+        _ verb: (one: String, several: String),
+        _ remedy: String
+    ) -> String? {
+        let pods = uninjected.filter { $0.spec.pod?.proxy == proxy }
+        guard let first = pods.first?.reference else { return nil }
         let who =
-            uninjected.count == 1
-            ? "Pod \(first) has" : "Pod \(first) and \(uninjected.count - 1) more have"
-        return
-            "\(who) no proxy, as not injected: let them be made anew in a namespace with the label "
-            + "appmesh.k8s.aws/sidecarInjectorWebhook=enabled"
+            pods.count == 1
+            ? "Pod \(first) \(verb.one)" : "Pod \(first) and \(pods.count - 1) more \(verb.several)"
+        return "\(who): \(remedy)"
     }
 
     // MARK: Fields

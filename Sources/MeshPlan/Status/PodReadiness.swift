@@ -9,17 +9,20 @@ internal import MeshModel
 /// - Parameters:
 ///   - pod: The Pod.
 ///   - observation: What is known of it; nil before anything is.
-///   - proxy: Its proxy; nil when it has none.
 /// - Returns: The condition.
-func readiness(
-    of pod: PodPlacement,
-    _ observation: ProxyObservation?,
-    _ proxy: ProxyPlan?
-) -> Condition {
+func readiness(of pod: PodPlacement, _ observation: ProxyObservation?) -> Condition {
     func condition(_ status: Condition.Status, _ reason: String, _ message: String) -> Condition {
         Condition(type: "WorkloadReady", status: status, reason: reason, message: message)
     }
-    guard pod.hasProxy else {
+    switch pod.proxy {
+    case .heddle: break
+    case .other:
+        return condition(
+            .false,
+            uninjectedReason,
+            "The Pod's Envoy is App Mesh's, or another that does not ask Heddle."
+        )
+    case .absent:
         return condition(.false, uninjectedReason, "The Pod has no proxy: it was not injected.")
     }
     let why = observation?.process?.lastError.map { ": \($0)" } ?? ""
@@ -33,12 +36,9 @@ func readiness(
     case nil: return condition(.false, "PodNotReady", "The Pod is not ready.")
     case .running: break
     }
-    if let message = unhealthyMessage(observation?.xds.health ?? [:], proxy?.probes ?? []) {
-        return condition(.false, "Unhealthy", sentence(message))
-    }
-    guard let xds = observation?.xds, xds.isConnected else {
-        return condition(.true, "Ready", "The Pod is ready.")
-    }
+    let xds = observation?.xds ?? XDSObservation()
+    if let refusal = refusalReadiness(xds) { return refusal }
+    guard xds.isConnected else { return condition(.true, "Ready", "The Pod is ready.") }
     return configurationReadiness(xds)
         ?? condition(.true, "Ready", "The Pod is ready, and its proxy has its configuration.")
 }

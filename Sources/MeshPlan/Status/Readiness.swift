@@ -66,14 +66,7 @@ func configurationReadiness(_ xds: XDSObservation) -> Condition? {
             "Its proxy is not connected and keeps its last configuration."
         )
     }
-    if let refusal = xds.refusals.first {
-        return condition(
-            "ConfigurationRefused",
-            sentence(
-                "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
-            )
-        )
-    }
+    if let refusal = refusalReadiness(xds) { return refusal }
     // An update on its way does not make a proxy that serves unready.
     let missing = ResourceType.allCases.filter {
         (xds.sync[$0] ?? .notSent) == .notSent
@@ -83,6 +76,19 @@ func configurationReadiness(_ xds: XDSObservation) -> Condition? {
         return condition("Syncing", "Its proxy has not asked for its \(types).")
     }
     return nil
+}
+
+/// What a proxy refuses of its configuration; nil when that is nothing.
+func refusalReadiness(_ xds: XDSObservation) -> Condition? {
+    guard let refusal = xds.refusals.first else { return nil }
+    return Condition(
+        type: "WorkloadReady",
+        status: .false,
+        reason: "ConfigurationRefused",
+        message: sentence(
+            "its proxy refused \(refusal.type.rawValue) \(refusal.resource): \(refusal.message)"
+        )
+    )
 }
 
 /// The reason of a process that ends again and again, as Kubernetes has it.

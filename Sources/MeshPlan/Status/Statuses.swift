@@ -12,6 +12,7 @@ func statuses(
         grouping: plan.diagnostics.filter { $0.severity == .error && $0.object != nil },
         by: \.object
     )
+    let observations = observations.withoutRefusalsOfOthers(than: plan)
     var refusals: [ObjectID: [(proxy: ProxyID, refusal: Refusal)]] = [:]
     for (proxy, observation) in observations.proxies.sorted(by: { $0.key < $1.key })
     where plan.proxies[proxy] != nil {
@@ -30,7 +31,7 @@ func statuses(
         },
         by: \.object
     )
-    for object in resolution.world.objects {
+    for object in resolution.world.unorderedObjects {
         let id = object.id
         // Most Pods of a cluster belong to no mesh.
         if case .workload(let pod) = object, pod.isUninjected,
@@ -61,7 +62,7 @@ func statuses(
                 ?? accepted(object, type, readiness, owned)
             let others =
                 [
-                    certificates, endpointsAvailable(object, resolution, readiness),
+                    certificates, endpointsAvailable(object, resolution, observations),
                     telemetryExported(object, observations),
                 ].compactMap { $0 }
                 + (owned?.conditions ?? []) + processNotes(object, plan, observations)
@@ -89,7 +90,7 @@ private func readinesses(
         let id = ProxyID(reference)
         let (observation, proxy) = (observations.proxies[id], plan.proxies[id])
         readinesses[id] =
-            workload.spec.pod.map { readiness(of: $0, observation, proxy) }
+            workload.spec.pod.map { readiness(of: $0, observation) }
             ?? readiness(of: observation, proxy, id)
     }
     return readinesses
@@ -120,7 +121,7 @@ private func ownedProxies(
         owner: id,
         noun: resolution.options.instanceNoun,
         workloadCount: workloads.count,
-        uninjected: workloads.filter(\.isUninjected).map { ProxyID($0.reference) },
+        uninjected: workloads.filter(\.isUninjected),
         members: members
     )
 }
@@ -228,7 +229,7 @@ private func accepted(
 private func endpointsAvailable(
     _ object: MeshObject,
     _ resolution: Resolution,
-    _ readiness: [ProxyID: Condition]
+    _ observations: Observations
 ) -> Condition? {
     guard case .virtualNode(let node) = object, !node.spec.listeners.isEmpty,
         case .awsCloudMap(let namespaceName, let serviceName, let attributes, _) =
@@ -237,29 +238,27 @@ private func endpointsAvailable(
     let type = "EndpointsAvailable"
     let noun = resolution.options.instanceNoun
     if let workloads = resolution.instances[node.reference] {
-        // Workloads that are not ready are endpoints, which callers probe; Pods are none.
-        let serving = workloads.filter { workload in
-            workload.spec.pod == nil || workload.isUninjected
-                || readiness[ProxyID(workload.reference)]?.status == .true
+        let names = workloads.prefix(3).map(\.reference.description).joined(separator: ", ")
+        let others = workloads.count > 3 ? " and \(workloads.count - 3) more" : ""
+        let pods = workloads.filter { $0.spec.pod != nil }
+        func isUnready(_ pod: Workload) -> Bool {
+            observations.proxies[ProxyID(pod.reference)]?.isReady == false
         }
-        guard !serving.isEmpty else {
-            let pods =
-                workloads.count == 1
-                ? "Its one Pod is not ready" : "None of its \(workloads.count) Pods is ready"
+        if pods.count == workloads.count, pods.allSatisfy(isUnready) {
             return Condition(
                 type: type,
                 status: .false,
-                reason: "NoReadyPod",
-                message: "\(pods), so that callers find nothing."
+                reason: "NoPodReady",
+                message:
+                    "None of the Pods \(names)\(others) is ready; callers are answered with 503."
             )
         }
-        let names = serving.prefix(3).map(\.reference.description).joined(separator: ", ")
-        let others = serving.count > 3 ? " and \(serving.count - 3) more" : ""
         return Condition(
             type: type,
             status: .true,
             reason: "Workloads",
-            message: "Its endpoints are the \(noun)s \(names)\(others)."
+            message: "Its endpoints are the \(noun)s \(names)\(others)"
+                + (pods.isEmpty ? "." : ", as far as they are ready.")
         )
     }
     let wanted = attributes.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -301,4 +300,20 @@ func sentence(_ text: String) -> String {
 /// `text` with a full stop.
 func ended(_ text: String) -> String {
     text.hasSuffix(".") || text.hasSuffix("?") ? text : text + "."
+}
+
+extension Observations {
+    /// These without what proxies that are not connected refused of other versions than those of `plan`:
+    /// whoever serves them now has offered these.
+    fileprivate func withoutRefusalsOfOthers(than plan: Plan) -> Observations {
+        var observations = self
+        for (id, observation) in proxies
+        where !observation.xds.isConnected && !observation.xds.refusals.isEmpty {
+            guard let planned = plan.proxies[id], planned.pod != nil else { continue }
+            observations.proxies[id]?.xds.refusals.removeAll {
+                $0.type != .secrets && planned.snapshot[$0.type][$0.resource]?.version != $0.version
+            }
+        }
+        return observations
+    }
 }

@@ -6,6 +6,10 @@ internal import MeshModel
 func featuresWithoutEffect(in resolution: Resolution) -> [Diagnostic] {
     let world = resolution.world
     var uses = FeatureUses(noun: resolution.options.instanceNoun)
+    for mesh in world.meshes.values.sorted(by: { $0.reference < $1.reference })
+    where resolution.options.isInCluster && mesh.spec.healthChecks == .once {
+        uses.note("once", mesh, "metadata.annotations[\"heddle.dev/health-checks\"]")
+    }
     for node in world.virtualNodes.values.sorted(by: { $0.reference < $1.reference }) {
         if case .awsCloudMap = node.spec.serviceDiscovery {
             if resolution.instances[node.reference] == nil {
@@ -45,6 +49,10 @@ private let effects: [String: (severity: Diagnostic.Severity, instead: String)] 
     "awsCloudMap": (
         .note,
         "no Workload answers for it, and Cloud Map itself is not asked, so that it has no endpoints"
+    ),
+    "once": (
+        .note,
+        "what a proxy finds out is known to one replica alone, so that callers do the health checks"
     ),
     "VirtualGateway": (.note, "it selects no Workload, so that none of its proxies runs"),
 ]

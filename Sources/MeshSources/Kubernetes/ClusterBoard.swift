@@ -69,7 +69,7 @@ final class ClusterBoard: Sendable {
             var isListed = false
             switch event {
             case .replaced:
-                lines = state.reading.didList(resource)
+                state.reading.didList(resource)
                 isListed = true
                 change = apply(&state.cluster)
             case .changed, .deleted: change = apply(&state.cluster)
@@ -137,6 +137,22 @@ final class ClusterBoard: Sendable {
     func publishSoon() {
         state.withLock { $0.burst.event(at: time.now()) }
         beginning.yield()
+    }
+
+    /// What is known of each kind.
+    var readings: [KubernetesReading] { state.withLock { $0.reading.readings } }
+
+    /// Logs what the first world waits for.
+    func logWaiting() {
+        let awaited = readings.filter { $0.isEssential && !$0.isListed }
+        guard !isPublished, !awaited.isEmpty else { return }
+        let kinds = awaited.map { kind in
+            kind.problem.map { "\(kind.resource) (\($0))" } ?? kind.resource
+        }
+        logger.warning(
+            "not ready: kubernetes objects are not listed yet",
+            metadata: ["resources": "\(kinds.joined(separator: ", "))"]
+        )
     }
 
     /// Whether a world was published.

@@ -107,6 +107,8 @@ struct ClusterWorld: Sendable {
             // What is told of it is told of what was asked for last.
             kept.metadata.generation = after.generation
             world.insert(kept)
+            // The same mistakes again are an answer to another question, which its status has to say.
+            if before?.generation != after.generation { change.world = true }
         } else {
             if world.remove(id) { change.world = true }
             after.mistakes = found.filter { $0.severity == .error }

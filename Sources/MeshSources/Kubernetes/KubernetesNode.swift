@@ -1,7 +1,7 @@
 public import KubernetesAPI
 
 /// Of a Kubernetes node the zone that it is in.
-public struct KubernetesNode: KubernetesObject, Hashable {
+public struct KubernetesNode: KubernetesObject, Decodable, Hashable {
     /// Its name and version.
     public var metadata: ObjectMetadata
     /// Its label `topology.kubernetes.io/zone`, or the one that was there before Kubernetes 1.17.

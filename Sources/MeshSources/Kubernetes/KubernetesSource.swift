@@ -6,8 +6,9 @@ public import ServiceLifecycle
 /// Watches a cluster and tells what world its objects and Pods describe, each time they change.
 ///
 /// A burst of changes is one world. The first world comes when every kind has been listed, so that a
-/// half cluster never takes anything away from a proxy; a kind that can't be listed, for lack of rights
-/// or of its CRD, holds the others up for a moment only. A list that fails later takes nothing away.
+/// half cluster never takes anything away from a proxy. Only a kind that takes no proxy, route or
+/// endpoint with it (`dispensable`) holds the others up for a moment only when it can't be listed, for
+/// lack of rights or of its CRD. A list that fails later takes nothing away.
 ///
 /// What can't be read is a diagnostic of the world, and one line in the log for as long as it lasts.
 public struct KubernetesSource: Service {
@@ -17,27 +18,41 @@ public struct KubernetesSource: Service {
         public var quiet: Duration
         /// A burst has ended too when it has gone on for this long.
         public var limit: Duration
-        /// For how long the first world waits for a kind that may not be listed, or is not known.
+        /// For how long the first world waits for a dispensable kind that may not be listed, or is not
+        /// known.
         public var deniedPatience: Duration
-        /// For how long the first world waits for a kind that can't be listed for other reasons.
+        /// For how long the first world waits for a dispensable kind that can't be listed for other
+        /// reasons.
         public var unavailablePatience: Duration
+        /// How often it is logged what the first world waits for.
+        public var reminder: Duration
 
         /// Makes a timing.
         public init(
             quiet: Duration = .milliseconds(20),
             limit: Duration = .milliseconds(200),
             deniedPatience: Duration = .seconds(3),
-            unavailablePatience: Duration = .seconds(60)
+            unavailablePatience: Duration = .seconds(60),
+            reminder: Duration = .seconds(30)
         ) {
             self.quiet = quiet
             self.limit = limit
             self.deniedPatience = deniedPatience
             self.unavailablePatience = unavailablePatience
+            self.reminder = reminder
         }
     }
 
     /// The kinds of objects that are read, beside Pods and Kubernetes nodes.
     public static let kinds = Kind.allCases.filter { $0 != .workload }
+
+    /// App Mesh has BackendGroups since its version 1.5 only, Heddle's own kinds refine what the others
+    /// say, and Kubernetes nodes are read for their zones.
+    private static let dispensable =
+        Set(
+            [Kind.backendGroup, .trafficPolicy, .certificateMapping].map { KubernetesResource($0) }
+        )
+        .union([.nodes])
 
     /// The worlds, the newest only; each Pod that a mesh may select is a Workload in them.
     public let worlds: AsyncStream<World>
@@ -52,6 +67,7 @@ public struct KubernetesSource: Service {
     private let world: AsyncStream<World>.Continuation
     private let processes: AsyncStream<[ProxyID: ProcessObservation]>.Continuation
     private let time: SteadyTime
+    private let reminder: Duration
     private let logger: Logger
 
     /// Makes a source of all objects of a cluster.
@@ -71,6 +87,7 @@ public struct KubernetesSource: Service {
         (pods, processes) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.client = client
         self.time = time
+        reminder = timing.reminder
         self.logger = logger
         let resources = Self.kinds.map { KubernetesResource($0) } + [.pods, .nodes]
         let patience = ReadingState.Patience(
@@ -78,7 +95,7 @@ public struct KubernetesSource: Service {
             unavailable: timing.unavailablePatience
         )
         board = ClusterBoard(
-            ReadingState(resources, patience: patience),
+            ReadingState(resources, dispensable: Self.dispensable, patience: patience),
             Burst(quiet: timing.quiet, limit: timing.limit),
             time,
             logger
@@ -88,20 +105,30 @@ public struct KubernetesSource: Service {
     /// What is known of the Pods now.
     public var currentPods: [ProxyID: ProcessObservation] { board.processes }
 
-    /// Whether the first world was told.
-    public var isReady: Bool { board.isPublished }
+    /// What is known of each kind; the first world waits for those that are essential to be listed.
+    public var readings: [KubernetesReading] { board.readings }
 
     /// Watches until shutdown or cancellation, and ends `worlds` and `pods` then.
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             await withTaskGroup { group in
-                for kind in Self.kinds {
+                for kind in Self.kinds where kind != .namespace {
                     let informer = informer(MeshDocument.self, KubernetesResource(kind))
                     group.addTask { await informer.run { board.take($0, of: kind) } }
+                }
+                let namespaces = informer(NamespaceDocument.self, KubernetesResource(.namespace))
+                group.addTask {
+                    await namespaces.run { board.take($0.map(\.document), of: .namespace) }
                 }
                 let nodes = informer(KubernetesNode.self, .nodes)
                 group.addTask { await nodes.run { board.take($0) } }
                 group.addTask { await podInformer.run { board.take($0) } }
+                group.addTask {
+                    while !Task.isCancelled, !board.isPublished {
+                        await time.sleep(reminder)
+                        board.logWaiting()
+                    }
+                }
                 for await _ in board.begun {
                     while let remaining = board.remaining, remaining > .zero {
                         await time.sleep(remaining)

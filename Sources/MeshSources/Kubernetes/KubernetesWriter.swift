@@ -29,11 +29,18 @@ public final class KubernetesWriter: Service, Sendable {
     fileprivate struct State {
         var objects: WriteQueue
         var events: EventQueue
-        var counts: [[String]: Int] = [:]
+        var counts: [Result: Int] = [:]
         var eventDenial: Diagnostic?
         /// When the writer has to be woken, and when somebody will; nil being never.
         var wanted: Duration?
         var alarm: Duration?
+    }
+
+    /// What writes are counted by.
+    fileprivate struct Result: Hashable {
+        var operation: String
+        var kind: String
+        var result: String
     }
 
     private enum Work: Sendable {
@@ -118,7 +125,12 @@ public final class KubernetesWriter: Service, Sendable {
     public var counts: [KubernetesWriteCount] {
         let counts = state.withLock { $0.counts }
         return counts.map { key, count in
-            KubernetesWriteCount(operation: key[0], kind: key[1], result: key[2], count: count)
+            KubernetesWriteCount(
+                operation: key.operation,
+                kind: key.kind,
+                result: key.result,
+                count: count
+            )
         }.sorted { ($0.operation, $0.kind, $0.result) < ($1.operation, $1.kind, $1.result) }
     }
 
@@ -284,7 +296,8 @@ extension KubernetesWriter.State {
     }
 
     fileprivate mutating func count(_ operation: String, _ kind: String, _ result: String) {
-        counts[[operation, kind, result], default: 0] += 1
+        let key = KubernetesWriter.Result(operation: operation, kind: kind, result: result)
+        counts[key, default: 0] += 1
     }
 
     /// Keeps whether Events may be written; gives what to log.

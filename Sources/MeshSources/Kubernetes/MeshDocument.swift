@@ -18,29 +18,30 @@ public struct MeshDocument: KubernetesObject {
 
     /// Reads an object as the API server has it.
     ///
+    /// What no kind has is dropped, and so is what is nested deeper than any field: who may write one
+    /// object shall not be able to hold up the reading of all.
+    ///
     /// Guarantee: whatever the object says, it is read; a mistake becomes a diagnostic.
-    public init(from decoder: any Decoder) throws {
-        let fields = try decoder.container(keyedBy: AnyKey.self)
-        var document: [String: JSONValue] = [:]
-        for key in fields.allKeys where key.stringValue != "metadata" {
-            document[key.stringValue] = try fields.decode(JSONValue.self, forKey: key)
-        }
-        let status = document.removeValue(forKey: "status") ?? .null
-        // Lists of the core group leave out the kind, and Namespaces are all that is read of it so.
-        if document["kind"] == nil {
-            document["apiVersion"] = .string(Kind.namespace.apiVersion)
-            document["kind"] = .string(Kind.namespace.rawValue)
-        }
-        var metadata: [String: JSONValue] = [:]
-        if let own = AnyKey(stringValue: "metadata"), fields.contains(own) {
-            let members = try fields.nestedContainer(keyedBy: AnyKey.self, forKey: own)
-            for key in members.allKeys where key.stringValue != "managedFields" {
-                metadata[key.stringValue] = try members.decode(JSONValue.self, forKey: key)
-            }
-        }
+    public init(json: ArraySlice<UInt8>) throws { try self.init(json: json, withoutKind: nil) }
+
+    /// Reads an object that is of `kind` when it does not say of which.
+    fileprivate init(json: ArraySlice<UInt8>, withoutKind kind: Kind?) throws {
+        let whole = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
+        let members = whole.object ?? [:]
+        var metadata = members["metadata"]?.object ?? [:]
+        metadata["managedFields"] = nil
         metadata["annotations"]?["kubectl.kubernetes.io/last-applied-configuration"] = nil
+        var document = members.filter { ["apiVersion", "kind", "spec"].contains($0.key) }
         document["metadata"] = .object(metadata)
-        self.init(.object(document), ObjectMetadata(ofMeshObject: metadata), status: status)
+        if let kind, document["kind"] == nil {
+            document["apiVersion"] = .string(kind.apiVersion)
+            document["kind"] = .string(kind.rawValue)
+        }
+        self.init(
+            .object(document),
+            ObjectMetadata(ofMeshObject: metadata),
+            status: members["status"] ?? .null
+        )
     }
 
     private init(_ document: JSONValue, _ metadata: ObjectMetadata, status: JSONValue) {
@@ -52,13 +53,35 @@ public struct MeshDocument: KubernetesObject {
     }
 }
 
-/// Any key of a JSON object.
-private struct AnyKey: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
+extension JSONValue: JSONReadable {
+    /// Reads a document; what is nested deeper than any object of a cluster becomes null.
+    public init(json: ArraySlice<UInt8>) throws {
+        self = try BoundedJSON.value(of: json, depth: 64, values: .max, isCutting: true)
+    }
+}
 
-    init?(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
+/// A Namespace as the API server has it: lists of the core group leave out the kind of what is in them.
+struct NamespaceDocument: KubernetesObject {
+    /// The object, as others are.
+    let document: MeshDocument
+    var metadata: ObjectMetadata { document.metadata }
+
+    init(json: ArraySlice<UInt8>) throws {
+        document = try MeshDocument(json: json, withoutKind: .namespace)
+    }
+}
+
+extension InformerEvent {
+    /// The event, told of what `transform` makes of each object.
+    func map<Other>(_ transform: (Object) -> Other) -> InformerEvent<Other> {
+        switch self {
+        case .replaced(let objects): .replaced(objects.mapValues(transform))
+        case .changed(let object): .changed(transform(object))
+        case .deleted(let key): .deleted(key)
+        case .failed(let error): .failed(error)
+        case .recovered: .recovered
+        }
+    }
 }
 
 extension ObjectMetadata {

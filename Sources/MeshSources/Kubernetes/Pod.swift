@@ -4,7 +4,7 @@ internal import MeshManifests
 public import MeshModel
 
 /// Of a Pod what a mesh needs; the rest is dropped as it arrives.
-public struct Pod: KubernetesObject, Hashable {
+public struct Pod: KubernetesObject, Decodable, Hashable {
     /// Name, namespace, uid, times, labels, and the annotations of App Mesh and Heddle.
     public var metadata: ObjectMetadata
     /// `status.podIP`.
@@ -26,6 +26,8 @@ public struct Pod: KubernetesObject, Hashable {
     public struct ProxyContainer: Hashable, Sendable {
         /// What it asks for.
         public var resources: SidecarResources
+        /// Whether it has the token by which Heddle's proxies prove themselves.
+        public var hasToken = false
         /// How often it was started again.
         public var restarts = 0
         /// When it started, in seconds since 1970; nil while it does not run.
@@ -65,7 +67,7 @@ public struct Pod: KubernetesObject, Hashable {
                     otherAddresses: otherAddresses,
                     nodeName: nodeName,
                     zone: zone,
-                    hasProxy: proxy != nil
+                    proxy: proxy.map { $0.hasToken ? PodProxy.heddle : .other } ?? .absent
                 )
             )
         )
@@ -141,6 +143,8 @@ extension Pod {
             return
         }
         proxy = ProxyContainer(resources: container.sidecarResources)
+        let mounts = container.volumeMounts ?? []
+        proxy?.hasToken = mounts.contains { $0.mountPath == PodProxy.tokenFolder }
         let statuses = (status?.containerStatuses ?? []) + (status?.initContainerStatuses ?? [])
         if let status = statuses.first(where: { $0.name == proxyContainerName }) {
             proxy?.take(status)
@@ -200,8 +204,11 @@ private struct PodDocument: Decodable {
             var limits: [String: QuantityText]?
         }
 
+        struct VolumeMount: Decodable { var mountPath: String? }
+
         var name: String?
         var resources: Resources?
+        var volumeMounts: [VolumeMount]?
     }
 
     /// A quantity, which manifests may write without quotes.

@@ -19,12 +19,24 @@ extension Logger {
     }
 }
 
+/// What is known of a kind of objects that a cluster has.
+public struct KubernetesReading: Hashable, Sendable {
+    /// The kind as rights name it: `virtualnodes.appmesh.k8s.aws`.
+    public var resource: String
+    /// Whether all its objects were listed once.
+    public var isListed: Bool
+    /// Whether there is no world before.
+    public var isEssential: Bool
+    /// Why it can't be listed or watched at present; nil when nothing failed.
+    public var problem: String?
+}
+
 /// Which kinds were read, and which can't be.
 ///
-/// A world is complete when each kind has been listed once, or has failed for so long that the others
-/// do not wait for it any longer.
+/// A world is complete when each kind that it can't do without has been listed once, and each other one
+/// has been, or has failed for so long that the others do not wait for it any longer.
 struct ReadingState: Sendable {
-    /// For how long an incomplete world waits.
+    /// For how long an incomplete world waits for a kind that it can do without.
     struct Patience: Hashable, Sendable {
         /// For a kind that this service account may not list, or that the server does not know: soon
         /// after its own start a server may say so of all.
@@ -39,20 +51,29 @@ struct ReadingState: Sendable {
     }
 
     private let resources: [KubernetesResource]
+    private let dispensable: Set<KubernetesResource>
     private let patience: Patience
     private var listed: Set<KubernetesResource> = []
     private var failures: [KubernetesResource: Failure] = [:]
 
-    init(_ resources: [KubernetesResource], patience: Patience) {
+    /// - Parameters:
+    ///   - resources: All kinds.
+    ///   - dispensable: Those without which there is a world, too.
+    ///   - patience: For how long it waits for these.
+    init(
+        _ resources: [KubernetesResource],
+        dispensable: Set<KubernetesResource>,
+        patience: Patience
+    ) {
         self.resources = resources
+        self.dispensable = dispensable
         self.patience = patience
     }
 
     /// All objects of `resource` were told.
-    mutating func didList(_ resource: KubernetesResource) -> [LogLine] {
-        listed.insert(resource)
-        return didRecover(resource)
-    }
+    ///
+    /// A failure lasts until `didRecover`: who may list and not watch sees each change late.
+    mutating func didList(_ resource: KubernetesResource) { listed.insert(resource) }
 
     /// `resource` can't be read at present.
     ///
@@ -66,14 +87,14 @@ struct ReadingState: Sendable {
         let trouble = Trouble(error, resource)
         let last = failures[resource]
         // In what words a server refuses may vary, and each change of a text would be one of the world.
-        if let last, last.trouble.kind == trouble.kind { return [] }
+        if let last, last.trouble.isSame(as: trouble) { return [] }
         let isFirst = !failures.values.contains { $0.trouble.kind == .unavailable }
         failures[resource] = Failure(trouble: trouble, since: last?.since ?? now)
         guard trouble.kind != .unavailable || isFirst else { return [] }
-        return [trouble.line]
+        return [trouble.line(isAwaited: isAwaited(resource))]
     }
 
-    /// `resource` can be read again.
+    /// `resource` can be listed and watched again.
     mutating func didRecover(_ resource: KubernetesResource) -> [LogLine] {
         guard let failure = failures.removeValue(forKey: resource) else { return [] }
         let others = failures.values.contains { $0.trouble.kind == .unavailable }
@@ -96,16 +117,33 @@ struct ReadingState: Sendable {
         }
     }
 
+    /// What is known of each kind, in the order of names.
+    var readings: [KubernetesReading] {
+        resources.map { resource in
+            KubernetesReading(
+                resource: resource.qualifiedName,
+                isListed: listed.contains(resource),
+                isEssential: !dispensable.contains(resource),
+                problem: failures[resource]?.trouble.told
+            )
+        }.sorted { $0.resource < $1.resource }
+    }
+
     /// When a kind that fails is waited for no longer; nil while one has neither failed nor been
-    /// listed.
+    /// listed, or is one that is waited for without end.
     var completion: Duration? {
         let missing = resources.filter { !listed.contains($0) }
         let deadlines = missing.compactMap(deadline)
         return deadlines.count == missing.count ? deadlines.max() : nil
     }
 
+    private func isAwaited(_ resource: KubernetesResource) -> Bool {
+        !dispensable.contains(resource) && !listed.contains(resource)
+    }
+
     private func deadline(of resource: KubernetesResource) -> Duration? {
-        failures[resource].map { failure in
+        guard dispensable.contains(resource) else { return nil }
+        return failures[resource].map { failure in
             failure.since
                 + (failure.trouble.kind == .unavailable ? patience.unavailable : patience.denied)
         }
@@ -144,15 +182,18 @@ private struct Trouble {
     }
 
     let kind: Kind
+    /// Whether a watch failed, and lists make up for it.
+    let isOfWatch: Bool
     let resource: KubernetesResource
     let problem: String
     let remedy: String?
 
     init(_ error: KubernetesError, _ resource: KubernetesResource) {
         self.resource = resource
+        isOfWatch = error.request.hasPrefix("watch")
         if error.isForbidden {
             kind = .forbidden
-            let verb = error.request.hasPrefix("watch") ? "watch" : "list"
+            let verb = isOfWatch ? "watch" : "list"
             problem = "\(account(in: error)) may not \(verb) \(resource.qualifiedName)"
             remedy = "grant verbs get, list and watch in a ClusterRole"
         } else if error.isNotFound {
@@ -166,24 +207,34 @@ private struct Trouble {
         }
     }
 
-    var line: LogLine {
-        LogLine(
+    /// Whether the same has to be done about `other`.
+    func isSame(as other: Trouble) -> Bool {
+        kind == other.kind && (kind == .unavailable || isOfWatch == other.isOfWatch)
+    }
+
+    /// Problem and remedy.
+    var told: String { remedy.map { "\(problem); \($0)" } ?? problem }
+
+    func line(isAwaited: Bool) -> LogLine {
+        let what =
+            kind == .unavailable
+            ? "kubernetes API does not answer" : "kubernetes objects cannot be read"
+        return LogLine(
             level: .warning,
-            message: kind == .unavailable
-                ? "kubernetes API does not answer" : "kubernetes objects cannot be read",
-            metadata: [
-                "resource": resource.qualifiedName,
-                "problem": remedy.map { "\(problem); \($0)" } ?? problem,
-            ]
+            message: isAwaited ? "\(what); not ready before they are listed" : what,
+            metadata: ["resource": resource.qualifiedName, "problem": told]
         )
     }
 
     func diagnostic(wasListed: Bool) -> Diagnostic {
         let isNode = resource == .nodes
         let effect =
-            isNode
-            ? "so that zones of Pods are not known"
-            : wasListed ? "so that those known before stay in force" : "so that none are in force"
+            wasListed && isOfWatch
+            ? "so that changes are seen by lists alone, up to half a minute late"
+            : isNode
+                ? "so that zones of Pods are not known"
+                : wasListed
+                    ? "so that those known before stay in force" : "so that none are in force"
         return Diagnostic(
             isNode ? .warning : .error,
             problem: "\(problem), \(effect)",

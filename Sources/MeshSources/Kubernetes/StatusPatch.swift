@@ -50,6 +50,15 @@ func turnsFalse(_ desired: ObjectStatus, after live: JSONValue) -> Bool {
     return desired.conditions.contains { $0.status == .false && !known.contains($0.type) }
 }
 
+/// Whether a condition of `desired` differs from `live` in what is waited for: type, status or reason.
+func changesCondition(_ desired: ObjectStatus, after live: JSONValue) -> Bool {
+    let meanings = { (conditions: [JSONValue]) in
+        Set(conditions.map { [$0["type"]?.string, $0["status"]?.string, $0["reason"]?.string] })
+    }
+    return meanings(desired.document["conditions"]?.array ?? [])
+        != meanings(live["conditions"]?.array ?? [])
+}
+
 /// The merge patch that makes `live` equal `desired`; nil when they are equal.
 private func mergePatch(from live: JSONValue, to desired: JSONValue) -> JSONValue? {
     // A value may be nil, and no patch is another nil.

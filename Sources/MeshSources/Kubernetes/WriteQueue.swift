@@ -56,8 +56,9 @@ enum WriteOutcome: Sendable {
 /// the write. What the server does not keep of a status, as its CRD does not know it, is not written
 /// again either. Where another writes the same status, the two take turns at ever longer intervals.
 struct WriteQueue: Sendable {
-    /// What differs in fields only is written no more often than this.
-    private static let fieldsInterval = Duration.seconds(10)
+    /// What differs in fields or messages only is written no more often than this: how many Pods are ready
+    /// changes with each of them.
+    private static let detailsInterval = Duration.seconds(10)
     private static let pendingInterval = Duration.seconds(60)
     private static let truce = Duration.seconds(600)
 
@@ -209,8 +210,8 @@ struct WriteQueue: Sendable {
         if let due = dueAfterDispute(over: id, status, live, &record, now), due > now {
             return .later(due)
         }
-        if patch["conditions"] == nil, patch["observedGeneration"] == nil,
-            let due = record.writtenAt.map({ $0 + Self.fieldsInterval }), due > now
+        if patch["observedGeneration"] == nil, !changesCondition(status, after: live.status),
+            let due = record.writtenAt.map({ $0 + Self.detailsInterval }), due > now
         {
             return .later(due)
         }

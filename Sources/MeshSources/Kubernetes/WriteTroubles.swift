@@ -62,7 +62,7 @@ struct WriteTroubles: Sendable {
         if error.isByWebhook {
             spell.until = now + Self.webhookPause
         } else if error.isForbidden {
-            spell.until = now + .seconds(30)
+            spell.until = now + .seconds(10)
             spell.denial = denial(of: target, error)
         } else if spell.denial == nil {
             spell.until = nil

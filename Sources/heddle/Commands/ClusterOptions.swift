@@ -30,6 +30,17 @@ struct ClusterOptions: ParsableArguments {
         help: ArgumentHelp("Where proxies connect, over TLS: host:port.", valueName: "address")
     )
     var xdsAddress = "0.0.0.0:18000"
+    @Flag(
+        name: .customLong("xds-client-certificates"),
+        help: ArgumentHelp(
+            "Takes a certificate of a virtual node in place of a Pod's token.",
+            discussion: """
+                For proxies that have no token. Who has such a certificate can be any proxy of the \
+                node until it ends, also when the Pod is gone that had it.
+                """
+        )
+    )
+    var takesClientCertificates = false
     @Option(
         name: .customLong("webhook-address"),
         help: ArgumentHelp(

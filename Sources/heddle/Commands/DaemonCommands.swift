@@ -87,11 +87,12 @@ struct RunCommand: AsyncParsableCommand {
     var logSize = "10Mi"
     @Option(
         help: ArgumentHelp(
-            "How long a certificate lasts that Heddle issues: 10s or more; renewed at half of it.",
+            "How long a certificate lasts that Heddle issues: 10s or more; renewed at half of it. "
+                + "Default: 1h, and 24h with --kubernetes.",
             valueName: "time"
         )
     )
-    var certificateLifetime = "1h"
+    var certificateLifetime: String?
     @Option(
         name: .customLong("ca-certificate"),
         help: ArgumentHelp(
@@ -157,15 +158,17 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private func validateIdentity() throws {
-        guard let lifetime = duration(certificateLifetime) else {
-            throw ValidationError(
-                "--certificate-lifetime \"\(certificateLifetime)\" is no time; write 10m, 1h or 7d"
-            )
-        }
-        if lifetime < .seconds(10) {
-            throw ValidationError(
-                "--certificate-lifetime \(certificateLifetime) is too short; give at least 10s"
-            )
+        if let certificateLifetime {
+            guard let lifetime = duration(certificateLifetime) else {
+                throw ValidationError(
+                    "--certificate-lifetime \"\(certificateLifetime)\" is no time; write 10m, 1h or 7d"
+                )
+            }
+            if lifetime < .seconds(10) {
+                throw ValidationError(
+                    "--certificate-lifetime \(certificateLifetime) is too short; give at least 10s"
+                )
+            }
         }
         if (authorityCertificate == nil) != (authorityKey == nil) {
             throw ValidationError("--ca-certificate and --ca-key go together; pass both or none")
@@ -194,7 +197,7 @@ struct RunCommand: AsyncParsableCommand {
                 openTelemetryAddress: telemetryEndpoint(openTelemetryAddress),
                 addressRanges: AddressRanges(proxyAddresses) ?? .loopback,
                 drainTime: duration(drainTime) ?? .seconds(20),
-                certificateLifetime: duration(certificateLifetime) ?? .seconds(3600),
+                certificateLifetime: certificateLifetime.flatMap(duration) ?? .seconds(3600),
                 authority: authorityCertificate.flatMap { certificate in
                     authorityKey.map {
                         FileCertificate(
@@ -219,6 +222,7 @@ struct RunCommand: AsyncParsableCommand {
             kubeconfig: cluster.kubeconfig,
             context: cluster.context,
             xdsAddress: HostAndPort(cluster.xdsAddress) ?? everywhere,
+            takesClientCertificates: cluster.takesClientCertificates,
             webhookAddress: HostAndPort(cluster.webhookAddress),
             httpAddress: HostAndPort(httpAddress),
             serviceName: cluster.serviceName,
@@ -228,7 +232,7 @@ struct RunCommand: AsyncParsableCommand {
             webhookConfiguration: cluster.webhookConfiguration,
             injectionSettingsPath: cluster.injectionSettings.map(absolutePath),
             stateDirectory: state.path,
-            certificateLifetime: duration(certificateLifetime) ?? .seconds(3600)
+            certificateLifetime: certificateLifetime.flatMap(duration) ?? .seconds(86_400)
         )
     }
 }

@@ -98,7 +98,7 @@ extension KubernetesClient {
 func withInformer(
     _ client: KubernetesClient,
     namespace: String?,
-    labelSelector: String? = nil,
+    fieldSelector: String? = nil,
     pageSize: Int = 500,
     watchSeconds: ClosedRange<Int> = 60...90,
     _ body: (InformerView) async throws -> Void
@@ -109,7 +109,7 @@ func withInformer(
         client: client,
         resource: .configMaps,
         namespace: namespace,
-        labelSelector: labelSelector,
+        fieldSelector: fieldSelector,
         pageSize: pageSize,
         watchSeconds: watchSeconds,
         logger: Logger(label: "test")

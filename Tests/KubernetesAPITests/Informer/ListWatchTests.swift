@@ -4,7 +4,7 @@ import Testing
 @testable import KubernetesAPI
 
 /// An object as these tests need it.
-struct Item: KubernetesObject, Hashable {
+struct Item: KubernetesObject, Decodable, Hashable {
     var metadata: ObjectMetadata
 
     init(_ name: String, _ version: Int) {

@@ -154,7 +154,8 @@ struct LeaderElectionTests {
         let namespace = try await server.makeNamespace()
         let proxy = try await ConnectionProxy(server.server)
         let election = election(
-            try .of(server, through: proxy.endpoint, requestTimeout: .seconds(1)),
+            // As in production, thrice the time that a leader has.
+            try .of(server, through: proxy.endpoint, requestTimeout: .seconds(6)),
             namespace,
             "only"
         )
@@ -169,6 +170,39 @@ struct LeaderElectionTests {
                 try await proxy.set(.serve)
                 #expect(await changes.next() == true)
             }
+        }
+    }
+
+    @Test func `a connection that says nothing any more is given up by who needs it most`()
+        async throws
+    {
+        let server = try await KubernetesServer.shared()
+        let namespace = try await server.makeNamespace()
+        let proxy = try await ConnectionProxy(server.server)
+        let client = try KubernetesClient.of(
+            server,
+            through: proxy.endpoint,
+            requestTimeout: .seconds(6)
+        )
+        let election = election(client, namespace, "only")
+        let path = "jsonpath={.spec.renewTime}"
+        func renewal() async throws -> String {
+            try await server.kubectl("get", "lease", "heddle", "-n", namespace, "-o", path)
+        }
+        try await running(election) {
+            try await waitUntil(election, leads: true)
+            let before = try await proxy.counts().connections
+            try await proxy.freeze()
+            let last = try await renewal()
+            try await poll {
+                try await renewal()
+            } until: {
+                $0 != last
+            }
+            let after = try await proxy.counts().connections
+            #expect(after > before)
+            let unanswered = client.requestCounts.filter { $0.key.code == 0 }.values.reduce(0, +)
+            #expect(unanswered > 0)
         }
     }
 

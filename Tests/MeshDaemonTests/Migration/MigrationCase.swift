@@ -116,7 +116,7 @@ extension MigrationCase {
             .membership,
             .blocks,
             "VirtualNode demo/green",
-            "the mesh selects",
+            "make the object anew",
             node("green", "\(listener), \(dns), meshRef: {name: elsewhere, uid: m}"),
             mended: node("green", "\(listener), \(dns), meshRef: {name: demo, uid: m}")
         ),

@@ -1,3 +1,4 @@
+import Foundation
 import MeshModel
 import MeshPlan
 import Testing
@@ -19,6 +20,18 @@ import Testing
         #expect(matches(found).count == 1, "\(MigrationText(report: found, isComplete: true).text)")
         let mended = MigrationDump.report(MigrationDump.demo + test.mended)
         #expect(matches(mended).isEmpty, "\(MigrationText(report: mended, isComplete: true).text)")
+    }
+
+    @Test func `Heddle's own definitions are as they should be`() throws {
+        let folder = MigrationDump.folder.appending(path: "../../../../Charts/heddle/crds")
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+            .filter { $0.hasSuffix(".yaml") }
+        #expect(names.count { $0.hasPrefix("appmesh.k8s.aws_") } == 7)
+        let definitions = try names.map {
+            try String(contentsOf: folder.appending(path: $0), encoding: .utf8)
+        }
+        let report = MigrationDump.report(definitions.joined(separator: "\n---\n"))
+        #expect(report.findings.filter { $0.check == .customResources } == [])
     }
 
     @Test func `every check has a case`() {

@@ -117,17 +117,18 @@ import Testing
         _ name: String,
         _ value: String
     ) throws {
-        let error = #expect(throws: DaemonError.self) { try RedirectSettings([name: value]) }
+        let error = #expect(throws: ClientFailure.self) { try RedirectSettings([name: value]) }
         #expect(error?.description.hasPrefix("\(name): \"") == true)
     }
 
     @Test func `all mistakes are told at once`() {
-        let error = #expect(throws: DaemonError.self) {
+        let error = #expect(throws: ClientFailure.self) {
             try RedirectSettings(
                 ["APPMESH_APP_PORTS": "x", "APPMESH_EGRESS_IGNORED_IP": "y"],
                 options: [.egressPort: "z"]
             )
         }
+        #expect(error?.status == .usage)
         let lines = error?.description.split(separator: "\n") ?? []
         #expect(
             lines.map { $0.prefix { $0 != ":" } }.sorted() == [

@@ -1,5 +1,3 @@
-public import MeshModel
-
 /// A text that is no JSON document, or one beyond bounds.
 public struct MalformedJSON: Error {}
 
@@ -12,9 +10,11 @@ public struct BoundedJSON {
     private var index: Int
     private var depthLeft: Int
     private var valuesLeft: Int
+    private let isCutting: Bool
 
-    private init(_ bytes: ArraySlice<UInt8>, depth: Int, values: Int) {
+    private init(_ bytes: ArraySlice<UInt8>, depth: Int, values: Int, isCutting: Bool) {
         self.bytes = bytes
+        self.isCutting = isCutting
         index = bytes.startIndex
         depthLeft = depth
         valuesLeft = values
@@ -26,14 +26,16 @@ public struct BoundedJSON {
     ///   - bytes: A JSON document.
     ///   - depth: How deep objects and arrays may be nested.
     ///   - values: How many values there may be in all.
+    ///   - isCutting: Whether what is deeper than that is taken for null.
     /// - Returns: The document; of a name that comes twice the first value.
     /// - Throws: `MalformedJSON`.
     public static func value(
         of bytes: ArraySlice<UInt8>,
         depth: Int = 64,
-        values: Int = 16_384
+        values: Int = 16_384,
+        isCutting: Bool = false
     ) throws(MalformedJSON) -> JSONValue {
-        var reader = BoundedJSON(bytes, depth: depth, values: values)
+        var reader = BoundedJSON(bytes, depth: depth, values: values, isCutting: isCutting)
         let value = try reader.value()
         reader.skipSpace()
         guard reader.index == bytes.endIndex else { throw MalformedJSON() }
@@ -78,12 +80,33 @@ public struct BoundedJSON {
     private mutating func nested(
         _ read: (inout BoundedJSON) throws(MalformedJSON) -> JSONValue
     ) throws(MalformedJSON) -> JSONValue {
-        guard depthLeft > 0 else { throw MalformedJSON() }
+        guard depthLeft > 0 else {
+            guard isCutting else { throw MalformedJSON() }
+            try skipNested()
+            return .null
+        }
         depthLeft -= 1
         index += 1
         let value = try read(&self)
         depthLeft += 1
         return value
+    }
+
+    /// Passes over an object or array without looking into it.
+    private mutating func skipNested() throws(MalformedJSON) {
+        var depth = 0
+        repeat {
+            switch next {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+            case UInt8(ascii: "\""):
+                _ = try string()
+                continue
+            case nil: throw MalformedJSON()
+            default: break
+            }
+            index += 1
+        } while depth > 0
     }
 
     private mutating func object() throws(MalformedJSON) -> JSONValue {
@@ -152,7 +175,8 @@ public struct BoundedJSON {
         guard digits.count <= 64, let value = Double(text), value.isFinite else {
             throw MalformedJSON()
         }
-        return .number(value)
+        // As Foundation's decoder has it.
+        return Int(exactly: value).map(JSONValue.integer) ?? .number(value)
     }
 
     private mutating func string() throws(MalformedJSON) -> String {

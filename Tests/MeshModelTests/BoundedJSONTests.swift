@@ -3,16 +3,41 @@ import MeshModel
 import MeshTesting
 import Testing
 
-@testable import MeshTelemetry
-
 @Suite struct BoundedJSONTests {
+    @Test func `what is too deep is null where that is asked for, and what comes after is read`()
+        throws
+    {
+        let deep =
+            String(repeating: "[", count: 90_000) + #""]","# + "1"
+            + String(repeating: "]", count: 90_000)
+        let text = #"{"a": {"b": [1, {"c": \#(deep)}]}, "d": {"e": "}"}, "f": 2}"#
+        let value = try BoundedJSON.value(
+            of: Array(text.utf8)[...],
+            depth: 3,
+            values: .max,
+            isCutting: true
+        )
+        #expect(value == ["a": ["b": [1, .null]], "d": ["e": "}"], "f": 2])
+        #expect(throws: MalformedJSON.self) {
+            try BoundedJSON.value(of: Array(text.utf8)[...], depth: 3, values: .max)
+        }
+        #expect(throws: MalformedJSON.self) {
+            try BoundedJSON.value(
+                of: Array(#"{"a": [[1, 2}"#.utf8)[...],
+                depth: 1,
+                isCutting: true
+            )
+        }
+    }
+
     @Test(
         arguments: [
             (
                 " {\"a\" : [ 1 , -2.5e3, true,false , null,\"x\" ] } ",
                 JSONValue.object([
                     "a": .array([
-                        .integer(1), .number(-2500), .bool(true), .bool(false), .null, .string("x"),
+                        .integer(1), .integer(-2500), .bool(true), .bool(false), .null,
+                        .string("x"),
                     ])
                 ])
             ),

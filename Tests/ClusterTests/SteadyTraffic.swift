@@ -1,0 +1,56 @@
+import Foundation
+import HTTPClient
+import Synchronization
+import Testing
+
+/// Requests that go on while something else happens.
+final class SteadyTraffic: Sendable {
+    private let state = Mutex((answered: 0, failures: [String]()))
+
+    /// How many were answered as they should.
+    var answered: Int { state.withLock { $0.answered } }
+    /// What became of the others.
+    var failures: [String] { state.withLock { $0.failures } }
+
+    fileprivate func note(_ failure: String?) {
+        state.withLock { state in
+            guard let failure else {
+                state.answered += 1
+                return
+            }
+            // The first ones tell why.
+            if state.failures.count < 20 { state.failures.append(failure) }
+        }
+    }
+}
+
+extension ClusterMesh {
+    /// Does `work` while the application of `front` calls `color` without a break, and expects that no
+    /// call fails.
+    func underTraffic(_ work: (SteadyTraffic) async throws -> Void) async throws {
+        let traffic = SteadyTraffic()
+        let url = try await callOfFront()
+        try await withThrowingTaskGroup { group in
+            defer { group.cancelAll() }
+            group.addTask { [client] in
+                while (try? await Task.sleep(for: .milliseconds(10))) != nil {
+                    let begin = Date.now
+                    var failure: String?
+                    do {
+                        let answer = try await client.response(
+                            to: HTTPRequest("GET", url, timeout: .seconds(10))
+                        )
+                        if answer.status != 200 { failure = "\(answer.status) \(answer.text)" }
+                    } catch {
+                        if Task.isCancelled { return }
+                        failure = "\(error)"
+                    }
+                    traffic.note(failure.map { "\(begin) to \(Date.now): \($0)" })
+                }
+            }
+            try await work(traffic)
+        }
+        #expect(traffic.failures == [])
+        #expect(traffic.answered > 0)
+    }
+}
