@@ -435,10 +435,6 @@ private let rules: [Rule] =
         ),
         (.virtualNode, #"{"podSelector": {"matchLabels": {"rollouts-pod-template-hash": "abc"}}}"#),
         (.virtualService, #"{"provider": {"virtualRouter": {"virtualRouterRef": {"name": "r"}}}}"#),
-        (
-            .virtualNode,
-            #"{"serviceDiscovery": {"dns": {"hostname": "a"}, "awsCloudMap": {"namespaceName": "a", "serviceName": "b"}}}"#
-        ),
         // App Mesh refused this one, as AWS could not do it.
         (.virtualNode, #"{"serviceDiscovery": {"dns": {"hostname": "a"}}}"#),
         (

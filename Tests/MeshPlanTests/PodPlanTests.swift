@@ -86,23 +86,6 @@ import Testing
         return observations
     }
 
-    @Test func `a node in Cloud Map has endpoints once one of its Pods is ready`() throws {
-        let world = world([pod("color-1", "10.0.0.1"), pod("color-2", "10.0.0.2")])
-        let id = ObjectID(.virtualNode, ObjectReference(namespace: "demo", name: "color"))
-        func available(_ observations: Observations) throws -> Condition {
-            let conditions = plan(world, observations).statuses[id]?.conditions ?? []
-            return try #require(conditions.first { $0.type == "EndpointsAvailable" })
-        }
-        let none = try available(observations(["color-1": .starting, "color-2": .starting]))
-        #expect(none.status == .false)
-        #expect(none.reason == "NoPodReady")
-        let names = "demo/color-1, demo/color-2"
-        #expect(none.message == "None of the Pods \(names) is ready; callers are answered with 503.")
-        let one = try available(observations(["color-1": .starting, "color-2": .running]))
-        #expect(one.status == .true)
-        #expect(one.message == "Its endpoints are the Pods \(names), as far as they are ready.")
-    }
-
     /// Address and health of each endpoint of the node color, as front has them.
     private func endpoints(_ plan: Plan) throws -> [String] {
         let snapshot = try #require(plan.proxies[Self.front]?.snapshot)
