@@ -112,11 +112,12 @@ extension ClusterFaultTests.ReplicaTests {
                 try await cluster.all[0].kill()
                 try await expectChange(to: cluster, through: 1)
 
-                // The first one starts, and can list all but virtual nodes; there is no other.
+                // The first one starts, and can list all but virtual nodes; there is no other. This
+                // status is one that no request waits out.
                 try await faults.answers.set(
                     AnswerProxy.Faults(
                         share: 1,
-                        statuses: [503],
+                        statuses: [501],
                         matching: "^GET /apis/appmesh.k8s.aws/v1beta2/virtualnodes"
                     )
                 )
@@ -124,7 +125,7 @@ extension ClusterFaultTests.ReplicaTests {
                 try await cluster.all[1].kill()
                 let name = "heddle_kubernetes_requests_total{"
                 try await poll(
-                    { (try? await cluster.metric(name, ["verb": "list", "code": "503"])) ?? 0 },
+                    { (try? await cluster.metric(name, ["verb": "list", "code": "501"])) ?? 0 },
                     until: { $0 >= 5 }
                 )
                 let served = traffic.answered
