@@ -46,12 +46,6 @@ import Testing
         let node = try #require(cluster.world.virtualNodes[blue.reference])
         #expect(node.manifest.document["x"] == nil)
         #expect(cluster.diagnostics.isEmpty)
-        let spec = nodeSpec("blue").dropLast() + #", "unknown": \#(deep)}"#
-        _ = cluster.take(
-            .all([try document(.virtualNode, "blue", String(spec))]),
-            of: .virtualNode
-        )
-        #expect(cluster.diagnostics.contains { $0.field == "spec.unknown" })
     }
 
     @Test func `only what is read as a Namespace is one without saying so`() throws {

@@ -58,6 +58,8 @@ final class BusyMesh: Sendable {
 
     private var monitoring: MonitoringSources {
         var sources = MonitoringSources()
+        // Rules of a cluster ask for it.
+        sources.addCluster = { $0.addLeadership(true) }
         sources.daemon = { [daemon] in daemon.current }
         sources.apiResponses = { [200: 41, 404: 1, 500: 0] }
         sources.spans = {
