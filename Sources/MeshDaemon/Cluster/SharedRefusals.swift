@@ -46,7 +46,7 @@ final class SharedRefusals: Service {
         self.logger = logger
     }
 
-    /// Tells that others have told something. It is for one reader.
+    /// Tells, to one reader, that others have told something.
     var changes: AsyncStream<Void> { arrivals }
 
     /// What proxies refuse that other replicas serve.
