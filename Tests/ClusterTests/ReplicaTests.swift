@@ -57,6 +57,37 @@ extension ClusterFaultTests.ReplicaTests {
         }
     }
 
+    @Test func `what a proxy refuses is told to all replicas, and taken back`() async throws {
+        try await CanaryTrait.use(replicas: 2) { cluster, _ in
+            func told() async throws -> String {
+                try await cluster.server.kubectl(
+                    "get",
+                    "configmap",
+                    "heddle-refusals",
+                    "-n",
+                    ClusterMesh.namespace,
+                    "--ignore-not-found",
+                    "-o",
+                    "jsonpath={.data}"
+                )
+            }
+            let path = "/spec/routes/0/httpRoute/match/headers"
+            let headers = #"[{"name": "a", "match": {"regex": "[z-a]"}}]"#
+            try await cluster.patchRouter(
+                #"[{"op": "add", "path": "\#(path)", "value": \#(headers)}]"#
+            )
+            let reason = ".status.conditions[?(@.type==\"VirtualRouterActive\")].reason"
+            func why() async throws -> String {
+                try await cluster.field(reason, of: "virtualrouter/color", in: "color-app")
+            }
+            try await poll(within: .seconds(30), why, until: { $0 == "RefusedByProxy" })
+            try await poll(within: .seconds(30), told, until: { $0.contains("z-a") })
+            try await cluster.patchRouter(#"[{"op": "remove", "path": "\#(path)"}]"#)
+            try await poll(within: .seconds(30), why, until: { $0 == "Active" })
+            try await poll(within: .seconds(30), told, until: { !$0.contains("z-a") })
+        }
+    }
+
     /// Has the first replica, which leads, stand still when it is about to write a status and an Event.
     private func pauseLeader(of cluster: ClusterMesh, _ faults: NetworkFaults) async throws {
         try await faults.answers.set(
@@ -270,5 +301,23 @@ extension KubernetesServer.AuditedRequest {
     fileprivate var isWrite: Bool {
         objectRef?.subresource == "status" && verb == "patch" && user.pod != nil
             || objectRef?.resource == "events" && ["create", "patch"].contains(verb)
+    }
+}
+
+extension ClusterMesh {
+    /// Changes the router of the canary.
+    fileprivate func patchRouter(_ operations: String) async throws {
+        try await accepted {
+            try await server.kubectl(
+                "patch",
+                "virtualrouter",
+                "color",
+                "-n",
+                "color-app",
+                "--type=json",
+                "-p",
+                operations
+            )
+        }
     }
 }
