@@ -49,6 +49,22 @@ func pod(
         if !expected { #expect(outcome.operationCount == 0) }
     }
 
+    @Test func `a node goes on with a mesh that was made anew, if that selects its namespace`()
+        throws
+    {
+        let anew = clusterYAML.replacing(
+            "name: demo, uid: mesh-uid}\nspec",
+            with: "name: demo, uid: anew}\nspec"
+        )
+        #expect(isInjected(try inject(pod(), world: World(yaml: anew))))
+        let elsewhere = anew.replacing(
+            "spec: {namespaceSelector: {matchLabels: {mesh: demo}}}",
+            with: "spec: {namespaceSelector: {matchLabels: {mesh: other}}}"
+        )
+        let refusal = try #require(try inject(pod(), world: World(yaml: elsewhere)).refusal)
+        #expect(refusal.contains("let VirtualNode demo/blue, which selects it, belong to a mesh"))
+    }
+
     @Test func `a Pod that nothing selects is refused where injection is enabled`() throws {
         let message = "sidecarInject enabled but no matching VirtualNode or VirtualGateway found"
         let outcome = try inject(pod(labels: ["app": "green"]))

@@ -284,13 +284,6 @@ import Testing
         }
     }
 
-    @Test func `what is neither published nor admitted any more is forgotten`() throws {
-        let store = try store()
-        store.admit([:])
-        store.publish([:])
-        #expect(store.currentObservations.isEmpty)
-    }
-
     @Test func `a client certificate is good for any proxy of its virtual node`() async throws {
         let node = blueNode
         try await withRemoteServer(try store(), takesClientCertificates: true) { server in
