@@ -231,16 +231,21 @@ final class ClusterMesh: Sendable {
         try? await client.response(to: HTTPRequest("GET", url, timeout: .seconds(2))).status
     }
 
+    /// The lines of `/metrics`.
+    func metrics(of index: Int) async throws -> [Substring] {
+        let response = try await client.response(
+            to: HTTPRequest("GET", url("/metrics", of: index), timeout: .seconds(5))
+        )
+        return response.text.split(separator: "\n")
+    }
+
     /// The sum of the samples in `/metrics` that begin with `name` and have all of `labels`.
     func metric(
         _ name: String,
         _ labels: [String: String] = [:],
         of index: Int = 0
     ) async throws -> Double {
-        let text = try await client.response(
-            to: HTTPRequest("GET", url("/metrics", of: index), timeout: .seconds(5))
-        ).text
-        let lines = text.split(separator: "\n").filter { line in
+        let lines = try await metrics(of: index).filter { line in
             line.hasPrefix(name) && labels.allSatisfy { line.contains("\($0)=\"\($1)\"") }
         }
         return lines.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }

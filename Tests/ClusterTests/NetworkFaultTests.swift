@@ -15,7 +15,7 @@ extension ClusterFaultTests.NetworkFaultTests {
             let pod = "green-2"
             try await cluster.begin(with: pod)
             let removals = try await cluster.removals()
-            try await cluster.underTraffic { _ in
+            try await cluster.underTraffic(keepsObjects: true) { _ in
                 let lists = try await cluster.lists()
                 try await faults.disconnect()
                 try await cluster.setWeights(blue: 1, green: 0)
@@ -38,7 +38,7 @@ extension ClusterFaultTests.NetworkFaultTests {
             let pod = "green-3"
             try await cluster.begin(with: pod)
             let removals = try await cluster.removals()
-            try await cluster.underTraffic { _ in
+            try await cluster.underTraffic(keepsObjects: true) { _ in
                 let before = try await faults.answers.counts()
                 try await faults.answers.set(
                     AnswerProxy.Faults(

@@ -196,7 +196,7 @@ extension ClusterFaultTests.ReplicaTests {
             try await cluster.setWeights(blue: 0, green: 1)
             try await cluster.waitUntilAnswers(["green"])
             let removals = try await cluster.removals()
-            try await cluster.underTraffic { traffic in
+            try await cluster.underTraffic(keepsObjects: true) { traffic in
                 let before = try await cluster.unanswered()
                 try await cluster.server.kill(.apiserver)
                 try await poll(

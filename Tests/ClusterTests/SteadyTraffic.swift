@@ -1,5 +1,6 @@
 import Foundation
 import HTTPClient
+import MeshTesting
 import Synchronization
 import Testing
 
@@ -26,10 +27,14 @@ final class SteadyTraffic: Sendable {
 
 extension ClusterMesh {
     /// Does `work` while the application of `front` calls `color` without a break, and expects that no
-    /// call fails.
-    func underTraffic(_ work: (SteadyTraffic) async throws -> Void) async throws {
+    /// call fails; with `keepsObjects`, that no replica takes an object for gone either, Pods aside.
+    func underTraffic(
+        keepsObjects: Bool = false,
+        _ work: (SteadyTraffic) async throws -> Void
+    ) async throws {
         let traffic = SteadyTraffic()
         let url = try await callOfFront()
+        let objects = keepsObjects ? try await objects() : []
         try await withThrowingTaskGroup { group in
             defer { group.cancelAll() }
             group.addTask { [client] in
@@ -48,9 +53,27 @@ extension ClusterMesh {
                     traffic.note(failure.map { "\(begin) to \(Date.now): \($0)" })
                 }
             }
+            group.addTask {
+                while keepsObjects, (try? await Task.sleep(for: .milliseconds(20))) != nil {
+                    guard let now = try? await self.objects() else { continue }
+                    for gone in objects.subtracting(now) { traffic.note("no longer \(gone)") }
+                }
+            }
             try await work(traffic)
         }
         #expect(traffic.failures == [])
         #expect(traffic.answered > 0)
+    }
+
+    /// How many objects of each kind but Pods each replica knows.
+    private func objects() async throws -> Set<String> {
+        var found: Set<String> = []
+        for index in all.indices where all[index].isRunning {
+            let lines = try await metrics(of: index).filter { line in
+                line.hasPrefix("heddle_objects{") && !line.contains("Workload")
+            }
+            found.formUnion(lines.map { "replica \(index): \($0)" })
+        }
+        return found
     }
 }
