@@ -148,7 +148,9 @@ let package = Package(
         ),
         .target(
             name: "MeshTesting",
-            dependencies: ["HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", yams],
+            dependencies: [
+                "HTTPClient", "MeshManifests", "MeshModel", "MeshPlan", logging, yams,
+            ],
             path: "Tests/MeshTesting",
             exclude: ["Kubelet"],
             swiftSettings: handWritten

@@ -9,30 +9,12 @@ import Testing
 /// How the roots get into the configurations of webhooks when something is in the way.
 @Suite(.enabled(if: kubernetesIsExpected), .timeLimit(.minutes(5)))
 struct CABundleKeeperTests {
-    /// What is logged, by levels.
-    private final class Log: Sendable {
-        private let lines = Mutex<[(level: Logger.Level, message: String)]>([])
-
-        func count(_ message: String, _ level: Logger.Level) -> Int {
-            lines.withLock { $0.count { $0.level == level && $0.message.contains(message) } }
-        }
-
-        var logger: Logger { Logger(label: "test") { _ in Handler(log: self) } }
-
-        private struct Handler: LogHandler {
-            let log: Log
-            var metadata: Logger.Metadata = [:]
-            var logLevel = Logger.Level.info
-
-            subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-                get { metadata[key] }
-                set { metadata[key] = newValue }
-            }
-
-            func log(event: LogEvent) {
-                log.lines.withLock { $0.append((event.level, "\(event.message)")) }
-            }
-        }
+    private func count(
+        _ log: LogRecorder,
+        _ message: String,
+        _ level: Logger.Level
+    ) -> Int {
+        log.lines.count { $0.level == level && $0.text.contains(message) }
     }
 
     /// Makes a configuration of one webhook that nothing asks.
@@ -88,7 +70,7 @@ struct CABundleKeeperTests {
             "heddle",
             rules: [reads]
         )
-        let log = Log()
+        let log = LogRecorder(level: .info)
         let client = KubernetesClient(try .kubeconfig(path: kubeconfig), logger: log.logger)
         let roots = try roots(server)
         let keeper = CABundleKeeper(
@@ -104,11 +86,11 @@ struct CABundleKeeperTests {
                 { client.requestCounts[RequestKind(verb: "patch", code: 403)] ?? 0 },
                 until: { $0 > 5 }
             )
-            #expect(log.count("cannot write the root", .warning) == 1)
+            #expect(count(log, "cannot write the root", .warning) == 1)
             try await server.setRules(namespace, "heddle", [reads, .init(group, kinds, ["patch"])])
             _ = try await poll({ try await bundle(server, namespace) }, until: { !$0.isEmpty })
-            try await poll({ log.count("wrote the root", .info) }, until: { $0 == 1 })
-            #expect(log.count("cannot write the root", .warning) == 1)
+            try await poll({ count(log, "wrote the root", .info) }, until: { $0 == 1 })
+            #expect(count(log, "cannot write the root", .warning) == 1)
         }
     }
 
@@ -116,7 +98,7 @@ struct CABundleKeeperTests {
         let server = try await KubernetesServer.shared()
         let namespace = try await server.makeNamespace()
         try await configure(server, namespace)
-        let log = Log()
+        let log = LogRecorder(level: .info)
         let client = KubernetesClient(
             try .kubeconfig(path: server.kubeconfig),
             logger: log.logger
@@ -155,7 +137,7 @@ struct CABundleKeeperTests {
         let namespace = try await server.makeNamespace()
         try await configure(server, namespace)
         let kubeconfig = try await server.createServiceAccount(namespace, "heddle", rules: [])
-        let log = Log()
+        let log = LogRecorder(level: .info)
         let client = KubernetesClient(try .kubeconfig(path: kubeconfig), logger: log.logger)
         let roots = try roots(server)
         let keeper = CABundleKeeper(
@@ -178,7 +160,7 @@ struct CABundleKeeperTests {
         let proxy = try await ConnectionProxy(server.server)
         var options = KubernetesClient.Options()
         options.requestTimeout = .seconds(3600)
-        let log = Log()
+        let log = LogRecorder(level: .info)
         let client = KubernetesClient(
             try .kubeconfig(path: server.kubeconfig(server: proxy.endpoint)),
             options: options,

@@ -8,6 +8,7 @@ import Logging
 import MeshModel
 import ServiceLifecycle
 import SwiftProtobuf
+import MeshTesting
 import Testing
 
 @testable import XDSServer

@@ -69,7 +69,7 @@ struct `Denials with Envoy` {
             }
             #expect(store.denials[blue]?.count == 2)
             #expect(
-                log.warnings.contains { line in
+                log.texts.contains { line in
                     line.hasPrefix("request denied authority=test caller=\(uri) count=1 method=GET")
                         && line.contains("path=/ port=\(enforcing) proxy=demo/blue")
                         && line.hasSuffix("verdict=denied")

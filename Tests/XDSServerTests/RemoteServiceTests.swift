@@ -70,8 +70,8 @@ import Testing
             // Nobody is asked about what does not claim to be a proxy's.
             #expect(server.reviews.count == 0)
         }
-        #expect(log.warnings.count == 3)
-        #expect(!log.warnings.joined().contains("unknown.c2ln"))
+        #expect(log.texts.count == 3)
+        #expect(!log.texts.joined().contains("unknown.c2ln"))
     }
 
     @Test func `who is no planned proxy is told so`() async throws {

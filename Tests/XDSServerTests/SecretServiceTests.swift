@@ -1,6 +1,7 @@
 import EnvoyAPI
 import MeshIdentity
 import MeshModel
+import MeshTesting
 import MeshPlan
 import SwiftProtobuf
 import Testing
@@ -118,7 +119,7 @@ import Testing
             }
         }
         #expect(
-            log.warnings.sorted() == [
+            log.texts.sorted() == [
                 "secret refused proxy=demo/blue secret=cert-red",
                 #"secret refused proxy=demo/blue secret=x\u{a}y"#,
             ]

@@ -3,6 +3,7 @@ import GRPCCore
 import Glibc
 import Logging
 import MeshModel
+import MeshTesting
 import MeshPlan
 import SwiftProtobuf
 import Testing
@@ -72,7 +73,7 @@ import Testing
                 #expect(error?.code == .invalidArgument)
             }
         }
-        #expect(log.warnings.filter { $0.contains("not served") }.count == UnknownTypes.limit)
+        #expect(log.texts.filter { $0.contains("not served") }.count == UnknownTypes.limit)
     }
 
     @Test func `a change arrives, and observations follow it`() async throws {

@@ -106,17 +106,24 @@ final class SharedRefusals: Service {
 
     private func write() async {
         var backOff = BackOff()
+        var isTold = false
         for await _ in signals {
             do {
                 try await writeOnce(until: .now + .seconds(10))
                 backOff.reset()
+                isTold = false
                 // Many proxies refuse the same at once.
                 try? await Task.sleep(for: .seconds(1))
             } catch {
-                logger.warning(
-                    "what proxies refuse is not told to the other replicas",
-                    metadata: ["error": "\(error)"]
-                )
+                // Another replica may have made it at the same time.
+                let isConflict = (error as? KubernetesError)?.isConflict ?? false
+                if !isTold, !isConflict, !Task.isCancelled {
+                    logger.warning(
+                        "what proxies refuse is not told to the other replicas",
+                        metadata: ["config-map": "\(key)", "error": "\(error)"]
+                    )
+                    isTold = true
+                }
                 try? await Task.sleep(for: backOff.next())
                 signal.yield()
             }
