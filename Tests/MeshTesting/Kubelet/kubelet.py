@@ -278,27 +278,37 @@ class Pod:
         self.kubelet.api.call("PATCH", self.path + "/status", {"status": status}, "application/merge-patch+json")
 
     def end(self, grace):
+        """Ends all containers at once, each after its own hook, and native sidecars after the rest."""
         self.ending.set()
-        hooks = [threading.Thread(target=self.pre_stop, args=[each], daemon=True) for each in self.containers()]
-        for hook in hooks:
-            hook.start()
-        for hook in hooks:
-            hook.join(grace)
-        for process in self.processes.values():
-            process.terminate()
-        deadline = time.monotonic() + 2
-        for process in self.processes.values():
-            try:
-                process.wait(max(0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        names = {each["name"] for each in self.document["spec"]["containers"]}
+        containers = self.containers()
+        for some in ([each for each in containers if each["name"] in names],
+                     [each for each in containers if each["name"] not in names]):
+            threads = [threading.Thread(target=self.end_container, args=[each, grace], daemon=True) for each in some]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         self.remove()
         self.kubelet.api.call("DELETE", self.path, {"gracePeriodSeconds": 0, "preconditions": {"uid": self.uid}})
+
+    def end_container(self, container, grace):
+        hook = threading.Thread(target=self.pre_stop, args=[container], daemon=True)
+        hook.start()
+        hook.join(grace)
+        process = self.processes[container["name"]]
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
     def pre_stop(self, container):
         hook = ((container.get("lifecycle") or {}).get("preStop")) or {}
         if sleep := hook.get("sleep"):
             time.sleep(sleep["seconds"])
+        if run := hook.get("exec"):
+            subprocess.run(["nsenter", f"--net=/run/netns/{self.net}", "--"] + run["command"], capture_output=True)
         if get := hook.get("httpGet"):
             try:
                 urllib.request.urlopen(f"http://{self.address}:{get['port']}{get['path']}", timeout=60).read()
